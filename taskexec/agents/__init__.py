@@ -1,0 +1,1 @@
+"""What performs tasks: the registry and the built-in agents."""

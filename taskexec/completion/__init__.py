@@ -1,0 +1,1 @@
+"""The latch, the evidence and the ledger."""

@@ -1,0 +1,90 @@
+"""Commands and Python calls as data, and the one rule of when a command needs a shell."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["SHELL_CHARACTERS", "Call", "Command", "needs_shell", "parse_call", "parse_command"]
+
+SHELL_CHARACTERS = "|&;<>()$`*?[]{}~!#\n"
+"""A command text that holds one of these anywhere, or `=` in its first word, is given to `/bin/sh -c`.
+
+Any other text is split into words as a POSIX shell would (quotes and backslashes) and run without a shell.
+"""
+
+_CALL = re.compile(r"(?P<call>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:\s+(?P<arguments>[\[{].*))?\s*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One process to start."""
+
+    argv: tuple[str, ...]
+    """Program and arguments, at least one; for shell text `("/bin/sh", "-c", text)`."""
+    cwd: str | None = None
+    """Working folder, relative to the worker's project folder; None is that folder."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the command as it stands in a task's payload."""
+        return {"argv": list(self.argv)} | ({} if self.cwd is None else {"cwd": self.cwd})
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Command:
+        """Return the command that `to_json` wrote."""
+        return cls(tuple(data["argv"]), data.get("cwd"))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A Python callable with JSON arguments."""
+
+    target: str
+    """`module:function`, both possibly dotted."""
+    args: tuple[Any, ...] = ()
+    """Positional arguments, JSON values."""
+    kwargs: Mapping[str, Any] | None = None
+    """Named arguments, JSON values."""
+
+
+def needs_shell(text: str) -> bool:
+    """Return whether a command text is given to a shell (see `SHELL_CHARACTERS`)."""
+    first_word = text.split(maxsplit=1)[:1]
+    return any(character in text for character in SHELL_CHARACTERS) or "=" in "".join(first_word)
+
+
+def parse_command(text: str) -> Command:
+    """Return the command that a `command` cell means.
+
+    Raises:
+        ValueError: The text is empty, holds a NUL character, or has an unclosed quote.
+    """
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    if needs_shell(text):
+        return Command(("/bin/sh", "-c", text))
+    words = shlex.split(text)
+    if not words or not words[0]:
+        raise ValueError("is empty")
+    return Command(tuple(words))
+
+
+def parse_call(text: str) -> Call:
+    """Return the call that a `command` cell of a `python` task means: `module:function [JSON arguments]`.
+
+    A JSON object gives named arguments, a JSON array positional ones.
+
+    Raises:
+        ValueError: The text has another form, or the arguments are not JSON.
+    """
+    match = _CALL.fullmatch(text.strip())
+    if match is None:
+        raise ValueError('is not `module:function`, optionally followed by JSON arguments such as {"n": 3}')
+    arguments = json.loads(match["arguments"]) if match["arguments"] else {}
+    if isinstance(arguments, list):
+        return Call(match["call"], tuple(arguments))
+    return Call(match["call"], (), arguments)

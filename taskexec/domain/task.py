@@ -1,0 +1,49 @@
+"""A task: one unit of work with an id of the user's, as a pure, immutable value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskexec.domain.resources import Needs, Route
+
+__all__ = ["JSON", "Task"]
+
+JSON = Any
+"""A value that JSON can hold: None, bool, int, float, str, list, dict with str keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One unit of work. Equal tasks mean the same; where a task was read from is not part of it."""
+
+    id: str
+    """The user's id, trimmed, unique in its plan."""
+    title: str = ""
+    """What a person calls it; empty when the source says nothing."""
+    agent: str = "noop"
+    """Name of the agent that performs it, as registered."""
+    payload: Mapping[str, JSON] = field(default_factory=dict)
+    """Instructions to the agent. shell: `{"commands": [{"argv": […], "cwd": …}]}`; python:
+    `{"call": "module:function", "args": […], "kwargs": {…}}`; noop: anything, ignored."""
+    depends_on: tuple[str, ...] = ()
+    """Ids of the tasks that must succeed first, without repeats, in source order."""
+    lane: str | None = None
+    """The label that the SoT calls a queue; has no order of its own."""
+    route: Route = Route.CPU
+    """The Celery queue it goes to."""
+    needs: Needs = field(default_factory=Needs)
+    """What an attempt asks for."""
+    duration_s: float | None = None
+    """Declared or observed duration in seconds, for estimates only; None is unknown."""
+    timeout_s: float | None = None
+    """An attempt is killed after so many seconds; None never."""
+    retries: int = 0
+    """Further attempts after one that failed by itself; lost workers have a limit of their own."""
+    priority: int = 0
+    """0 to 9, higher first; larger numbers count as 9."""
+    layer: str | None = None
+    """The older kit's layer label, kept and shown."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Columns that mean nothing to the system, kept as they are."""

@@ -1,0 +1,1 @@
+"""The plan: draft, validation, graph, estimates; an immutable, digested graph of tasks."""

@@ -1,0 +1,68 @@
+"""A plan as read, not yet checked: every value knows the file, line and column it stands at.
+
+Readers in `sources` fill drafts and only report what they cannot read at all; whether the tasks make sense
+together (unknown or duplicate ids, cycles) is judged once, in `plan.validation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from taskexec.domain.resources import Route
+from taskexec.domain.task import JSON
+from taskexec.errors import Fault, Place
+
+__all__ = ["DraftTask", "Located", "PlanDraft"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Located(Generic[T]):
+    """A value and where it stands."""
+
+    value: T
+    place: Place
+
+
+@dataclass(slots=True, kw_only=True)
+class DraftTask:
+    """One task as read; None means that the source says nothing. Meanings and units are those of `Task`."""
+
+    id: Located[str]
+    """As written, trimmed; may be empty or repeated."""
+    title: Located[str] | None = None
+    agent: Located[str] | None = None
+    """None: `shell` when there are commands, else `noop`."""
+    payload: Mapping[str, JSON] = field(default_factory=dict)
+    depends_on: list[Located[str]] = field(default_factory=list)
+    """Ids as written, repeats included."""
+    lane: Located[str] | None = None
+    route: Located[Route] | None = None
+    cpus: Located[float] | None = None
+    memory_mib: Located[int] | None = None
+    gpus: Located[float] | None = None
+    duration_s: Located[float] | None = None
+    timeout_s: Located[float] | None = None
+    retries: Located[int] | None = None
+    priority: Located[int] | None = None
+    layer: Located[str] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class PlanDraft:
+    """All that a reader found."""
+
+    source: str
+    """The file the plan was read from, as the user gave it."""
+    kind: str
+    """`csv`, `sot` or `plan` (JSON)."""
+    tasks: list[DraftTask] = field(default_factory=list)
+    """In source order."""
+    faults: list[Fault] = field(default_factory=list)
+    """What could not be read; a draft with faults never becomes a plan."""
+    warnings: list[Fault] = field(default_factory=list)
+    """What was read, but may not be what was meant."""

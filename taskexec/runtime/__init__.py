@@ -1,0 +1,1 @@
+"""The worker side: claim, lease, attempt, process supervision, batches."""

@@ -1,0 +1,1 @@
+"""Reading plans: each reader turns one kind of file into a `PlanDraft`."""

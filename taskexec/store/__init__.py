@@ -1,0 +1,1 @@
+"""Redis: connection, keys, scripts, the embedded server, and the memory twin."""

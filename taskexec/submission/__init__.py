@@ -1,0 +1,1 @@
+"""Bringing a run into the cluster and its evidence home."""
