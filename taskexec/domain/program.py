@@ -1,0 +1,167 @@
+"""The program of a run: what the compiler makes of a plan and the store keeps, and the values that attempts exchange with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "ClaimedMember",
+    "Claim",
+    "Completion",
+    "Member",
+    "Program",
+    "ProgramTask",
+    "RunHead",
+    "RunOptions",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramTask:
+    """One task of a program; its index is its position."""
+
+    successors: tuple[int, ...]
+    """Indexes of the tasks whose latch it counts down."""
+    pending: int
+    """Dependencies that its own latch counts."""
+    dispatch: str
+    """Dispatch record: list key, route, agent, retries and label (JSON text without quotes), tab-separated."""
+    spec: bytes
+    """Dependency indexes (comma-separated), a newline, and the JSON that a worker needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is carried out; the same for all of its tasks."""
+
+    fail_fast: bool = False
+    """The first failure cancels what has not started."""
+    dry_run: bool = False
+    """Agents describe what they would do instead of doing it."""
+    batch_max: int = 32
+    """Most members of one message, 1 to 256."""
+    batch_target_s: float = 0.05
+    """How long a batch should last, in seconds."""
+    lost_max: int = 3
+    """Attempts of one task that may be lost with their worker before it fails."""
+    retention_s: int = 604_800
+    """Lifetime of the run's keys after its end, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A compiled run, ready to be stored."""
+
+    run_id: str
+    tasks: Sequence[ProgramTask]
+    template: str
+    """Message template with the markers that `lua/prelude.lua` fills in."""
+    plan: bytes
+    """Compressed plan.json."""
+    canvas: bytes
+    """Compressed canvas.json."""
+    source: str
+    """Where the plan was read from, for people."""
+    digest: str
+    """The plan's digest."""
+    options: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One attempt at one task, as messages name it."""
+
+    index: int
+    """Index of the task in its program."""
+    attempt: int
+    """Number of the attempt, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMember:
+    """A member that a claim has won."""
+
+    member: Member
+    dependencies: tuple[int, ...]
+    """Indexes of the tasks it depends on."""
+    spec: bytes
+    """The JSON that the compiler wrote for the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim brought."""
+
+    server_us: int
+    """Server time of the claim, microseconds since the epoch."""
+    members: tuple[ClaimedMember, ...]
+    """Those that may run, in message order."""
+    results: Mapping[int, bytes]
+    """JSON values of what the members depend on, by task index; absent where a task left none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """How an attempt ended."""
+
+    member: Member
+    token: str
+    """The token it was claimed with."""
+    succeeded: bool
+    record: bytes
+    """One line of JSON: the account of the attempt, which becomes `result.json`."""
+    result: bytes = b""
+    """JSON value for dependents; empty for none."""
+    celery_key: str = ""
+    """Key of the Celery result; empty for none."""
+    celery_result: bytes | str = b""
+    """The Celery result if the attempt is the last."""
+    celery_retry: bytes | str = b""
+    """The Celery result if another attempt follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHead:
+    """Where a run stands, in numbers."""
+
+    run_id: str
+    status: str
+    tasks: int
+    left: int
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+    source: str = ""
+    digest: str = ""
+    dry_run: bool = False
+    submitted_at: float = 0.0
+    """Seconds since the epoch."""
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> RunHead:
+        """Return the head that a run's meta hash describes."""
+
+        def instant(name: str) -> float | None:
+            return int(fields[name]) / 1e6 if fields.get(name) else None
+
+        return cls(
+            run_id=fields["run"],
+            status=fields["status"],
+            tasks=int(fields["tasks"]),
+            left=int(fields["left"]),
+            succeeded=int(fields.get("succeeded", 0)),
+            failed=int(fields.get("failed", 0)),
+            skipped=int(fields.get("skipped", 0)),
+            cancelled=int(fields.get("cancelled", 0)),
+            source=fields.get("source", ""),
+            digest=fields.get("digest", ""),
+            dry_run=fields.get("dry_run") == "1",
+            submitted_at=instant("submitted_us") or 0.0,
+            started_at=instant("started_us"),
+            finished_at=instant("finished_us"),
+        )

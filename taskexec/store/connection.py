@@ -1,0 +1,153 @@
+"""The connection to Redis or Valkey: one place for addresses, timeouts, scripts and what is raised when it is lost."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from taskexec.errors import ConnectionLost, UsageError
+
+__all__ = ["LOST", "Connection", "celery_url", "check_url", "keep_trying", "mask_url"]
+
+LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingError)
+"""What the client raises when the server is gone, stalled, loading or demoted; every script may be repeated."""
+
+T = TypeVar("T")
+
+
+def check_url(url: str) -> str:
+    """Return `url` if it is an address this product can use.
+
+    Accepted: `redis://[user:password@]host[:port][/db]`, `rediss://…` (TLS) and `unix:///path/to.sock[?db=n]`.
+
+    Raises:
+        UsageError: Another scheme, or no host or path.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in {"redis", "rediss"} and parts.hostname:
+        return url
+    if parts.scheme == "unix" and parts.path:
+        return url
+    raise UsageError(
+        f"`{mask_url(url)}` is not the address of a Redis server",
+        hint="use redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/server.sock",
+    )
+
+
+def celery_url(url: str, *, scheme: str = "redis") -> str:
+    """Return the address in the form that kombu and Celery use; a socket becomes `<scheme>+socket://`."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        database = re.search(r"(?:^|&)db=(\d+)", parts.query)
+        return f"{scheme}+socket://{parts.path}?virtual_host={database[1] if database else 0}"
+    return url if scheme == "redis" else re.sub(r"^redis(s?)://", rf"{scheme}\1://", url)
+
+
+def mask_url(url: str) -> str:
+    """Return the address without its password, for people to see."""
+    return re.sub(r"(://[^/@:]*):[^@/]*@", r"\1:***@", url)
+
+
+def keep_trying(call: Callable[[], T], *, pause_s: float = 0.05, longest_pause_s: float = 1.0) -> T:
+    """Call until the server answers, for ever; `call` must be one that may be repeated."""
+    while True:
+        try:
+            return call()
+        except ConnectionLost:
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, longest_pause_s)
+
+
+@cache
+def _source(name: str) -> str:
+    folder = resources.files("taskexec.store").joinpath("lua")
+    return f"{folder.joinpath('prelude.lua').read_text()}\n{folder.joinpath(name + '.lua').read_text()}"
+
+
+class Connection:
+    """A client for one server; safe to share between threads, not between processes.
+
+    redis-py's own retries are off: whether a call may be repeated is known to its caller. Replies are bytes.
+    """
+
+    def __init__(self, url: str, *, socket_timeout_s: float = 30.0) -> None:
+        self.url = check_url(url)
+        self.client: Any = redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=socket_timeout_s,
+            socket_connect_timeout=min(socket_timeout_s, 5.0),
+            health_check_interval=0,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_timeout=False,
+            decode_responses=False,
+        )
+        self._scripts: dict[str, Any] = {}
+
+    def script(self, name: str, prefix: str, arguments: Sequence[Any]) -> Any:
+        """Run `lua/<name>.lua` for the run whose keys begin with `prefix`.
+
+        The script cache is lost when the server restarts, so an unknown digest sends the source again.
+
+        Raises:
+            ConnectionLost: No answer; the script may or may not have run, and may be called again.
+        """
+        registered = self._scripts.get(name)
+        if registered is None:
+            registered = self._scripts[name] = self.client.register_script(_source(name))
+        try:
+            return registered(keys=[prefix], args=arguments)
+        except LOST as error:
+            raise self.lost(error) from error
+
+    def call(self, *command: Any) -> Any:
+        """Execute one command.
+
+        Raises:
+            ConnectionLost: No answer; the command may or may not have taken effect.
+        """
+        try:
+            return self.client.execute_command(*command)
+        except LOST as error:
+            raise self.lost(error) from error
+
+    def pipeline(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Execute commands in one round trip, not atomically; raises as `call` does."""
+        try:
+            with self.client.pipeline(transaction=False) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                return list(pipe.execute())
+        except LOST as error:
+            raise self.lost(error) from error
+
+    def ping(self) -> None:
+        """Check that the server answers and is allowed to.
+
+        Raises:
+            ConnectionLost: It does not answer, or asks for other credentials.
+        """
+        try:
+            self.client.ping()
+        except redis.RedisError as error:
+            raise self.lost(error) from error
+
+    def close(self) -> None:
+        """Close all sockets; the object can be used again and reconnects."""
+        self.client.close()
+
+    def lost(self, cause: Exception) -> ConnectionLost:
+        """Return the error that says that this server is lost."""
+        return ConnectionLost(
+            f"the server at {mask_url(self.url)} does not answer: {cause}",
+            hint="check that it runs and is reachable, and the address in `redis.url`, TEK_REDIS_URL or --broker",
+        )

@@ -1,0 +1,74 @@
+"""Every key in Redis: its name, owner, type and lifetime.
+
+Keys of a run share the hash tag `{<run>}` and the prefix that the scripts receive; the names behind the prefix
+are those of the table `K` in `lua/prelude.lua` (a test holds the two against each other).
+
+| key | type | holds | lifetime |
+|---|---|---|---|
+| `tek:{R}:meta` | hash | counters and settings of the run, see `RunMeta` | until `retention_s` after the end |
+| `tek:{R}:state` | hash | task index -> state letter and attempt (absent: waiting) | the same |
+| `tek:{R}:pending` | hash | task index -> dependencies not yet succeeded: the latch | the same |
+| `tek:{R}:successors` | hash | task index -> indexes that depend on it, comma-separated | the same |
+| `tek:{R}:task` | hash | task index -> dispatch record (list, route, agent, retries, label) | the same |
+| `tek:{R}:spec` | hash | task index -> dependency indexes, newline, JSON for the agent | the same |
+| `tek:{R}:lost` | hash | task index -> attempts lost with their worker | the same |
+| `tek:{R}:result` | hash | task index -> JSON value for dependents | the same |
+| `tek:{R}:queued` | zset | task index -> server time (µs) it was queued | while queued |
+| `tek:{R}:lease` | zset | `index|attempt|worker/delivery` -> server time (µs) the lease lapses | while running |
+| `tek:{R}:log` | stream | transitions in one order (format: `lua/prelude.lua`) | as meta |
+| `tek:{R}:output` | stream | evidence above the inline limit, in chunks | as meta |
+| `tek:{R}:plan` | string | zlib-compressed `plan.json` | as meta |
+| `tek:{R}:canvas` | string | zlib-compressed `canvas.json` | as meta |
+| `tek:active` | set | runs that are started and not ended | for ever |
+| `tek:runs` | zset | run -> submission time (s) | trimmed when listed |
+| `tek:slots` | hash | route -> slots of live workers, rewritten by every caretaker | for ever |
+| `tek:workers` | zset | worker -> server time (s) its registration lapses | trimmed by every caretaker |
+| `tek:worker:<name>` | string | JSON of a worker's registration | three heartbeats |
+| `celery-task-meta-<id>` | string | Celery's result of a task (`<run>.<index>`) | `retention_s` |
+| `cpu`, `gpu`, `distributed` (and `<name>\\x06\\x16<n>`) | list | kombu's queues | while not empty |
+"""
+
+from __future__ import annotations
+
+__all__ = ["ACTIVE", "RUNS", "RUN_KEYS", "SLOTS", "WORKERS", "run_key", "run_prefix", "worker_key"]
+
+ACTIVE = "tek:active"
+RUNS = "tek:runs"
+SLOTS = "tek:slots"
+WORKERS = "tek:workers"
+
+RUN_KEYS = frozenset(
+    {
+        "meta",
+        "state",
+        "pending",
+        "successors",
+        "task",
+        "spec",
+        "lost",
+        "result",
+        "queued",
+        "lease",
+        "log",
+        "output",
+        "plan",
+        "canvas",
+    }
+)
+"""The names of a run's keys behind its prefix."""
+
+
+def run_prefix(run_id: str) -> str:
+    """Return the prefix of all keys of a run."""
+    return f"tek:{{{run_id}}}"
+
+
+def run_key(run_id: str, name: str) -> str:
+    """Return one key of a run; `name` is one of `RUN_KEYS`."""
+    assert name in RUN_KEYS, name
+    return f"{run_prefix(run_id)}:{name}"
+
+
+def worker_key(name: str) -> str:
+    """Return the key of a worker's registration."""
+    return f"tek:worker:{name}"

@@ -1,0 +1,47 @@
+-- Gives the members of a message to a worker, each with a lease. Atomic: of two claims one finds the other.
+-- ARGV: worker, token of this delivery, lease in microseconds, then index, attempt of each member.
+-- May be repeated: members already leased to the same token are given again.
+-- Returns {server time, positions of the claimed members (from 0), their specs, {index, result, …} of what
+-- they depend on}.
+local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local indexes = {}
+for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
+local positions, claimed, states, leases = {}, {}, {}, {}
+for at, state in ipairs(fetch(K.state, indexes)) do
+  local index, attempt = indexes[at], ARGV[3 + 2 * at]
+  local member = index .. '|' .. attempt .. '|' .. token
+  local fresh = state == 'Q' .. attempt
+  if fresh or (state == 'R' .. attempt and redis.call('ZSCORE', K.lease, member)) then
+    positions[#positions + 1] = at - 1
+    claimed[#claimed + 1] = index
+    leases[#leases + 1] = text(now + lease)
+    leases[#leases + 1] = member
+    if fresh then
+      states[#states + 1] = index
+      states[#states + 1] = 'R' .. attempt
+      line('R', index, attempt)
+    end
+  end
+end
+if #claimed == 0 then return {text(now), {}, {}, {}} end
+set_states(states)
+redis.call('ZREM', K.queued, unpack(claimed))
+redis.call('ZADD', K.lease, unpack(leases))
+local specs, wanted, seen, inputs = fetch(K.spec, claimed), {}, {}, {}
+for at, spec in ipairs(specs) do
+  local stop = string.find(spec, '\n', 1, true)
+  for index in string.gmatch(string.sub(spec, 1, stop), '%d+') do
+    if not seen[index] then
+      seen[index] = true
+      wanted[#wanted + 1] = index
+    end
+  end
+end
+for at, value in ipairs(fetch(K.result, wanted)) do
+  if value then
+    inputs[#inputs + 1] = wanted[at]
+    inputs[#inputs + 1] = value
+  end
+end
+finish(worker)
+return {text(now), positions, specs, inputs}

@@ -1,0 +1,77 @@
+-- Completes attempts: checks each, stores the Celery result, counts down the latches of what depends on it and
+-- publishes what became ready. Atomic: there is no moment between "done" and "published".
+-- ARGV: worker, lifetime of Celery results in seconds, agent, microseconds spent, then for each member:
+--   index, attempt, token, S or F, key of the Celery result ('' for none), the result, its twin for a failure
+--   that will be tried again, the record (one line of JSON), the value for dependents ('' for none).
+-- May be repeated: an attempt that this call has completed before counts as accepted and changes nothing.
+-- Returns, for each member, 1 accepted or 0 refused (another attempt owns the task, or it was cancelled).
+local worker, lifetime, agent, spent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local FIRST, WIDTH = 5, 9
+local indexes = {}
+for at = FIRST, #ARGV, WIDTH do indexes[#indexes + 1] = ARGV[at] end
+local current, following = fetch(K.state, indexes), fetch(K.successors, indexes)
+local replies, states, leases, results, done = {}, {}, {}, {}, {}
+
+local function store_result(key, value)
+  if key ~= '' then
+    redis.call('SET', key, value, 'EX', lifetime)
+    redis.call('PUBLISH', key, value)
+  end
+end
+
+for at, index in ipairs(indexes) do
+  local base = FIRST + (at - 1) * WIDTH
+  local attempt, token, outcome, key = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3], ARGV[base + 4]
+  local record = ARGV[base + 7]
+  if current[at] ~= 'R' .. attempt then
+    local repeated = current[at] == outcome .. attempt
+    replies[at] = repeated and 1 or 0
+    if not repeated then line('D', index, attempt, record) end
+  else
+    replies[at] = 1
+    leases[#leases + 1] = index .. '|' .. attempt .. '|' .. token
+    if outcome == 'S' then
+      states[#states + 1] = index
+      states[#states + 1] = 'S' .. attempt
+      line('S', index, attempt, record)
+      store_result(key, ARGV[base + 5])
+      if ARGV[base + 8] ~= '' then
+        results[#results + 1] = index
+        results[#results + 1] = ARGV[base + 8]
+      end
+      done[#done + 1] = following[at] or ''
+    else
+      local lost = tonumber(redis.call('HGET', K.lost, index) or '0')
+      local retries = parse(redis.call('HGET', K.task, index)).retries
+      if tonumber(attempt) - lost <= retries then
+        line('T', index, attempt, record)
+        store_result(key, ARGV[base + 6])
+        ready[#ready + 1] = {index, tonumber(attempt) + 1}
+      else
+        store_result(key, ARGV[base + 5])
+        fail(index, attempt, record)
+      end
+    end
+  end
+end
+set_states(states)
+if #leases > 0 then redis.call('ZREM', K.lease, unpack(leases)) end
+sliced(results, function(slice) redis.call('HSET', K.result, unpack(slice)) end)
+add('succeeded', #states / 2)
+add('left', -#states / 2)
+
+local opened = {}
+for _, list in ipairs(done) do
+  for successor in string.gmatch(list, '%d+') do
+    if redis.call('HINCRBY', K.pending, successor, -1) == 0 then opened[#opened + 1] = successor end
+  end
+end
+for at, state in ipairs(fetch(K.state, opened)) do
+  if not state then ready[#ready + 1] = {opened[at], 1} end
+end
+if spent > 0 and #states > 0 then
+  local each, known = spent / (#states / 2), tonumber(meta('ewma:' .. agent) or '0')
+  redis.call('HSET', K.meta, 'ewma:' .. agent, text(known > 0 and known * 0.7 + each * 0.3 or each))
+end
+finish(worker)
+return replies

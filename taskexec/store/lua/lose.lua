@@ -1,0 +1,36 @@
+-- Ends attempts that were lost, with the pool child or the worker that ran them, at once instead of at the end
+-- of their leases. Atomic: an attempt is ended once, by this or by its own completion.
+-- ARGV: worker, JSON record of why, then either nothing (every lease of that worker is lost, and what it had
+-- taken off its queues unclaimed is queued again), or index, attempt of each member of one lost message
+-- (unclaimed members are queued again as the same attempt). May be repeated.
+-- Returns how many attempts were ended or queued again.
+local worker, record = ARGV[1], ARGV[2]
+local lost = 0
+local function end_lease(member)
+  local index, attempt = string.match(member, '^(%d+)|(%d+)|')
+  redis.call('ZREM', K.lease, member)
+  if redis.call('HGET', K.state, index) == 'R' .. attempt then
+    lose(index, tonumber(attempt), record)
+    lost = lost + 1
+  end
+end
+local wanted = {}
+for at = 3, #ARGV, 2 do wanted[ARGV[at] .. '|' .. ARGV[at + 1]] = true end
+local suffix = '|' .. worker .. '/'
+for _, member in ipairs(redis.call('ZRANGE', K.lease, 0, -1)) do
+  local mine = string.find(member, suffix, 1, true)
+  if #ARGV == 2 and mine then
+    end_lease(member)
+  elseif mine and wanted[string.match(member, '^(%d+|%d+)|')] then
+    end_lease(member)
+  end
+end
+for at = 3, #ARGV, 2 do
+  if redis.call('HGET', K.state, ARGV[at]) == 'Q' .. ARGV[at + 1] then
+    ready[#ready + 1] = {ARGV[at], tonumber(ARGV[at + 1])}
+    lost = lost + 1
+  end
+end
+if #ARGV == 2 then lost = lost + requeue_popped(now) end
+finish(worker)
+return lost

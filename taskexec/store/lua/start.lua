@@ -1,0 +1,17 @@
+-- Starts a run: queues the tasks that wait for nothing. Atomic so that two starters cannot both queue them.
+-- ARGV: indexes of tasks that wait for nothing. May be repeated, and called in slices: a task that is no
+-- longer waiting is left alone.
+-- Returns how many tasks were queued.
+if not meta('run') then return redis.error_reply('TEK no such run') end
+if meta('status') == 'pending' then
+  redis.call('HSET', K.meta, 'status', 'running', 'started_us', text(now))
+  redis.call('SADD', 'tek:active', meta('run'))
+  lines[#lines + 1] = 'A 0 0'
+end
+if meta('status') == 'running' and not meta('stopping') then
+  for at, state in ipairs(fetch(K.state, ARGV)) do
+    if not state then ready[#ready + 1] = {ARGV[at], 1} end
+  end
+end
+finish('')
+return #ready

@@ -1,0 +1,257 @@
+"""The store of runs on Redis: programs, claims, completions, logs. Its port is `RunStore`; the memory twin is the other adapter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from taskexec.domain.events import LogEntry
+from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, ProgramTask, RunHead
+from taskexec.errors import NotFound
+from taskexec.store.connection import Connection
+from taskexec.store.keys import ACTIVE, RUNS, run_key, run_prefix
+
+__all__ = ["RedisRunStore", "RunStore"]
+
+_SLICE = 1000
+
+
+class RunStore(Protocol):
+    """What the latch, submitters and workers need of a store.
+
+    Every method may be repeated after `ConnectionLost`; a repeated call changes nothing that the first one did.
+    """
+
+    def put(self, program: Program) -> None:
+        """Store a program; its run is then `pending`."""
+
+    def start(self, run_id: str) -> None:
+        """Queue what waits for nothing."""
+
+    def claim(self, run_id: str, members: Sequence[Member], *, worker: str, token: str, lease_s: float) -> Claim:
+        """Win members of a message, each with a lease of `lease_s` seconds."""
+
+    def renew(self, run_id: str, leases: Sequence[str], *, lease_s: float) -> list[int]:
+        """Renew leases (`lease_name`); return the positions of those no longer held."""
+
+    def complete(
+        self, run_id: str, completions: Sequence[Completion], *, worker: str, agent: str, spent_s: float
+    ) -> list[bool]:
+        """Complete attempts; return, for each, whether it was accepted (else another attempt owns the task)."""
+
+    def release(self, run_id: str, members: Sequence[Member], *, worker: str, token: str) -> int:
+        """Give back members that were claimed and not started; return how many."""
+
+    def lose(self, run_id: str, members: Sequence[Member], *, worker: str, record: bytes) -> int:
+        """End attempts that were lost with their process: these members, or all of the worker's when empty."""
+
+    def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> tuple[int, int]:
+        """End lapsed leases, queue again what was popped and never claimed; return how many of each."""
+
+    def stop(self, run_id: str, *, kill: bool) -> str:
+        """Cancel what has not started, with `kill` what runs as well; return the run's status."""
+
+    def head(self, run_id: str) -> RunHead:
+        """Return where the run stands.
+
+        Raises:
+            NotFound: No such run.
+        """
+
+    def read_log(self, run_id: str, after: str = "0", *, wait_s: float = 0.0) -> list[LogEntry]:
+        """Return entries after an entry id, oldest first; wait up to `wait_s` for the first one."""
+
+    def active(self) -> list[str]:
+        """Return the runs that are started and not ended."""
+
+
+def lease_name(member: Member, token: str) -> str:
+    """Return the name of a member's lease."""
+    return f"{member.index}|{member.attempt}|{token}"
+
+
+class RedisRunStore:
+    """`RunStore` on one Redis database (the broker's; scripts cannot cross databases)."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def put(self, program: Program) -> None:
+        key = lambda name: run_key(program.run_id, name)  # noqa: E731 - local shorthand
+        for first in range(0, len(program.tasks), _SLICE):
+            self._put_tasks(program, first)
+        options = program.options
+        meta = {
+            "run": program.run_id,
+            "status": "pending",
+            "tasks": len(program.tasks),
+            "left": len(program.tasks),
+            "template": program.template,
+            "source": program.source,
+            "digest": program.digest,
+            "fail_fast": int(options.fail_fast),
+            "dry_run": int(options.dry_run),
+            "batch_max": options.batch_max,
+            "batch_target_us": int(options.batch_target_s * 1e6),
+            "lost_max": options.lost_max,
+            "retention_s": options.retention_s,
+            "submitted_us": int(time.time() * 1e6),
+        }
+        self.connection.pipeline(
+            [
+                ("SET", key("plan"), program.plan),
+                ("SET", key("canvas"), program.canvas),
+                ("HSET", key("meta"), *(part for item in meta.items() for part in item)),
+                ("ZADD", RUNS, meta["submitted_us"], program.run_id),
+            ]
+        )
+
+    def _put_tasks(self, program: Program, first: int) -> None:
+        tasks = list(enumerate(program.tasks[first : first + _SLICE], first))
+        fields: dict[str, list[Any]] = {"task": [], "spec": [], "pending": [], "successors": []}
+        for index, task in tasks:
+            fields["task"] += (index, task.dispatch)
+            fields["spec"] += (index, task.spec)
+            if task.pending:
+                fields["pending"] += (index, task.pending)
+            if task.successors:
+                fields["successors"] += (index, ",".join(map(str, task.successors)))
+        self.connection.pipeline(
+            [("HSET", run_key(program.run_id, name), *values) for name, values in fields.items() if values]
+        )
+
+    def start(self, run_id: str) -> None:
+        pending, count = self.connection.pipeline(
+            [("HKEYS", run_key(run_id, "pending")), ("HGET", run_key(run_id, "meta"), "tasks")]
+        )
+        waiting = {int(index) for index in pending}
+        roots = [index for index in range(int(count or 0)) if index not in waiting]
+        for first in range(0, max(len(roots), 1), _SLICE):
+            self._run("start", run_id, roots[first : first + _SLICE])
+
+    def claim(self, run_id: str, members: Sequence[Member], *, worker: str, token: str, lease_s: float) -> Claim:
+        arguments: list[Any] = [worker, token, int(lease_s * 1e6), *_flat(members)]
+        server_us, positions, specs, inputs = self._run("claim", run_id, arguments)
+        claimed = []
+        for position, stored in zip(positions, specs, strict=True):
+            dependencies, spec = bytes(stored).split(b"\n", 1)
+            indexes = tuple(int(index) for index in dependencies.split(b",") if index)
+            claimed.append(ClaimedMember(members[position], indexes, spec))
+        results = {int(index): bytes(value) for index, value in zip(inputs[::2], inputs[1::2], strict=True)}
+        return Claim(int(server_us), tuple(claimed), results)
+
+    def renew(self, run_id: str, leases: Sequence[str], *, lease_s: float) -> list[int]:
+        return [int(position) for position in self._run("renew", run_id, [int(lease_s * 1e6), *leases])]
+
+    def complete(
+        self, run_id: str, completions: Sequence[Completion], *, worker: str, agent: str, spent_s: float
+    ) -> list[bool]:
+        arguments: list[Any] = [worker, 604_800, agent, int(spent_s * 1e6)]
+        for done in completions:
+            arguments += (
+                done.member.index,
+                done.member.attempt,
+                done.token,
+                "S" if done.succeeded else "F",
+                done.celery_key,
+                done.celery_result,
+                done.celery_retry,
+                done.record,
+                done.result,
+            )
+        return [bool(reply) for reply in self._run("complete", run_id, arguments)]
+
+    def release(self, run_id: str, members: Sequence[Member], *, worker: str, token: str) -> int:
+        return int(self._run("release", run_id, [worker, token, *_flat(members)]))
+
+    def lose(self, run_id: str, members: Sequence[Member], *, worker: str, record: bytes) -> int:
+        return int(self._run("lose", run_id, [worker, record, *_flat(members)]))
+
+    def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> tuple[int, int]:
+        lapsed, requeued = self._run("reap", run_id, [worker, int(lease_s * 1e6), record])
+        return int(lapsed), int(requeued)
+
+    def stop(self, run_id: str, *, kill: bool) -> str:
+        return bytes(self._run("stop", run_id, ["kill" if kill else "drain"])).decode()
+
+    def head(self, run_id: str) -> RunHead:
+        flat = self.connection.call("HGETALL", run_key(run_id, "meta"))
+        if not flat:
+            raise NotFound(f"there is no run `{run_id}`", hint="`tek runs` lists the runs that the server knows")
+        return RunHead.from_fields(_text_map(flat))
+
+    def read_log(self, run_id: str, after: str = "0", *, wait_s: float = 0.0) -> list[LogEntry]:
+        rows = self._read_stream(run_key(run_id, "log"), after, wait_s)
+        return [LogEntry(id_, int(row["t"]), row["w"].decode(), row["d"].decode()) for id_, row in rows]
+
+    def read_output(self, run_id: str, after: str = "0") -> list[tuple[str, dict[str, bytes]]]:
+        """Return chunks of evidence after an entry id, oldest first, at most some hundred."""
+        return self._read_stream(run_key(run_id, "output"), after, 0.0, count=100)
+
+    def append_output(self, run_id: str, fields: Mapping[str, Any]) -> None:
+        """Append one chunk of evidence; repeating it is harmless (chunks name their offset)."""
+        parts = [part for item in fields.items() for part in item]
+        self.connection.call("XADD", run_key(run_id, "output"), "*", *parts)
+
+    def _read_stream(
+        self, key: str, after: str, wait_s: float, count: int = 1000
+    ) -> list[tuple[str, dict[str, bytes]]]:
+        block = ["BLOCK", max(int(wait_s * 1000), 1)] if wait_s else []
+        reply = self.connection.call("XREAD", "COUNT", count, *block, "STREAMS", key, after)
+        return [(id_, fields) for id_, fields in _stream_rows(reply)]
+
+    def documents(self, run_id: str) -> tuple[bytes, bytes]:
+        """Return the compressed plan.json and canvas.json of a run.
+
+        Raises:
+            NotFound: No such run, or its keys have expired.
+        """
+        plan, canvas = self.connection.pipeline(
+            [("GET", run_key(run_id, "plan")), ("GET", run_key(run_id, "canvas"))]
+        )
+        if plan is None or canvas is None:
+            raise NotFound(f"there is no run `{run_id}`", hint="`tek runs` lists the runs that the server knows")
+        return plan, canvas
+
+    def active(self) -> list[str]:
+        return sorted(run.decode() for run in self.connection.call("SMEMBERS", ACTIVE))
+
+    def listed(self) -> list[str]:
+        """Return all known runs, newest first; runs whose keys have expired are forgotten on the way."""
+        runs = [run.decode() for run in self.connection.call("ZREVRANGE", RUNS, 0, -1)]
+        there = self.connection.pipeline([("EXISTS", run_key(run, "meta")) for run in runs]) if runs else []
+        gone = [run for run, exists in zip(runs, there, strict=True) if not exists]
+        if gone:
+            self.connection.call("ZREM", RUNS, *gone)
+        return [run for run in runs if run not in set(gone)]
+
+    def states(self, run_id: str) -> dict[int, str]:
+        """Return the state letter and attempt of every task that is no longer waiting."""
+        flat = self.connection.call("HGETALL", run_key(run_id, "state"))
+        return {int(index): state for index, state in _text_map(flat).items()}
+
+    def _run(self, script: str, run_id: str, arguments: Sequence[Any]) -> Any:
+        return self.connection.script(script, run_prefix(run_id), arguments)
+
+
+def _flat(members: Sequence[Member]) -> Iterator[int]:
+    for member in members:
+        yield member.index
+        yield member.attempt
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _text_map(reply: Any) -> dict[str, str]:
+    items = reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
+    return {_text(key): _text(value) for key, value in items}
+
+
+def _stream_rows(reply: Any) -> Iterator[tuple[str, dict[str, bytes]]]:
+    for _, rows in reply.items() if isinstance(reply, Mapping) else (reply or ()):
+        for id_, fields in rows:
+            pairs = fields.items() if isinstance(fields, Mapping) else zip(fields[::2], fields[1::2], strict=True)
+            yield _text(id_), {_text(name): value for name, value in pairs}
