@@ -1,1 +1,6 @@
-"""What performs tasks: the registry and the built-in agents."""
+"""What performs tasks: the contract, the registry and the built-in agents."""
+
+from taskexec.agents.base import Agent, Assignment, Exit, Outcome, ProcessRunner
+from taskexec.agents.registry import AgentMissing, AgentRegistry
+
+__all__ = ["Agent", "AgentMissing", "AgentRegistry", "Assignment", "Exit", "Outcome", "ProcessRunner"]

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["SHELL_CHARACTERS", "Call", "Command", "needs_shell", "parse_call", "parse_command"]
 
@@ -17,6 +17,9 @@ SHELL_CHARACTERS = "|&;<>()$`*?[]{}~!#\n"
 Any other text is split into words as a POSIX shell would (quotes and backslashes) and run without a shell.
 """
 
+_SHELL = re.compile(f"[{re.escape(SHELL_CHARACTERS)}]")
+_QUOTING = re.compile(r"""[\\'"]""")
+_BLANKS = re.compile(r"[ \t\r]+")
 _CALL = re.compile(r"(?P<call>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:\s+(?P<arguments>[\[{].*))?\s*", re.DOTALL)
 
 
@@ -53,8 +56,9 @@ class Call:
 
 def needs_shell(text: str) -> bool:
     """Return whether a command text is given to a shell (see `SHELL_CHARACTERS`)."""
-    first_word = text.split(maxsplit=1)[:1]
-    return any(character in text for character in SHELL_CHARACTERS) or "=" in "".join(first_word)
+    if _SHELL.search(text):
+        return True
+    return "=" in text and "=" in text.split(maxsplit=1)[0]
 
 
 def parse_command(text: str) -> Command:
@@ -67,10 +71,24 @@ def parse_command(text: str) -> Command:
         raise ValueError("holds a NUL character")
     if needs_shell(text):
         return Command(("/bin/sh", "-c", text))
-    words = shlex.split(text)
+    words = _split_words(text)
     if not words or not words[0]:
         raise ValueError("is empty")
     return Command(tuple(words))
+
+
+def _split_words(text: str) -> list[str]:
+    """Split as a POSIX shell would; `shlex` takes 18 µs for the shortest text and gets quoted ones only."""
+    if not _QUOTING.search(text):
+        return [word for word in _BLANKS.split(text) if word]
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError("has an unclosed quote, or a backslash at its end") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"holds `{name}`, which is not JSON")
 
 
 def parse_call(text: str) -> Call:
@@ -84,7 +102,7 @@ def parse_call(text: str) -> Call:
     match = _CALL.fullmatch(text.strip())
     if match is None:
         raise ValueError('is not `module:function`, optionally followed by JSON arguments such as {"n": 3}')
-    arguments = json.loads(match["arguments"]) if match["arguments"] else {}
+    arguments = json.loads(match["arguments"], parse_constant=_refuse_constant) if match["arguments"] else {}
     if isinstance(arguments, list):
         return Call(match["call"], tuple(arguments))
     return Call(match["call"], (), arguments)

@@ -1,1 +1,30 @@
 """The plan: draft, validation, graph, estimates; an immutable, digested graph of tasks."""
+
+from taskexec.plan.draft import DraftTask, Located, PlanDraft
+from taskexec.plan.drawing import draw_svg
+from taskexec.plan.estimate import Estimate, Summary, estimate_tasks, summarize
+from taskexec.plan.folders import evidence_folder
+from taskexec.plan.graph import Graph, LongestPath
+from taskexec.plan.plan import Plan, normal_id, plan_to_json, queue_name
+from taskexec.plan.series_parallel import is_series_parallel
+from taskexec.plan.validation import build_plan
+
+__all__ = [
+    "DraftTask",
+    "Estimate",
+    "Graph",
+    "Located",
+    "LongestPath",
+    "Plan",
+    "PlanDraft",
+    "Summary",
+    "build_plan",
+    "draw_svg",
+    "estimate_tasks",
+    "evidence_folder",
+    "is_series_parallel",
+    "normal_id",
+    "plan_to_json",
+    "queue_name",
+    "summarize",
+]

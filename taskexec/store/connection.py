@@ -10,13 +10,14 @@ from importlib import resources
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from taskexec.errors import ConnectionLost, UsageError
 
-__all__ = ["LOST", "Connection", "celery_url", "check_url", "keep_trying", "mask_url"]
+__all__ = ["LOST", "Connection", "check_url", "keep_trying", "mask_url"]
 
 LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingError)
 """What the client raises when the server is gone, stalled, loading or demoted; every script may be repeated."""
@@ -41,15 +42,6 @@ def check_url(url: str) -> str:
         f"`{mask_url(url)}` is not the address of a Redis server",
         hint="use redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/server.sock",
     )
-
-
-def celery_url(url: str, *, scheme: str = "redis") -> str:
-    """Return the address in the form that kombu and Celery use; a socket becomes `<scheme>+socket://`."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        database = re.search(r"(?:^|&)db=(\d+)", parts.query)
-        return f"{scheme}+socket://{parts.path}?virtual_host={database[1] if database else 0}"
-    return url if scheme == "redis" else re.sub(r"^redis(s?)://", rf"{scheme}\1://", url)
 
 
 def mask_url(url: str) -> str:

@@ -1,0 +1,76 @@
+"""The agent of commands: runs each in turn, stops at the first that fails."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from taskexec.agents.base import Assignment, Exit, Outcome, ProcessRunner
+from taskexec.domain.command import Command
+from taskexec.domain.states import Reason
+from taskexec.domain.task import JSON
+
+__all__ = ["ShellAgent"]
+
+
+class ShellAgent:
+    """Runs the payload's `commands`: `[{"argv": [program, argument, …], "cwd": folder}]`."""
+
+    def check(self, payload: Mapping[str, JSON]) -> None:
+        """Refuse a payload without commands, or with one that is not a list of words."""
+        commands = payload.get("commands")
+        if not isinstance(commands, list) or not commands:
+            raise ValueError("a `shell` task needs at least one command")
+        for command in commands:
+            argv = command.get("argv") if isinstance(command, dict) else None
+            if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
+                raise ValueError(f"`{command}` is not a command: expected a list of words in `argv`")
+
+    def describe(self, assignment: Assignment) -> str:
+        """Return the commands that would run."""
+        return "; ".join("run " + shlex.join(command.argv) for command in _commands(assignment))
+
+    def perform(self, assignment: Assignment, runner: ProcessRunner) -> Outcome:
+        """Run the commands; the attempt fails with the first one that does."""
+        done: list[dict[str, Any]] = []
+        last = Exit(0, None, 0.0)
+        for command in _commands(assignment):
+            try:
+                last = runner.run(command)
+            except OSError as error:
+                return _not_started(command, error, done)
+            done.append(command.to_json() | {"exit_status": last.status, "duration_s": round(last.duration_s, 6)})
+            failure = last.failure()
+            if failure is not None:
+                reason, words = failure
+                error_text = f"`{_shown(command)}`: {words}"
+                return Outcome(
+                    succeeded=False,
+                    reason=reason,
+                    error=error_text,
+                    exit_status=last.status,
+                    signal=last.signal,
+                    commands=done,
+                )
+        try:
+            result = runner.written_result()
+        except ValueError as error:
+            return Outcome(succeeded=False, reason=Reason.EXIT, error=str(error), exit_status=0, commands=done)
+        return Outcome(succeeded=True, exit_status=last.status, result=result, commands=done)
+
+
+def _commands(assignment: Assignment) -> list[Command]:
+    return [Command.from_json(data) for data in assignment.payload["commands"]]
+
+
+def _shown(command: Command) -> str:
+    text = shlex.join(command.argv)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _not_started(command: Command, error: OSError, done: list[dict[str, Any]]) -> Outcome:
+    where = f" in `{command.cwd}`" if command.cwd else ""
+    text = f"`{command.argv[0]}` cannot be started{where}: {error.strerror or error}"
+    done.append(command.to_json() | {"exit_status": 127, "duration_s": 0.0})
+    return Outcome(succeeded=False, reason=Reason.EXIT, error=text, exit_status=127, commands=done)

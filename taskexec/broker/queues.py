@@ -1,0 +1,36 @@
+"""The Celery queues and where their messages lie in Redis, priorities included."""
+
+from __future__ import annotations
+
+from bisect import bisect
+
+from kombu import Queue
+
+from taskexec.domain.resources import Route
+
+__all__ = ["HIGHEST", "PRIORITY_STEPS", "declare_queues", "queue_key", "to_redis_priority"]
+
+HIGHEST = 9
+"""Our highest priority; kombu's Redis transport serves 0 first."""
+
+PRIORITY_STEPS = (0, 3, 6, 9)
+"""The steps in which kombu keeps a list of its own."""
+
+_SEPARATOR = "\x06\x16"
+
+
+def declare_queues(routes: list[Route]) -> list[Queue]:
+    """Return the Celery queues of some routes."""
+    return [Queue(str(route), routing_key=str(route)) for route in routes]
+
+
+def to_redis_priority(priority: int) -> int:
+    """Return kombu's step for one of our priorities (0 to 9, higher first): the only translation there is."""
+    turned = HIGHEST - min(max(priority, 0), HIGHEST)
+    return PRIORITY_STEPS[bisect(PRIORITY_STEPS, turned) - 1]
+
+
+def queue_key(route: Route, priority: int) -> str:
+    """Return the Redis list that holds a route's messages of a priority, named as kombu names it."""
+    step = to_redis_priority(priority)
+    return f"{route}{_SEPARATOR}{step}" if step else str(route)

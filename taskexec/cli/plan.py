@@ -1,0 +1,263 @@
+"""`tek plan`: read a plan, check it, show it, and write it or its drawing to a file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskexec.cli.options import PlanSource, output_option, plan_source_options
+from taskexec.cli.output import Output, build_table, emit, report_faults, say, shorten, write_file
+from taskexec.domain.resources import Route
+from taskexec.domain.task import Task
+from taskexec.errors import Fault
+
+if TYPE_CHECKING:
+    from taskexec.compiler import Canvas
+    from taskexec.plan import Estimate, Plan, Summary
+
+__all__ = ["load_plan", "plan", "report_warnings"]
+
+SHOWN_TASKS = 40
+"""Most tasks, stages and warnings that people are shown."""
+
+_TEXT_WIDTH = 40
+_COLUMNS = (
+    *("*", "id", "title", "lane", "agent", "does", "route"),
+    *("depends on", "level", "duration", "slack"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """All that is shown of a plan."""
+
+    plan: Plan
+    summary: Summary
+    estimates: Sequence[Estimate]
+    canvas: Canvas | None
+
+
+@click.command()
+@plan_source_options
+@output_option
+@click.option("--canvas", "with_canvas", is_flag=True, help="Show the Celery chains and chords as well.")
+@click.option(
+    "--save-plan",
+    "--out",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write plan.json.",
+)
+@click.option(
+    "--save-graph",
+    "graph_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a drawing (SVG).",
+)
+def plan(
+    source: PlanSource, output: Output, with_canvas: bool, plan_file: Path | None, graph_file: Path | None
+) -> None:
+    """Read a plan, check it and show it; nothing is run.
+
+    PLAN is a CSV file, a State of Truth (Markdown) or a plan.json.
+    """
+    checked = load_plan(source)
+    view = _view(checked, with_canvas=with_canvas)
+    _save(view, plan_file, graph_file)
+    if output is not Output.JSON:
+        report_warnings(checked.warnings)
+    emit(
+        output,
+        table=lambda: list(_table(view)),
+        data=lambda: _to_json(view),
+        quiet=lambda: (checked.tasks[index].id for index in checked.graph.order),
+    )
+
+
+def load_plan(source: PlanSource) -> Plan:
+    """Return the checked plan of a source.
+
+    Raises:
+        PlanRejected: The file cannot be read, or the plan has faults; all of them are listed.
+    """
+    from taskexec.plan import build_plan
+    from taskexec.sources import read_plan
+
+    return build_plan(read_plan(source.path, hooks=source.hooks, kind=source.kind))
+
+
+def report_warnings(warnings: Sequence[Fault]) -> None:
+    """Show a plan's warnings on stderr, the first ones of very many."""
+    report_faults(warnings[:SHOWN_TASKS], label="warning")
+    if len(warnings) > SHOWN_TASKS:
+        say(f"… and {len(warnings) - SHOWN_TASKS:,} more warnings (`tek plan --output json` lists all)")
+
+
+def _save(view: _View, plan_file: Path | None, graph_file: Path | None) -> None:
+    """Write the files that were asked for."""
+    if plan_file is not None:
+        import orjson
+
+        from taskexec.plan import plan_to_json
+
+        document = plan_to_json(view.plan, generated_at=datetime.now(UTC).isoformat(timespec="seconds"))
+        write_file(plan_file, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if graph_file is not None:
+        from taskexec.plan import draw_svg
+
+        write_file(graph_file, draw_svg(view.plan, view.summary, view.estimates).encode())
+
+
+def _view(checked: Plan, *, with_canvas: bool) -> _View:
+    from taskexec.plan import estimate_tasks, summarize
+
+    canvas = None
+    if with_canvas:
+        from taskexec.compiler import compile_canvas
+
+        canvas = compile_canvas(checked)
+    return _View(checked, summarize(checked), estimate_tasks(checked), canvas)
+
+
+def _to_json(view: _View) -> dict[str, Any]:
+    """Return the shape that scripts may rely on."""
+    shape: dict[str, Any] = {
+        "summary": view.summary.to_json(),
+        "tasks": [
+            _task_to_json(task, estimate)
+            for task, estimate in zip(view.plan.tasks, view.estimates, strict=True)
+        ],
+        "warnings": [
+            {
+                "code": fault.code,
+                "message": fault.message,
+                "places": [str(place) for place in fault.places],
+                "hint": fault.hint,
+            }
+            for fault in view.plan.warnings
+        ],
+        "digest": view.plan.digest,
+    }
+    return shape if view.canvas is None else shape | {"canvas": view.canvas.to_json()}
+
+
+def _task_to_json(task: Task, estimate: Estimate) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "title": task.title,
+        "agent": task.agent,
+        "payload": dict(task.payload),
+        "route": task.route.value,
+        "lane": task.lane,
+        "depends_on": task.depends_on,
+        "level": estimate.level,
+        "slack_s": estimate.slack_s,
+        "critical": estimate.is_critical,
+        "cpus": task.needs.cpus,
+        "memory_mib": task.needs.memory_mib,
+        "gpus": task.needs.gpus,
+        "duration_s": task.duration_s,
+        "timeout_s": task.timeout_s,
+        "retries": task.retries,
+        "priority": task.priority,
+        "layer": task.layer,
+    }
+
+
+def _table(view: _View) -> Iterator[Any]:
+    """Yield the summary, the tasks, and the stages of the canvas."""
+    yield _summary_line(view.summary)
+    rows = [
+        _row(task, estimate)
+        for task, estimate in zip(view.plan.tasks[:SHOWN_TASKS], view.estimates, strict=False)
+    ]
+    filled = [position for position in range(len(_COLUMNS)) if any(row[position] for row in rows)]
+    if all(task.route is Route.CPU for task in view.plan.tasks):
+        filled.remove(_COLUMNS.index("route"))
+    yield build_table(
+        [_COLUMNS[position] for position in filled],
+        ([row[position] for position in filled] for row in rows),
+        right={"level", "duration", "slack"},
+        keep={"id"},
+    )
+    yield from _rest(len(view.plan.tasks))
+    if any(row[0] for row in rows):
+        yield "* on the critical path"
+    if view.canvas is not None:
+        stages = view.canvas.describe()
+        yield f"canvas: {len(stages):,} stages"
+        yield from (f"  {line}" for line in stages[:SHOWN_TASKS])
+        yield from _rest(len(stages))
+
+
+def _rest(count: int) -> Iterator[str]:
+    if count > SHOWN_TASKS:
+        yield f"… and {count - SHOWN_TASKS:,} more (--output json lists all)"
+
+
+def _summary_line(summary: Summary) -> str:
+    shape = "series-parallel" if summary.series_parallel else "not series-parallel"
+    length = _duration(summary.critical_path_s)
+    return (
+        f"{summary.tasks:,} tasks, {summary.edges:,} edges, {summary.levels:,} levels, "
+        f"width {summary.width:,}, critical path {length or 'of unknown length'}, {shape}"
+    )
+
+
+def _row(task: Task, estimate: Estimate) -> tuple[str, ...]:
+    """Return the cells of a task, in the order of `_COLUMNS`."""
+    return (
+        "*" if estimate.is_critical else "",
+        task.id,
+        "" if task.title == task.id else shorten(task.title, _TEXT_WIDTH),
+        shorten(task.lane or "", _TEXT_WIDTH),
+        task.agent,
+        shorten(_instructions(task), _TEXT_WIDTH),
+        task.route.value,
+        _dependencies(task.depends_on),
+        str(estimate.level),
+        _duration(task.duration_s),
+        _duration(estimate.slack_s),
+    )
+
+
+def _instructions(task: Task) -> str:
+    """Return what a task does, as a person would write it."""
+    if isinstance(task.payload.get("call"), str):
+        return str(task.payload["call"])
+    commands = task.payload.get("commands") or ()
+    return "; ".join(_command(command["argv"]) for command in commands)
+
+
+def _command(argv: Sequence[str]) -> str:
+    is_shell_text = len(argv) == 3 and tuple(argv[:2]) == ("/bin/sh", "-c")
+    return argv[2] if is_shell_text else shlex.join(argv)
+
+
+def _dependencies(ids: Sequence[str]) -> str:
+    """Return the first ids that fit, and how many there are besides."""
+    shown: list[str] = []
+    for name in ids:
+        if shown and len(", ".join([*shown, name])) > _TEXT_WIDTH:
+            return f"{', '.join(shown)} and {len(ids) - len(shown):,} more"
+        shown.append(name)
+    return ", ".join(shown)
+
+
+def _duration(seconds: float | None) -> str:
+    """Return seconds for people; nothing for none and for 0."""
+    if not seconds:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes:02} m" if hours else f"{minutes} m {rest:02} s"

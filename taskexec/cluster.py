@@ -1,0 +1,219 @@
+"""The one place where the parts are put together: servers, stores, workers and submissions from settings.
+
+Started as `python -m taskexec.cluster`, it is a worker process; its supervisor passes what it is in the
+environment variable `TEK_WORKER_SPEC`, which no task sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskexec.domain.resources import Capacity, Route
+from taskexec.errors import ConnectionLost
+from taskexec.store.connection import Connection
+from taskexec.store.embedded import EmbeddedServer, find_server
+from taskexec.store.runs import RedisRunStore
+from taskexec.store.workers import WorkerRegistry
+
+if TYPE_CHECKING:
+    from taskexec.plan import Plan
+    from taskexec.runtime.supervisor import WorkerSupervisor
+    from taskexec.settings import Settings
+    from taskexec.submission import SubmittedRun
+
+__all__ = ["Cluster", "admit_locally", "embedded_server", "main", "worker_supervisor"]
+
+_SPEC = "TEK_WORKER_SPEC"
+_PR_SET_PDEATHSIG = 1
+
+
+class Cluster:
+    """A server and what is done on it."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        """Connect to a server.
+
+        Raises:
+            UsageError: The address is none.
+            ConnectionLost: The server does not answer.
+        """
+        self.url = url
+        self.settings = settings
+        self.connection = Connection(url, socket_timeout_s=settings.redis.socket_timeout_s)
+        self.connection.ping()
+        self.runs = RedisRunStore(self.connection)
+        self.workers = WorkerRegistry(self.connection)
+
+    def admit(self, plan: Plan) -> None:
+        """Check a plan against the workers that are registered.
+
+        Raises:
+            NeedsUnmet: Some tasks could never run.
+        """
+        from taskexec.submission import KnownWorker, admit
+
+        known = [
+            KnownWorker(
+                worker["name"],
+                frozenset(Route(name) for name in worker["classes"]),
+                Capacity(**worker["capacity"]),
+            )
+            for worker in self.workers.listed()
+        ]
+        admit(plan, known)
+
+    def submit(self, plan: Plan, *, dry_run: bool, fail_fast: bool | None = None) -> SubmittedRun:
+        """Compile, store and start a run of a plan that was admitted.
+
+        Raises:
+            ConnectionLost: The server did not answer.
+        """
+        from taskexec.domain.program import RunOptions
+        from taskexec.submission import submit
+
+        worker, evidence = self.settings.worker, self.settings.evidence
+        options = RunOptions(
+            fail_fast=self.settings.run.fail_fast if fail_fast is None else fail_fast,
+            dry_run=dry_run,
+            batch_max=worker.batch_max,
+            batch_target_s=worker.batch_target_s,
+            lost_max=worker.max_attempts,
+            retention_s=evidence.retention_s,
+        )
+        return submit(plan, self.runs, options)
+
+    def lose_worker(self, name: str) -> None:
+        """Release at once what a dead worker held in every active run; what fails here, leases make good later."""
+        from taskexec.runtime.attempt import lost_record
+
+        record = lost_record("its worker died", worker=name)
+        with contextlib.suppress(ConnectionLost):
+            for run_id in self.runs.active():
+                self.runs.lose(run_id, [], worker=name, record=record)
+            self.workers.remove(name)
+
+
+def admit_locally(plan: Plan, capacity: Capacity) -> None:
+    """Check a plan against this machine, as `tek run` and `--dry-run` do before a worker exists.
+
+    Raises:
+        NeedsUnmet: Some tasks could never run here.
+        PlanRejected: An agent is missing or refuses its instructions.
+    """
+    from taskexec.agents import AgentRegistry
+    from taskexec.submission import KnownWorker, admit, check_agents
+
+    check_agents(plan, AgentRegistry())
+    admit(plan, [KnownWorker("this machine", frozenset(Route), capacity)])
+
+
+@contextlib.contextmanager
+def embedded_server(settings: Settings) -> Iterator[EmbeddedServer]:
+    """Run a server of our own for as long as the context lasts; its data folder is removed afterwards.
+
+    Raises:
+        ServerMissing: No server program was found.
+        ServerFailed: It does not start.
+    """
+    program = find_server(settings.embedded.server_binary)
+    data_dir = Path(tempfile.mkdtemp(prefix="tek-server-"))
+    server = EmbeddedServer(program, data_dir, appendfsync=settings.embedded.appendfsync)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def worker_supervisor(
+    cluster: Cluster, *, routes: Sequence[Route], capacity: Capacity, log_path: Path | None, with_events: bool = False
+) -> WorkerSupervisor:
+    """Return a supervisor (not started) for a worker on a cluster."""
+    from taskexec.runtime.supervisor import WorkerSupervisor
+
+    settings = cluster.settings
+
+    def launch(name: str, scratch: Path) -> tuple[list[str], Mapping[str, str]]:
+        spec = {
+            "name": name,
+            "url": cluster.url,
+            "scratch": str(scratch),
+            "routes": [str(route) for route in routes],
+            "capacity": _capacity_json(capacity),
+            "project_dir": str(settings.worker.project_dir),
+            "lease_s": settings.worker.lease_s,
+            "reap_interval_s": settings.worker.reap_interval_s,
+            "patience_s": settings.worker.batch_target_s,
+            "kill_grace_s": settings.worker.kill_grace_s,
+            "inline_limit_bytes": settings.evidence.inline_limit_bytes,
+            "output_limit_bytes": settings.evidence.output_limit_mib * 1024 * 1024,
+            "with_events": with_events,
+            "supervisor": os.getpid(),
+        }
+        return [sys.executable, "-m", "taskexec.cluster"], {**os.environ, _SPEC: json.dumps(spec)}
+
+    return WorkerSupervisor(
+        launch,
+        on_lost=cluster.lose_worker,
+        restart_limit=settings.worker.restart_limit,
+        log_path=log_path,
+    )
+
+
+def _capacity_json(capacity: Capacity) -> dict[str, Any]:
+    return {
+        "cpus": capacity.cpus,
+        "memory_mib": capacity.memory_mib,
+        "gpus": capacity.gpus,
+        "slots": capacity.slots,
+    }
+
+
+def _end_with_supervisor(pid: int) -> None:
+    """Have the kernel send TERM when the supervisor dies, so that a worker never outlives it unseen."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != pid:
+            sys.exit(1)
+
+
+def main() -> int:
+    """Be the worker that the environment describes; return its exit status."""
+    spec = json.loads(os.environ.pop(_SPEC))
+    _end_with_supervisor(spec["supervisor"])
+    from taskexec.completion.evidence import EvidenceLimits
+    from taskexec.runtime.carrier import CarrierSettings
+    from taskexec.runtime.worker import WorkerProfile, run_worker
+
+    os.chdir(spec["project_dir"])
+    profile = WorkerProfile(
+        name=spec["name"],
+        routes=tuple(Route(name) for name in spec["routes"]),
+        capacity=Capacity(**spec["capacity"]),
+        with_events=spec["with_events"],
+    )
+    carrier = CarrierSettings(
+        worker=spec["name"],
+        lease_s=spec["lease_s"],
+        patience_s=spec["patience_s"],
+        scratch=Path(spec["scratch"]),
+        limits=EvidenceLimits(spec["inline_limit_bytes"], spec["output_limit_bytes"]),
+    )
+    return run_worker(
+        profile, spec["url"], carrier, reap_interval_s=spec["reap_interval_s"], grace_s=spec["kill_grace_s"]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Lowering: from the canvas to the compact program that is stored for a run."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from taskexec.compiler.canvas import Canvas
+from taskexec.domain.program import Program, ProgramTask, RunOptions
+from taskexec.domain.resources import Route
+from taskexec.domain.task import Task
+from taskexec.plan import Plan
+
+__all__ = ["QueueKey", "compile_program"]
+
+QueueKey = Callable[[Route, int], str]
+"""Gives the Redis list of a route for a priority (0 to 9, higher first); the broker's."""
+
+_LABEL_LIMIT = 120
+
+
+def compile_program(
+    plan: Plan, canvas: Canvas, *, run_id: str, options: RunOptions, queue_key: QueueKey, template: str, plan_json: bytes
+) -> Program:
+    """Return the program of a run: the canvas by index, one record a task, linear in the edges.
+
+    Args:
+        plan: The plan; positions of its tasks become indexes.
+        canvas: Its canvas; the program's edges are read from the signatures.
+        run_id: Id of the run.
+        options: How the run is carried out.
+        queue_key: Where messages for a route and priority go.
+        template: Message template of the broker for this run.
+        plan_json: `plan.json` as it is kept in the evidence.
+    """
+    index_of = {task.id: index for index, task in enumerate(plan.tasks)}
+    successors: list[list[int]] = [[] for _ in plan.tasks]
+    predecessors: list[list[int]] = [[] for _ in plan.tasks]
+    for before, after in canvas.edges():
+        successors[index_of[before]].append(index_of[after])
+        predecessors[index_of[after]].append(index_of[before])
+    tasks = [
+        ProgramTask(
+            successors=tuple(successors[index]),
+            pending=len(predecessors[index]),
+            dispatch=_dispatch(task, queue_key),
+            spec=_spec(plan, task, predecessors[index]),
+        )
+        for index, task in enumerate(plan.tasks)
+    ]
+    return Program(
+        run_id=run_id,
+        tasks=tasks,
+        template=template,
+        plan=zlib.compress(plan_json, 6),
+        canvas=zlib.compress(orjson.dumps(canvas.to_json()), 6),
+        source=plan.source,
+        digest=plan.digest,
+        options=options,
+    )
+
+
+def _dispatch(task: Task, queue_key: QueueKey) -> str:
+    label = orjson.dumps(task.id[:_LABEL_LIMIT]).decode()[1:-1]
+    fields = (queue_key(task.route, task.priority), task.route, task.agent, str(task.retries), label)
+    return "\t".join(fields)
+
+
+def _spec(plan: Plan, task: Task, predecessors: Sequence[int]) -> bytes:
+    """Return what a worker needs to perform a task; dependencies stand twice, as indexes and as ids."""
+    body = {
+        "id": task.id,
+        "agent": task.agent,
+        "payload": task.payload,
+        "depends_on": [plan.tasks[index].id for index in predecessors],
+        "timeout_s": task.timeout_s,
+        "lane": task.lane,
+        "route": task.route,
+    }
+    return ",".join(map(str, predecessors)).encode() + b"\n" + orjson.dumps(body)

@@ -1,0 +1,172 @@
+"""The folder of a run at home: plan, canvas, ledger, the evidence of every attempt, and the summary.
+
+Writing it again from the same log gives the same content, so bringing evidence home may be interrupted and
+repeated. An attempt's folder is put together beside its place and renamed into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import orjson
+
+from taskexec.completion.account import RunAccount
+from taskexec.completion.evidence import decode_inline
+from taskexec.completion.ledger import Ledger, split_record
+from taskexec.domain.events import LogEntry, Transition, TransitionKind
+from taskexec.domain.program import RunHead
+
+__all__ = ["RunFolder", "write_atomically"]
+
+_ENDS_ATTEMPT = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED, TransitionKind.LOST}
+_ALWAYS = ("stdout.log", "stderr.log")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+class RunFolder:
+    """Writes one run's folder as its log comes in."""
+
+    def __init__(self, path: Path, plan_json: bytes, canvas_json: bytes) -> None:
+        """Create the folder (or take it over) and write what is known at submission."""
+        self.path = path
+        self.plan = orjson.loads(plan_json)
+        self._tasks: list[dict[str, Any]] = self.plan["tasks"]
+        task_ids = [task["id"] for task in self._tasks]
+        folders: Mapping[str, str] = self.plan.get("folders", {})
+        self._folders = [path / "tasks" / folders.get(task_id, task_id) for task_id in task_ids]
+        self.account = RunAccount(task_ids)
+        self._ledger = Ledger(task_ids)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "tasks").mkdir(exist_ok=True)
+        write_atomically(path / "plan.json", plan_json)
+        write_atomically(path / "canvas.json", canvas_json)
+        self._ledger_file: BinaryIO = (path / "ledger.jsonl").open("wb")
+
+    def take_output(self, fields: Mapping[str, bytes]) -> None:
+        """Write one chunk of evidence to where its attempt is put together."""
+        index, attempt = int(fields["i"]), int(fields["a"])
+        path = _safe_path(self._partial(index, attempt), fields["f"].decode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("r+b" if path.exists() else "wb") as file:
+            file.seek(int(fields["o"]))
+            file.write(fields["d"])
+
+    def take(self, entry: LogEntry) -> None:
+        """Seal a log entry into the ledger and write the evidence of the attempts that it ends."""
+        for line, transition in self._ledger.seal(entry):
+            self._ledger_file.write(line + b"\n")
+            self.account.take(transition)
+            if transition.kind in _ENDS_ATTEMPT and transition.detail:
+                self._finish_attempt(transition)
+
+    def _finish_attempt(self, transition: Transition) -> None:
+        record, inline = split_record(transition.detail)
+        final = self._folders[transition.index] / f"attempt-{transition.attempt}"
+        partial = self._partial(transition.index, transition.attempt)
+        partial.mkdir(parents=True, exist_ok=True)
+        for name, value in inline.items():
+            path = _safe_path(partial, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(decode_inline(value))
+        for name in _ALWAYS:
+            if name not in inline:
+                (partial / name).touch()
+        (partial / "result.json").write_bytes(record)
+        if final.exists():
+            shutil.rmtree(final)
+        partial.rename(final)
+
+    def _partial(self, index: int, attempt: int) -> Path:
+        return self._folders[index] / f".attempt-{attempt}.partial"
+
+    def flush(self) -> None:
+        """Hand what has been written to the operating system."""
+        self._ledger_file.flush()
+
+    def write_summary(self, head: RunHead) -> None:
+        """Write `run.json`: the older kit's fields and ours."""
+        self.flush()
+        write_atomically(self.path / "run.json", orjson.dumps(self.summary(head), option=orjson.OPT_INDENT_2))
+
+    def summary(self, head: RunHead) -> dict[str, Any]:
+        """Return the content of `run.json` for a run that stands where `head` says."""
+        events = self.account.lines()
+        counts: dict[str, int] = {}
+        for event in events:
+            counts[event["status"]] = counts.get(event["status"], 0) + 1
+        results = [self._result(index, event) for index, event in enumerate(events)]
+        return {
+            "run_id": head.run_id,
+            "plan": head.source,
+            "digest": head.digest,
+            "status": head.status,
+            "dry_run": head.dry_run,
+            "submitted_at": _iso(head.submitted_at),
+            "started": _iso(head.started_at),
+            "ended": _iso(head.finished_at),
+            "counts": counts,
+            "ledger_head": self._ledger.head,
+            "results": results,
+        }
+
+    def _result(self, index: int, event: dict[str, Any]) -> dict[str, Any]:
+        task, account = self._tasks[index], self.account.tasks[index]
+        evidence = None
+        if account.record:
+            evidence = f"tasks/{self._folders[index].name}/attempt-{account.record.get('attempt', account.attempts)}"
+        return {
+            "task": task["id"],
+            "queue": task["lane"] or task["route"],
+            "evidence": evidence,
+            "commands": account.record.get("commands", []),
+            **event,
+            "agent": task["agent"],
+        }
+
+    def check_digests(self) -> list[str]:
+        """Return the evidence files that are missing or differ from their record, by path; none when all is well."""
+        wrong = []
+        for folder in self._folders:
+            for result in folder.glob("attempt-*/result.json"):
+                files = orjson.loads(result.read_bytes()).get("files", {})
+                wrong += [
+                    str(result.parent / name)
+                    for name, file in files.items()
+                    if _digest(_safe_path(result.parent, name)) != file["sha256"]
+                ]
+        return wrong
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._ledger_file.close()
+
+
+def _safe_path(folder: Path, name: str) -> Path:
+    """Return the path of an evidence file below its folder, whatever a worker calls it."""
+    parts: Sequence[str] = [part for part in PurePosixPath(name).parts if part not in {"/", "..", "."}]
+    return folder.joinpath(*parts) if parts else folder / "unnamed"
+
+
+def _digest(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

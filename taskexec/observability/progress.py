@@ -1,0 +1,88 @@
+"""Where a run stands, folded from its log: a pure view that progress displays, `status` and `watch` share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from taskexec.domain.events import LogEntry, Transition, TransitionKind, parse_entry
+from taskexec.domain.states import FINAL_TASK_STATUSES, RunStatus, TaskStatus
+
+__all__ = ["RunView"]
+
+_STATUS = {
+    TransitionKind.QUEUED: TaskStatus.QUEUED,
+    TransitionKind.RUNNING: TaskStatus.RUNNING,
+    TransitionKind.SUCCEEDED: TaskStatus.SUCCEEDED,
+    TransitionKind.FAILED: TaskStatus.FAILED,
+    TransitionKind.SKIPPED: TaskStatus.SKIPPED,
+    TransitionKind.CANCELLED: TaskStatus.CANCELLED,
+}
+
+
+class RunView:
+    """Statuses of all tasks of a run after the entries seen so far."""
+
+    def __init__(self, tasks: int) -> None:
+        """Begin with a run of so many tasks, all waiting."""
+        self.statuses = [TaskStatus.WAITING] * tasks
+        self.counts: Counter[TaskStatus] = Counter({TaskStatus.WAITING: tasks})
+        self.running: dict[int, int] = {}
+        """Index of each running task -> server time (µs) it was claimed."""
+        self.failed: list[int] = []
+        """Indexes of failed tasks, in the order of their failures."""
+        self.status = RunStatus.PENDING
+        self.started_us: int | None = None
+        self.ended_us: int | None = None
+        self.last_us = 0
+        """Server time of the last entry, microseconds."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run has ended."""
+        return self.ended_us is not None
+
+    @property
+    def done(self) -> int:
+        """How many tasks are in a final status."""
+        return sum(self.counts[status] for status in FINAL_TASK_STATUSES)
+
+    def apply(self, entries: Iterable[LogEntry]) -> None:
+        """Take in further entries, oldest first."""
+        for entry in entries:
+            self.last_us = entry.at_us
+            for transition in parse_entry(entry):
+                self._take(transition)
+
+    def _take(self, transition: Transition) -> None:
+        if transition.kind is TransitionKind.STARTED:
+            self.status, self.started_us = RunStatus.RUNNING, transition.at_us
+        elif transition.kind is TransitionKind.ENDED:
+            self.status, self.ended_us = RunStatus(transition.detail), transition.at_us
+        elif transition.kind in _STATUS:
+            self._move(transition.index, _STATUS[transition.kind], transition.at_us)
+
+    def _move(self, index: int, status: TaskStatus, at_us: int) -> None:
+        self.counts[self.statuses[index]] -= 1
+        self.counts[status] += 1
+        self.statuses[index] = status
+        self.running.pop(index, None)
+        if status is TaskStatus.RUNNING:
+            self.running[index] = at_us
+        elif status is TaskStatus.FAILED:
+            self.failed.append(index)
+
+    def rate(self) -> float:
+        """Return tasks finished a second since the start; 0 before anything happened."""
+        if self.started_us is None or self.last_us <= self.started_us:
+            return 0.0
+        return self.done / ((self.last_us - self.started_us) / 1e6)
+
+    def left_s(self) -> float | None:
+        """Return the seconds left at the present rate; None while nothing is known."""
+        rate = self.rate()
+        return (len(self.statuses) - self.done) / rate if rate > 0 else None
+
+    def tally(self) -> dict[str, int]:
+        """Return the counts of all statuses that occur, by name."""
+        return {str(status): self.counts[status] for status in TaskStatus if self.counts[status]}

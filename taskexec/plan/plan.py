@@ -1,0 +1,139 @@
+"""The plan: an immutable, validated, digested graph of tasks, and its form as plan.json."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from taskexec.domain.task import Task
+from taskexec.errors import Fault, NotFound, Place
+from taskexec.plan.folders import evidence_folder
+from taskexec.plan.graph import Graph
+
+__all__ = ["Plan", "normal_id", "plan_to_json", "queue_name"]
+
+_FORMAT_VERSION = 2
+
+
+def normal_id(text: str) -> str:
+    """Return an id in the form in which ids are compared: trimmed, in Unicode's composed form (NFC)."""
+    text = text.strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A checked plan. Equal plans mean the same, whatever file, row order or formatting they come from."""
+
+    source: str
+    """The file it was read from, as the user gave it."""
+    kind: str
+    """`csv`, `sot` or `plan` (JSON)."""
+    tasks: tuple[Task, ...]
+    """In source order; at least one."""
+    places: tuple[Place, ...]
+    """Where each task stands, by index; not part of the meaning."""
+    graph: Graph
+    """Dependencies by index into `tasks`; acyclic."""
+    warnings: tuple[Fault, ...] = ()
+    """What was read, but may not be what was meant."""
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, Plan) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @cached_property
+    def digest(self) -> str:
+        """`sha256:` and 64 hexadecimal digits over all that the tasks mean.
+
+        Raises:
+            TypeError: A payload holds what JSON cannot carry; never for a plan of `build_plan`.
+        """
+        canonical = [_meaning(task) for task in sorted(self.tasks, key=lambda task: task.id)]
+        return "sha256:" + hashlib.sha256(orjson.dumps(canonical, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def index_of(self, task_id: str) -> int:
+        """Return the index of a task.
+
+        Raises:
+            NotFound: The plan has no task with this id.
+        """
+        index = self._indices.get(normal_id(task_id))
+        if index is None:
+            raise NotFound(f"no task `{task_id}` in {self.source}")
+        return index
+
+    @cached_property
+    def _indices(self) -> Mapping[str, int]:
+        return {task.id: index for index, task in enumerate(self.tasks)}
+
+
+def _meaning(task: Task) -> dict[str, Any]:
+    """Return a task with its dependencies sorted and its numbers in one form (2 cpus are 2.0 cpus)."""
+    fields = _task_to_json(task)
+    fields["depends_on"] = sorted(task.depends_on)
+    for name in ("cpus", "gpus", "duration_s", "timeout_s"):
+        fields[name] = None if fields[name] is None else float(fields[name])
+    return fields
+
+
+def _task_to_json(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "title": task.title,
+        "agent": task.agent,
+        "payload": task.payload if isinstance(task.payload, dict) else dict(task.payload),
+        "depends_on": list(task.depends_on),
+        "lane": task.lane,
+        "route": task.route.value,
+        "cpus": task.needs.cpus,
+        "memory_mib": task.needs.memory_mib,
+        "gpus": task.needs.gpus,
+        "duration_s": task.duration_s,
+        "timeout_s": task.timeout_s,
+        "retries": task.retries,
+        "priority": task.priority,
+        "layer": task.layer,
+        "metadata": dict(task.metadata),
+    }
+
+
+def queue_name(task: Task) -> str:
+    """Return the group that people see a task in: its lane, or its route when it has none."""
+    return task.lane or task.route.value
+
+
+def plan_to_json(plan: Plan, *, generated_at: str) -> dict[str, Any]:
+    """Return a plan as plan.json, version 2; it keeps the fields of the older kit's version 1.
+
+    Args:
+        plan: The plan.
+        generated_at: Instant in ISO 8601 that the file states as its own.
+    """
+    folders = {task.id: evidence_folder(task.id) for task in plan.tasks}
+    return {
+        "version": _FORMAT_VERSION,
+        "source": plan.source,
+        "generated_at": generated_at,
+        "digest": plan.digest,
+        "queues": _queues(plan.tasks),
+        "tasks": [_task_to_json(task) for task in plan.tasks],
+        "folders": {task_id: folder for task_id, folder in folders.items() if folder != task_id},
+    }
+
+
+def _queues(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    queues: dict[str, list[dict[str, Any]]] = {}
+    for task in tasks:
+        queues.setdefault(queue_name(task), []).append(
+            {"id": task.id, "title": task.title, "layer": task.layer}
+        )
+    return [{"name": name, "tasks": members} for name, members in queues.items()]

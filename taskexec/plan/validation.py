@@ -1,0 +1,216 @@
+"""The one place that judges whether drafted tasks make sense together, and makes a plan of them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import orjson
+
+from taskexec.domain.resources import Needs, choose_route
+from taskexec.domain.task import Task
+from taskexec.errors import Fault, Place, PlanRejected
+from taskexec.plan.draft import DraftTask, Located, PlanDraft
+from taskexec.plan.graph import Graph
+from taskexec.plan.plan import Plan, normal_id
+from taskexec.plan.suggestion import Suggestions
+
+__all__ = ["build_plan"]
+
+T = TypeVar("T")
+
+_MOST_FAULTS = 1000
+_LONGEST_ID = 512
+_SHOWN_IN_CYCLE = 8
+_SHOWN_OF_ID = 80
+_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories no id may hold: control characters, lone surrogates, line and paragraph separators."""
+
+
+def build_plan(draft: PlanDraft) -> Plan:
+    """Return the plan that a draft means.
+
+    Raises:
+        PlanRejected: The draft has faults, its own or between its tasks; all are listed, ordered by place.
+    """
+    ids = [normal_id(task.id.value) for task in draft.tasks]
+    links = _link(draft, ids)
+    graph = Graph.of(links.predecessors)
+    faults = [*draft.faults, *_id_faults(draft, ids), *_duplicates(draft, ids), *links.faults]
+    faults += _cycles(draft, ids, graph)
+    if not draft.tasks and not faults:
+        faults.append(Fault("plan.empty", "the plan has no tasks", (Place(draft.source),)))
+    if faults:
+        raise PlanRejected(_ordered(faults))
+    tasks = tuple(map(_build_task, draft.tasks, ids, links.names))
+    places = tuple(task.id.place for task in draft.tasks)
+    warnings = (*draft.warnings, *_case_warnings(ids, places))
+    plan = Plan(draft.source, draft.kind, tasks, places, graph, warnings)
+    _check_values(plan)
+    return plan
+
+
+@dataclass(slots=True)
+class _Links:
+    """The dependencies of all tasks, by position in the draft."""
+
+    predecessors: list[list[int]]
+    """Positions, without those that do not exist or are the task itself; may repeat."""
+    names: list[tuple[str, ...]]
+    """Normal ids, without repeats, in source order."""
+    faults: list[Fault]
+
+
+def _link(draft: PlanDraft, ids: Sequence[str]) -> _Links:
+    positions = {task_id: index for index, task_id in reversed([*enumerate(ids)]) if task_id}
+    links = _Links([], [], [])
+    unknown: list[tuple[str, Located[str]]] = []
+    for index, task in enumerate(draft.tasks):
+        found: dict[str, int] = {}
+        for dependency in task.depends_on:
+            name = normal_id(dependency.value)
+            position = positions.get(name)
+            if position is None:
+                unknown.append((ids[index], dependency))
+            elif name == ids[index]:
+                links.faults.append(_self_dependency(name, dependency.place))
+            else:
+                found[name] = position
+        links.predecessors.append([*found.values()])
+        links.names.append(tuple(found))
+    suggestions = Suggestions(positions)
+    links.faults += [_unknown_dependency(*entry, suggestions) for entry in sorted(unknown, key=_place)]
+    return links
+
+
+def _place(entry: tuple[str, Located[str]]) -> Place:
+    return entry[1].place
+
+
+def _self_dependency(task_id: str, place: Place) -> Fault:
+    message = f"task {_quote(task_id)} depends on itself"
+    return Fault("plan.self_dependency", message, (place,), "remove it from its own `depends_on`")
+
+
+def _unknown_dependency(task_id: str, dependency: Located[str], suggestions: Suggestions) -> Fault:
+    name = normal_id(dependency.value)
+    message = f"task {_quote(task_id)} depends on {_quote(name)}, which is no task of this plan"
+    likely = suggestions.find(name)
+    hint = None if likely is None else f"did you mean {_quote(likely)}?"
+    return Fault("plan.unknown_dependency", message, (dependency.place,), hint)
+
+
+def _id_faults(draft: PlanDraft, ids: Sequence[str]) -> Iterator[Fault]:
+    for task, task_id in zip(draft.tasks, ids, strict=True):
+        place = (task.id.place,)
+        if not task_id:
+            yield Fault("plan.empty_id", "a task has no id", place, "give every task an id of its own")
+        if len(task_id) > _LONGEST_ID:
+            message = f"id {_quote(task_id)} has {len(task_id)} characters, {_LONGEST_ID} are the most"
+            yield Fault("plan.id_length", message, place)
+        if not task_id.isprintable():
+            forbidden = {character for character in task_id if unicodedata.category(character) in _FORBIDDEN}
+            if forbidden:
+                codes = ", ".join(sorted(f"U+{ord(character):04X}" for character in forbidden))
+                message = f"id {_quote(task_id)} holds characters that ids may not have: {codes}"
+                yield Fault("plan.id_character", message, place)
+
+
+def _duplicates(draft: PlanDraft, ids: Sequence[str]) -> Iterator[Fault]:
+    places: dict[str, list[Place]] = {}
+    for task, task_id in zip(draft.tasks, ids, strict=True):
+        places.setdefault(task_id, []).append(task.id.place)
+    for task_id, found in places.items():
+        if task_id and len(found) > 1:
+            message = f"id {_quote(task_id)} stands {len(found)} times"
+            yield Fault("plan.duplicate_id", message, tuple(found), "ids are unique within a plan")
+
+
+def _cycles(draft: PlanDraft, ids: Sequence[str], graph: Graph) -> Iterator[Fault]:
+    for cycle in graph.find_cycles():
+        shown = cycle[:_SHOWN_IN_CYCLE]
+        names = [_quote(ids[index]) for index in shown]
+        last = names.pop() if len(shown) == len(cycle) else f"{len(cycle) - len(shown)} more"
+        pairs = zip(shown, [cycle[-1], *shown], strict=False)
+        places = tuple(_dependency_place(draft.tasks[index], ids[before]) for index, before in pairs)
+        message = f"tasks {', '.join(names)} and {last} wait for each other"
+        yield Fault("plan.cycle", message, places, "remove one of these `depends_on`")
+
+
+def _dependency_place(task: DraftTask, name: str) -> Place:
+    return next(entry.place for entry in task.depends_on if normal_id(entry.value) == name)
+
+
+def _case_warnings(ids: Sequence[str], places: Sequence[Place]) -> Iterator[Fault]:
+    groups: dict[str, list[int]] = {}
+    for index, task_id in enumerate(ids):
+        groups.setdefault(task_id.casefold(), []).append(index)
+    for group in groups.values():
+        if len(group) > 1:
+            names = ", ".join(_quote(ids[index]) for index in group)
+            message = f"ids {names} differ only by upper and lower case"
+            yield Fault("plan.case", message, tuple(places[index] for index in group))
+
+
+def _build_task(draft: DraftTask, task_id: str, depends_on: tuple[str, ...]) -> Task:
+    needs = Needs(
+        cpus=_value(draft.cpus, 1.0), memory_mib=_value(draft.memory_mib, 0), gpus=_value(draft.gpus, 0.0)
+    )
+    return Task(
+        id=task_id,
+        title=_value(draft.title, ""),
+        agent=_value(draft.agent, "shell" if draft.payload.get("commands") else "noop"),
+        payload=draft.payload,
+        depends_on=depends_on,
+        lane=_optional(draft.lane),
+        route=choose_route(_optional(draft.route), needs),
+        needs=needs,
+        duration_s=_optional(draft.duration_s),
+        timeout_s=_optional(draft.timeout_s),
+        retries=_value(draft.retries, 0),
+        priority=min(max(_value(draft.priority, 0), 0), 9),
+        layer=_optional(draft.layer),
+        metadata=draft.metadata,
+    )
+
+
+def _value(located: Located[T] | None, default: T) -> T:
+    return default if located is None else located.value
+
+
+def _optional(located: Located[T] | None) -> T | None:
+    return None if located is None else located.value
+
+
+def _check_values(plan: Plan) -> None:
+    """Refuse what JSON cannot carry to a worker: integers beyond 64 bits, lone surrogates, other types."""
+    try:
+        assert plan.digest
+    except TypeError as cause:
+        raise PlanRejected(_ordered(_value_faults(plan))) from cause
+
+
+def _value_faults(plan: Plan) -> Iterator[Fault]:
+    for task, place in zip(plan.tasks, plan.places, strict=True):
+        try:
+            orjson.dumps([task.title, task.agent, task.payload, task.lane, task.layer, task.metadata])
+        except TypeError as error:
+            message = f"task {_quote(task.id)} holds a value that JSON cannot carry: {error}"
+            yield Fault("plan.value", message, (place,))
+
+
+def _ordered(faults: Iterable[Fault]) -> list[Fault]:
+    """Return faults by place, at most `_MOST_FAULTS` and one that says how many more there are."""
+    ordered = sorted(faults, key=lambda fault: fault.places[:1])
+    more = len(ordered) - _MOST_FAULTS
+    if more > 0:
+        ordered[_MOST_FAULTS:] = [Fault("plan.more_faults", f"{more} more faults are not shown")]
+    return ordered
+
+
+def _quote(task_id: str) -> str:
+    """Return an id in backticks, on one line and cut when it is very long."""
+    cut = task_id if len(task_id) <= _SHOWN_OF_ID else task_id[: _SHOWN_OF_ID - 1] + "…"
+    return f"`{cut if cut.isprintable() else ascii(cut)[1:-1]}`"

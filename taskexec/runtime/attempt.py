@@ -1,0 +1,158 @@
+"""One attempt from start to record: finds the agent, lets it perform, accounts for what happened."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from taskexec.agents import AgentMissing, AgentRegistry, Assignment, Outcome
+from taskexec.completion.evidence import AttemptEvidence
+from taskexec.domain.program import ClaimedMember
+from taskexec.domain.states import Reason
+from taskexec.runtime.workplace import AttemptRunner, Workplace
+
+__all__ = ["AttemptWork", "Performed", "RunInfo", "ServerClock", "lost_record"]
+
+RESULT_LIMIT_BYTES = 65_536
+"""Results above this stay in the evidence and are not handed to dependents."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What an executing process knows of a run."""
+
+    run_id: str
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerClock:
+    """The server's time, carried on by the monotonic clock of this process since a claim."""
+
+    server_us: int
+    """Server time at the claim, microseconds since the epoch."""
+    monotonic: float
+    """Monotonic time when the claim's reply arrived."""
+
+    def at(self, monotonic: float) -> float:
+        """Return the server's time at a monotonic time, in seconds since the epoch."""
+        return self.server_us / 1e6 + (monotonic - self.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """A finished attempt: its outcome and the account of it."""
+
+    claimed: ClaimedMember
+    outcome: Outcome
+    record: bytes
+    """One line: JSON record, a tab, JSON of inline evidence."""
+    result: bytes
+    """JSON for dependents; empty for none."""
+    duration_s: float
+
+
+class AttemptWork:
+    """One attempt at work in this process; made for one claimed member, used once."""
+
+    def __init__(
+        self, run: RunInfo, claimed: ClaimedMember, results: Mapping[int, bytes], *, place: Workplace, evidence: AttemptEvidence
+    ) -> None:
+        spec = orjson.loads(claimed.spec)
+        self.claimed = claimed
+        self.started: float | None = None
+        self.timeout_s: float | None = spec["timeout_s"]
+        self._run = run
+        self._agent_name: str = spec["agent"]
+        self._evidence = evidence
+        inputs = {
+            task_id: orjson.loads(results[index]) if index in results else None
+            for task_id, index in zip(spec["depends_on"], claimed.dependencies, strict=True)
+        }
+        self._assignment = Assignment(
+            run_id=run.run_id,
+            task_id=spec["id"],
+            attempt=claimed.member.attempt,
+            payload=spec["payload"],
+            inputs=inputs,
+        )
+        self.runner = AttemptRunner(place, self._assignment, evidence, timeout_s=self.timeout_s)
+
+    def perform(self, agents: AgentRegistry, clock: ServerClock, worker: str) -> Performed:
+        """Perform the attempt and return its account; what the agent raises becomes a failed outcome."""
+        self.started = begun = time.monotonic()
+        outcome = self._outcome(agents)
+        try:
+            self.runner.collect()
+        except OSError as error:
+            outcome = Outcome(succeeded=False, reason=Reason.INFRASTRUCTURE, error=f"evidence could not be read: {error}")
+        ended = time.monotonic()
+        return self.account(outcome, (clock.at(begun), clock.at(ended)), worker)
+
+    def account(self, outcome: Outcome, span: tuple[float, float], worker: str) -> Performed:
+        """Return the account of an outcome that spanned two server times (seconds since the epoch)."""
+        if outcome.note:
+            self._evidence.write("stdout.log", outcome.note.encode() + b"\n")
+        files, inline = self._evidence.close()
+        result = b"" if outcome.result is None else orjson.dumps(outcome.result)
+        omitted = len(result) > RESULT_LIMIT_BYTES
+        record = {
+            "run": self._run.run_id,
+            "task": self._assignment.task_id,
+            "attempt": self._assignment.attempt,
+            "agent": self._agent_name,
+            "status": "succeeded" if outcome.succeeded else "failed",
+            "reason": outcome.reason,
+            "error": outcome.error,
+            "exit_status": outcome.exit_status,
+            "signal": outcome.signal,
+            "started_at": _iso(span[0]),
+            "finished_at": _iso(span[1]),
+            "worker": worker,
+            "host": _HOST,
+            "pid": os.getpid(),
+            "commands": outcome.commands,
+            "files": files,
+        }
+        if omitted:
+            record["result_omitted_bytes"] = len(result)
+        elif result:
+            record["result"] = outcome.result
+        if self._run.dry_run:
+            record["dry_run"] = True
+        line = orjson.dumps(record) + b"\t" + (orjson.dumps(inline) if inline else b"")
+        return Performed(self.claimed, outcome, line, b"" if omitted else result, span[1] - span[0])
+
+    def _outcome(self, agents: AgentRegistry) -> Outcome:
+        try:
+            agent = agents.get(self._agent_name)
+        except AgentMissing as error:
+            return Outcome(succeeded=False, reason=Reason.REFUSED, error=str(error))
+        try:
+            if self._run.dry_run:
+                return Outcome(succeeded=True, note=f"dry run: would {agent.describe(self._assignment)}")
+            return agent.perform(self._assignment, self.runner)
+        except Exception as error:  # whatever an agent raises is the attempt's failure, not the worker's
+            return Outcome(succeeded=False, reason=Reason.EXIT, error=f"{type(error).__name__}: {error}")
+
+
+_HOST = platform.node()
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def lost_record(error: str, *, worker: str, reason: Reason = Reason.LOST_WORKER, tasks: Sequence[str] = ()) -> bytes:
+    """Return the record of attempts that nobody finished; the log line beside it names the attempt."""
+    record: dict[str, Any] = {"status": "failed", "reason": reason, "error": error, "worker": worker, "host": _HOST}
+    if tasks:
+        record["tasks"] = list(tasks)
+    return orjson.dumps(record)

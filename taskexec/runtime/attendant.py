@@ -1,0 +1,196 @@
+"""The attendant: what a worker does with its messages, in the executing processes and in the main one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from taskexec.agents import AgentRegistry
+from taskexec.broker import HEADER
+from taskexec.domain.program import Member
+from taskexec.domain.states import Reason
+from taskexec.runtime.attempt import Performed, RunInfo, lost_record
+from taskexec.runtime.carrier import Carrier, CarrierSettings
+from taskexec.runtime.sweep import end_orphans
+from taskexec.runtime.watch import Watch
+from taskexec.runtime.workplace import Workplace
+from taskexec.store.connection import Connection, keep_trying
+from taskexec.store.runs import RedisRunStore
+
+__all__ = ["Attendant", "AttemptFailed", "celery_meta"]
+
+_KNOWN_RUNS = 64
+
+
+class AttemptFailed(Exception):
+    """Tells Celery that an attempt failed; the account of it goes another way."""
+
+
+@dataclass(slots=True)
+class _Process:
+    """What belongs to one executing process and must not be shared with another."""
+
+    pid: int
+    store: RedisRunStore
+    place: Workplace
+    watch: Watch
+    runs: dict[str, RunInfo]
+    deliveries: itertools.count[int]
+
+
+class Attendant:
+    """Performs messages and completes attempts; implements the broker's `Latch`.
+
+    Made in the worker's main process before its pool; each pool child makes its own connection, scratch folder
+    and watch at its first message.
+    """
+
+    def __init__(
+        self, settings: CarrierSettings, *, connect: Callable[[], Connection], agents: AgentRegistry, grace_s: float
+    ) -> None:
+        self._settings = settings
+        self._connect = connect
+        self._agents = agents
+        self._grace_s = grace_s
+        self._own: _Process | None = None
+
+    @property
+    def process(self) -> _Process:
+        """What belongs to this process, made when it is asked for the first time after a fork."""
+        own = self._own
+        if own is None or own.pid != os.getpid():
+            settings = self._settings
+            own = self._own = _Process(
+                os.getpid(),
+                RedisRunStore(self._connect()),
+                Workplace(settings.worker, settings.scratch, grace_s=self._grace_s),
+                Watch(
+                    lease_s=settings.lease_s,
+                    patience_s=settings.patience_s,
+                    grace_s=self._grace_s,
+                    worker=settings.worker,
+                ),
+                {},
+                itertools.count(1),
+            )
+        return own
+
+    def attempt(self, request: Any) -> Performed | None:
+        """Claim and perform the attempt of a request; None when it is not this worker's to perform.
+
+        Completing follows when Celery stores the result (`complete`); until then the lease is renewed.
+        """
+        carrier = self._claim(request)
+        if carrier is None:
+            return None
+        self.process.watch.begin(carrier, _no_result, is_batch=False)
+        performed = carrier.perform_one()
+        if performed is None:
+            self.process.watch.end()
+            return None
+        request.tek_carrier = carrier
+        request.tek_performed = performed
+        return performed
+
+    def batch(self, request: Any, encode: Callable[[str, Performed], tuple[str, bytes, bytes]]) -> None:
+        """Claim, perform and complete the members of a batch; `encode` gives each member's Celery results."""
+        carrier = self._claim(request)
+        if carrier is None:
+            return
+        run_id = getattr(request, HEADER)["run"]
+
+        def encode_member(performed: Performed) -> tuple[str, bytes, bytes]:
+            return encode(f"{run_id}.{performed.claimed.member.index}", performed)
+
+        self.process.watch.begin(carrier, encode_member, is_batch=True)
+        try:
+            carrier.perform_all(encode_member)
+        finally:
+            self.process.watch.end()
+
+    def _claim(self, request: Any) -> Carrier | None:
+        header = getattr(request, HEADER)
+        own = self.process
+        members = [Member(index, attempt) for index, attempt in header["members"]]
+        token = f"{self._settings.worker}/{own.pid}-{next(own.deliveries)}"
+        run = self._run_info(header["run"])
+        claim = keep_trying(
+            lambda: own.store.claim(
+                run.run_id, members, worker=self._settings.worker, token=token, lease_s=self._settings.lease_s
+            )
+        )
+        if not claim.members:
+            return None
+        return Carrier(
+            run, claim, token, settings=self._settings, store=own.store, agents=self._agents, place=own.place
+        )
+
+    def _run_info(self, run_id: str) -> RunInfo:
+        own = self.process
+        info = own.runs.get(run_id)
+        if info is None:
+            head = keep_trying(lambda: own.store.head(run_id))
+            if len(own.runs) >= _KNOWN_RUNS:
+                own.runs.pop(next(iter(own.runs)))
+            info = own.runs[run_id] = RunInfo(run_id, head.dry_run)
+        return info
+
+    def complete(self, request: Any, *, key: str, result: bytes, retry: bytes) -> None:
+        """Complete the attempt that `attempt` performed."""
+        carrier: Carrier = request.tek_carrier
+        try:
+            carrier.complete([request.tek_performed], lambda _: (key, result, retry))
+        finally:
+            self.process.watch.end()
+
+    def lose(self, request: Any, error: BaseException) -> None:
+        """End the attempts of a request whose pool child died, after everything that it had started was killed."""
+        end_orphans(self._settings.worker)
+        header = getattr(request, HEADER)
+        members = [Member(index, attempt) for index, attempt in header["members"]]
+        record = lost_record(f"{type(error).__name__}: {error}", worker=self._settings.worker, reason=_reason(error))
+        keep_trying(
+            lambda: self.process.store.lose(header["run"], members, worker=self._settings.worker, record=record)
+        )
+
+    def revoke(self, task_id: str) -> None:
+        """Treat a revoked task as lost: runs are stopped by their own means, so it is tried again."""
+        run_id, _, index = task_id.rpartition(".")
+        if not index.isdigit():
+            return
+        state = self.process.store.states(run_id).get(int(index), "")
+        if state[:1] in {"Q", "R"}:
+            record = lost_record("revoked through Celery", worker=self._settings.worker)
+            members = [Member(int(index), int(state[1:]))]
+            keep_trying(lambda: self.process.store.lose(run_id, members, worker=self._settings.worker, record=record))
+
+    def close(self) -> None:
+        """End what this process has started."""
+        if self._own is not None and self._own.pid == os.getpid():
+            self._own.place.close()
+
+
+def _no_result(_: Performed) -> tuple[str, bytes, bytes]:
+    return "", b"", b""
+
+
+def _reason(error: BaseException) -> Reason:
+    lost = {"WorkerLostError", "Terminated", "TimeLimitExceeded"}
+    return Reason.LOST_WORKER if type(error).__name__ in lost else Reason.INFRASTRUCTURE
+
+
+def celery_meta(task_id: str, performed: Performed) -> tuple[str, bytes, bytes]:
+    """Return key, result and retry of a batch member, as Celery's backend would have stored them."""
+    outcome = performed.outcome
+    key = f"celery-task-meta-{task_id}"
+    meta: dict[str, Any] = {"task_id": task_id, "traceback": None, "children": [], "date_done": None}
+    if outcome.succeeded:
+        return key, orjson.dumps(meta | {"status": "SUCCESS", "result": None}), b""
+    failure = {"exc_type": "AttemptFailed", "exc_message": [outcome.error], "exc_module": AttemptFailed.__module__}
+    failed = orjson.dumps(meta | {"status": "FAILURE", "result": failure})
+    return key, failed, orjson.dumps(meta | {"status": "RETRY", "result": failure})

@@ -1,0 +1,63 @@
+"""The caretaker: a thread of a worker's main process that keeps its registration alive and reaps for everybody."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import Any
+
+from taskexec.errors import ConnectionLost
+from taskexec.runtime.attempt import lost_record
+from taskexec.store.connection import Connection
+from taskexec.store.runs import RedisRunStore
+from taskexec.store.workers import WorkerRegistry
+
+__all__ = ["Caretaker"]
+
+log = logging.getLogger("taskexec.caretaker")
+
+
+class Caretaker:
+    """Registers a worker every `interval_s`, and ends lapsed leases of all active runs; any number may do so."""
+
+    def __init__(
+        self, worker: str, record: dict[str, Any], connection: Connection, *, interval_s: float, lease_s: float
+    ) -> None:
+        self._worker = worker
+        self._record = record
+        self._store = RedisRunStore(connection)
+        self._registry = WorkerRegistry(connection)
+        self._interval_s = interval_s
+        self._lease_s = lease_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="tek-caretaker", daemon=True)
+
+    def start(self) -> None:
+        """Register the worker and begin the rounds."""
+        with contextlib.suppress(ConnectionLost):
+            self._registry.register(self._worker, self._record, lifetime_s=3 * self._interval_s + 1)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the rounds and take back the registration."""
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+        with contextlib.suppress(ConnectionLost):
+            self._registry.remove(self._worker)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            try:
+                self.make_round()
+            except ConnectionLost as error:
+                log.warning("%s", error.message)
+
+    def make_round(self) -> None:
+        """Renew the registration and reap every active run once."""
+        self._registry.register(self._worker, self._record, lifetime_s=3 * self._interval_s + 1)
+        record = lost_record("its lease lapsed: the worker died, hung or lost its connection", worker=self._worker)
+        for run_id in self._store.active():
+            lapsed, requeued = self._store.reap(run_id, worker=self._worker, lease_s=self._lease_s, record=record)
+            if lapsed or requeued:
+                log.warning("run %s: %d leases lapsed, %d lost messages queued again", run_id, lapsed, requeued)

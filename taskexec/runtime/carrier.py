@@ -1,0 +1,204 @@
+"""Carrying out one message in an executing process: claim its members, perform them, complete them.
+
+States of a member here: claimed -> started -> done -> completed; or claimed -> given back, when a member before
+it takes long; or claimed -> dropped, when its lease was lost. All of this is decided in `Carrier`, by the thread
+that performs and by the watch (`runtime.watch`), under one lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskexec.agents import AgentRegistry
+from taskexec.completion.evidence import AttemptEvidence, EvidenceLimits
+from taskexec.domain.program import Claim, ClaimedMember, Completion, Member
+from taskexec.domain.states import Reason
+from taskexec.runtime.attempt import AttemptWork, Performed, RunInfo, ServerClock
+from taskexec.runtime.workplace import Workplace
+from taskexec.store.connection import keep_trying
+from taskexec.store.runs import RedisRunStore, lease_name
+
+__all__ = ["Carrier", "CarrierSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierSettings:
+    """How messages are carried out."""
+
+    worker: str
+    """Name of the worker."""
+    scratch: Path
+    """Folder for the files of attempts at work; its supervisor removes it."""
+    lease_s: float = 10.0
+    """Length of a lease, in seconds."""
+    patience_s: float = 0.05
+    """Longest time a finished member waits for its batch, and a claimed one for the member before it."""
+    limits: EvidenceLimits = EvidenceLimits()
+    """How much evidence an attempt may leave."""
+
+
+class Carrier:
+    """One message at work. `perform_all` runs in the executing thread; the watch calls `tend` beside it."""
+
+    def __init__(
+        self,
+        run: RunInfo,
+        claim: Claim,
+        token: str,
+        *,
+        settings: CarrierSettings,
+        store: RedisRunStore,
+        agents: AgentRegistry,
+        place: Workplace,
+    ) -> None:
+        self._run = run
+        self._claim = claim
+        self._token = token
+        self._settings = settings
+        self._store = store
+        self._agents = agents
+        self._place = place
+        self._clock = ServerClock(claim.server_us, time.monotonic())
+        self._lock = threading.Lock()
+        self._todo: deque[ClaimedMember] = deque(claim.members)
+        self._done: list[Performed] = []
+        self._current: AttemptWork | None = None
+        self._lost: set[Member] = set()
+        self._since = time.monotonic()
+
+    def perform_all(self, encode: Callable[[Performed], tuple[str, bytes, bytes]]) -> None:
+        """Perform and complete every member; `encode` gives key, Celery result and Celery retry of each."""
+        while (work := self._next()) is not None:
+            performed = work.perform(self._agents, self._clock, self._settings.worker)
+            with self._lock:
+                self._current = None
+                if work.claimed.member not in self._lost:
+                    self._done.append(performed)
+            if time.monotonic() - self._since >= self._settings.patience_s:
+                self.complete_done(encode)
+        self.complete_done(encode)
+
+    def perform_one(self) -> Performed | None:
+        """Perform the only member; None when its lease was lost on the way. Completing is the caller's."""
+        work = self._next()
+        assert work is not None
+        performed = work.perform(self._agents, self._clock, self._settings.worker)
+        with self._lock:
+            self._current = None
+            return None if work.claimed.member in self._lost else performed
+
+    def complete_done(self, encode: Callable[[Performed], tuple[str, bytes, bytes]]) -> None:
+        """Complete what is done; retried for ever, which is safe because completions are fenced."""
+        with self._lock:
+            done, self._done = self._done, []
+            self._since = time.monotonic()
+        if done:
+            self.complete(done, encode)
+
+    def complete(self, done: Sequence[Performed], encode: Callable[[Performed], tuple[str, bytes, bytes]]) -> None:
+        """Complete attempts, grouped as they are; late ones are refused and recorded by the script."""
+        completions = []
+        for performed in done:
+            key, result, retry = encode(performed)
+            completions.append(
+                Completion(
+                    member=performed.claimed.member,
+                    token=self._token,
+                    succeeded=performed.outcome.succeeded,
+                    record=performed.record,
+                    result=performed.result,
+                    celery_key=key,
+                    celery_result=result,
+                    celery_retry=retry,
+                )
+            )
+        spent = sum(performed.duration_s for performed in done)
+        agent = _agent_of(done[0])
+        keep_trying(
+            lambda: self._store.complete(
+                self._run.run_id, completions, worker=self._settings.worker, agent=agent, spent_s=spent
+            )
+        )
+
+    def held(self) -> list[Member]:
+        """Return the members whose leases are to be renewed."""
+        with self._lock:
+            members = [claimed.member for claimed in self._todo]
+            members += [performed.claimed.member for performed in self._done]
+            if self._current is not None:
+                members.append(self._current.claimed.member)
+            return [member for member in members if member not in self._lost]
+
+    def renew(self) -> None:
+        """Renew all leases; what was lost is stopped and never completed."""
+        members = self.held()
+        if not members:
+            return
+        leases = [lease_name(member, self._token) for member in members]
+        gone = self._store.renew(self._run.run_id, leases, lease_s=self._settings.lease_s)
+        for position in gone:
+            self._drop(members[position])
+
+    def _drop(self, member: Member) -> None:
+        with self._lock:
+            if any(performed.claimed.member == member for performed in self._done):
+                return  # done in the meantime: completing it finds out whether it still counts
+            self._lost.add(member)
+            self._todo = deque(claimed for claimed in self._todo if claimed.member != member)
+            current = self._current
+        if current is not None and current.claimed.member == member:
+            current.runner.abort(Reason.CANCELLED)
+
+    def tend(self, encode: Callable[[Performed], tuple[str, bytes, bytes]]) -> None:
+        """Keep the promise to others: complete what is done, give back what has not started behind a long member."""
+        with self._lock:
+            started = None if self._current is None else self._current.started
+            is_late = started is not None and time.monotonic() - started >= self._settings.patience_s
+            rest = [claimed.member for claimed in self._todo] if is_late else []
+            if rest:
+                self._todo.clear()
+        if rest:
+            self._store.release(self._run.run_id, rest, worker=self._settings.worker, token=self._token)
+        self.complete_done(encode)
+
+    def overdue(self, margin_s: float) -> AttemptWork | None:
+        """Return the attempt that runs longer than its timeout and a margin: its agent does not keep limits itself."""
+        current = self._current
+        if current is None or current.started is None or current.timeout_s is None:
+            return None
+        late = time.monotonic() - current.started - current.timeout_s
+        return current if late >= margin_s else None
+
+    def server_now(self) -> float:
+        """Return the server's time, in seconds since the epoch."""
+        return self._clock.at(time.monotonic())
+
+    def server_time_of(self, monotonic: float) -> float:
+        """Return the server's time at a monotonic time of this process."""
+        return self._clock.at(monotonic)
+
+    def _next(self) -> AttemptWork | None:
+        with self._lock:
+            if not self._todo:
+                return None
+            claimed = self._todo.popleft()
+            member = claimed.member
+            evidence = AttemptEvidence(lambda chunk: self._send(member, chunk), self._settings.limits)
+            self._current = AttemptWork(
+                self._run, claimed, self._claim.results, place=self._place, evidence=evidence
+            )
+            return self._current
+
+    def _send(self, member: Member, chunk: dict[str, Any]) -> None:
+        fields = {"i": member.index, "a": member.attempt, **chunk}
+        keep_trying(lambda: self._store.append_output(self._run.run_id, fields))
+
+
+def _agent_of(performed: Performed) -> str:
+    return performed.record.split(b'"agent":"', 1)[1].split(b'"', 1)[0].decode()

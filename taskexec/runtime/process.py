@@ -1,0 +1,187 @@
+"""Processes of attempts: each in a session of its own, output read as it comes, ended with its whole group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from taskexec.agents import Exit
+from taskexec.domain.states import Reason
+
+__all__ = ["Limits", "OutputSink", "Watched", "kill_group", "spawn"]
+
+_READ_BYTES = 65_536
+_LONGEST_WAIT_S = 0.5
+_RESET = [
+    number
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1)
+    if sys.platform != "win32"
+]
+
+
+class OutputSink(Protocol):
+    """What takes the output of processes."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Take bytes of `stdout.log` or `stderr.log`."""
+
+    def tick(self) -> None:
+        """Use the pause: called at least twice a second while a process runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When and how a process is ended."""
+
+    deadline: float | None
+    """Monotonic time at which it is told to end; None never."""
+    grace_s: float
+    """Seconds between TERM and KILL."""
+
+
+def spawn(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    output: tuple[int, int],
+    cwd: str | None = None,
+    descriptors: Mapping[int, int] | None = None,
+) -> int:
+    """Start a process as the leader of a new session; return its process id.
+
+    `posix_spawn` takes 0.5 ms where a fork of this process takes 1.7; it cannot change the folder, so `cwd` goes
+    through `/bin/sh`, which replaces itself.
+
+    Args:
+        argv: Program (looked up on PATH) and arguments.
+        environ: The whole environment.
+        output: Descriptors for standard output and standard error.
+        cwd: Folder to start in; None for this process's.
+        descriptors: Further descriptors to pass on, ours by theirs.
+
+    Raises:
+        OSError: The program or folder does not exist, or cannot be executed.
+    """
+    if cwd is not None:
+        os.stat(cwd)
+        argv = ["/bin/sh", "-c", 'cd -- "$0" && exec "$@"', cwd, *argv]
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, output[0], 1),
+        (os.POSIX_SPAWN_DUP2, output[1], 2),
+    ]
+    actions += [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in (descriptors or {}).items()]
+    return os.posix_spawnp(
+        argv[0], list(argv), environ, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_RESET
+    )
+
+
+def kill_group(pid: int, number: int) -> None:
+    """Signal a whole process group; nothing happens when it is gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+class Watched:
+    """One process under supervision: its output is read, its limits are kept, others may abort it."""
+
+    def __init__(self, pid: int, stdout: int, stderr: int, *, sink: OutputSink, limits: Limits) -> None:
+        self.pid = pid
+        self._pidfd = os.pidfd_open(pid)
+        self._streams = {stdout: "stdout.log", stderr: "stderr.log"}
+        self._sink = sink
+        self._limits = limits
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._ended_by: Reason | None = None
+        self._told_at: float | None = None
+        self._gone = False
+
+    def abort(self, reason: Reason) -> None:
+        """Tell the process to end, from any thread; it is killed when it does not within the grace."""
+        with self._lock:
+            if not self._gone and self._ended_by is None:
+                self._ended_by = reason
+                self._told_at = time.monotonic()
+                kill_group(self.pid, signal.SIGTERM)
+
+    def wait(self, extra: int | None = None, on_extra: Callable[[], bool] | None = None) -> Exit | None:
+        """Supervise until the process ends.
+
+        With `extra`, a descriptor, `on_extra` is called when it is readable; once that returns True, waiting is
+        over and None is returned (the process lives on).
+        """
+        poller = select.poll()
+        for descriptor in (self._pidfd, *self._streams):
+            poller.register(descriptor, select.POLLIN)
+        if extra is not None:
+            poller.register(extra, select.POLLIN)
+        while True:
+            ready = [descriptor for descriptor, _ in poller.poll(self._timeout_ms())]
+            for descriptor in ready:
+                if descriptor in self._streams and not self._read(descriptor):
+                    poller.unregister(descriptor)
+            if extra in ready and on_extra is not None and on_extra():
+                self._drain()
+                return None
+            if self._pidfd in ready:
+                self._drain()
+                return self._reap()
+            self._keep_limits()
+            self._sink.tick()
+
+    def _timeout_ms(self) -> float:
+        deadline = self._limits.deadline
+        if deadline is None or self._ended_by is not None:
+            return _LONGEST_WAIT_S * 1000
+        return min(max(deadline - time.monotonic(), 0.0), _LONGEST_WAIT_S) * 1000 + 1
+
+    def _read(self, descriptor: int) -> bool:
+        """Read what is there; return False at the end of the stream."""
+        try:
+            data = os.read(descriptor, _READ_BYTES)
+        except BlockingIOError:
+            return True
+        if data:
+            self._sink.write(self._streams[descriptor], data)
+        return bool(data)
+
+    def _drain(self) -> None:
+        """Read all that has been written; a child left behind may hold the pipe open, so never wait for its end."""
+        for descriptor, name in self._streams.items():
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(descriptor, _READ_BYTES):
+                    self._sink.write(name, data)
+
+    def _keep_limits(self) -> None:
+        deadline, now = self._limits.deadline, time.monotonic()
+        if self._ended_by is None and deadline is not None and now >= deadline:
+            self.abort(Reason.TIMEOUT)
+        if self._told_at is not None and now - self._told_at >= self._limits.grace_s:
+            kill_group(self.pid, signal.SIGKILL)
+
+    def _reap(self) -> Exit:
+        """Collect the exit status. The group is killed first: its number cannot be reused while its leader is unreaped."""
+        with self._lock:
+            kill_group(self.pid, signal.SIGKILL)
+            _, status = os.waitpid(self.pid, 0)
+            self._gone = True
+        code = os.waitstatus_to_exitcode(status)
+        return Exit(
+            status=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            duration_s=time.monotonic() - self._started,
+            ended_by=self._ended_by,
+        )
+
+    def close(self) -> None:
+        """Give up the descriptor of the process; the process itself is left alone."""
+        os.close(self._pidfd)

@@ -1,0 +1,56 @@
+"""The sweep: finds and kills what dead pool children and dead workers have left running.
+
+Every process of an attempt carries `TEK_WORKER` (its worker) and `TEK_SLOT` (the process id of the pool child that
+started it) in its environment, whatever session it has moved to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+import psutil
+
+__all__ = ["end_all", "end_orphans", "left_by"]
+
+
+def left_by(worker: str) -> Iterator[tuple[psutil.Process, int]]:
+    """Yield the processes of a worker's attempts on this machine, each with the id of the pool child that started it."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
+            environ = process.environ()
+            if environ.get("TEK_WORKER") == worker and process.pid != os.getpid():
+                yield process, int(environ.get("TEK_SLOT", "0"))
+
+
+def _kill(worker: str, is_orphan: Callable[[int], bool]) -> int:
+    """Kill until nothing is found: a process may fork while it is looked at."""
+    killed = 0
+    for _ in range(10):
+        found = [process for process, slot in left_by(worker) if is_orphan(slot)]
+        if not found:
+            break
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                killed += 1
+        psutil.wait_procs(found, timeout=1.0)
+    return killed
+
+
+def end_orphans(worker: str) -> int:
+    """Kill what pool children of a worker that are gone have left; return how many processes."""
+    return _kill(worker, lambda slot: not _is_alive(slot))
+
+
+def end_all(worker: str) -> int:
+    """Kill everything that a worker's attempts have left; for when the worker itself is gone."""
+    return _kill(worker, lambda _: True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -1,0 +1,101 @@
+"""Warm helper processes: started at first use, asked again and again, replaced when they die or are ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from taskexec.agents import Exit
+from taskexec.runtime.process import Limits, OutputSink, Watched, kill_group, spawn
+
+__all__ = ["WarmHelper"]
+
+_LENGTH_BYTES = 4
+_REQUESTS, _ANSWERS = 198, 199
+"""Descriptors in the helper; high, so that they cannot collide with ours."""
+
+
+class WarmHelper:
+    """One helper process and its four pipes: requests, answers, standard output, standard error."""
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], cwd: str | None = None) -> None:
+        request_read, self._requests = os.pipe()
+        self._answers, answer_write = os.pipe()
+        self._stdout, out_write = os.pipe()
+        self._stderr, err_write = os.pipe()
+        theirs = (request_read, answer_write, out_write, err_write)
+        try:
+            self.pid = spawn(
+                [*argv, str(_REQUESTS), str(_ANSWERS)],
+                environ,
+                output=(out_write, err_write),
+                cwd=cwd,
+                descriptors={_REQUESTS: request_read, _ANSWERS: answer_write},
+            )
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        for descriptor in (self._answers, self._stdout, self._stderr):
+            os.set_blocking(descriptor, False)
+        self._frame = bytearray()
+        self.is_alive = True
+
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        *,
+        sink: OutputSink,
+        limits: Limits,
+        on_watched: Callable[[Watched | None], None],
+    ) -> Exit:
+        """Send a request, await its answer; a helper that dies or is ended on the way gives an exit without a reply."""
+        started = time.monotonic()
+        frame = json.dumps(request).encode()
+        self._frame.clear()
+        watched = Watched(self.pid, self._stdout, self._stderr, sink=sink, limits=limits)
+        on_watched(watched)
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                _write_all(self._requests, len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
+            exit_ = watched.wait(self._answers, self._read_answer)
+        finally:
+            on_watched(None)
+            watched.close()
+        if exit_ is not None:
+            self.is_alive = False
+            self._close()
+            return exit_
+        return Exit(0, None, time.monotonic() - started, reply=bytes(self._frame[_LENGTH_BYTES:]))
+
+    def _read_answer(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._answers, 65_536):
+                self._frame += data
+                if len(self._frame) >= _LENGTH_BYTES:
+                    length = int.from_bytes(self._frame[:_LENGTH_BYTES], "big")
+                    if len(self._frame) - _LENGTH_BYTES >= length:
+                        return True
+        return False
+
+    def end(self) -> None:
+        """Kill the helper and its group, and collect it."""
+        if self.is_alive:
+            self.is_alive = False
+            kill_group(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self._close()
+
+    def _close(self) -> None:
+        for descriptor in (self._requests, self._answers, self._stdout, self._stderr):
+            os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,91 @@
+"""A worker: one Celery worker process with its pool, built from explicit parts and run to its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from celery import signals
+
+from taskexec.agents import AgentRegistry
+from taskexec.broker import make_app
+from taskexec.domain.resources import Capacity, Route
+from taskexec.runtime.attendant import Attendant
+from taskexec.runtime.caretaker import Caretaker
+from taskexec.runtime.carrier import CarrierSettings
+from taskexec.runtime.tasks import register_tasks
+from taskexec.store.connection import Connection
+
+__all__ = ["WorkerProfile", "run_worker"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerProfile:
+    """What a worker is: its name, its routes and its size."""
+
+    name: str
+    """Unique among live workers: host, process and a random part."""
+    routes: tuple[Route, ...]
+    """Queues it consumes."""
+    capacity: Capacity
+    """What it has; `slots` is the size of its pool."""
+    with_events: bool = False
+    """Whether it sends Celery events from the start (Flower can switch them on later)."""
+    log_level: str = "WARNING"
+
+
+def run_worker(
+    profile: WorkerProfile, url: str, settings: CarrierSettings, *, reap_interval_s: float, grace_s: float
+) -> int:
+    """Run a Celery worker in this process until it is told to stop; return its exit status.
+
+    TERM ends it warmly (running attempts finish), QUIT at once. Without mingle and gossip it starts in a second less.
+    """
+    logging.basicConfig(
+        level=profile.log_level, stream=sys.stderr, format=f"%(asctime)s {profile.name} %(levelname)s %(message)s"
+    )
+    connection = Connection(url)
+    connection.ping()
+    agents = AgentRegistry()
+    attendant = Attendant(settings, connect=lambda: Connection(url), agents=agents, grace_s=grace_s)
+    app = make_app(url, latch=attendant, routes=profile.routes)
+    register_tasks(app, attendant)
+    caretaker = Caretaker(
+        profile.name, _registration(profile, agents), connection, interval_s=reap_interval_s, lease_s=settings.lease_s
+    )
+    signals.worker_ready.connect(lambda **_: caretaker.start(), weak=False)
+    signals.worker_process_shutdown.connect(lambda **_: attendant.close(), weak=False)
+    worker: Any = app.Worker(
+        hostname=profile.name,
+        pool="prefork",
+        concurrency=profile.capacity.slots,
+        loglevel=profile.log_level,
+        without_mingle=True,
+        without_gossip=True,
+        without_heartbeat=not profile.with_events,
+        task_events=profile.with_events,
+        optimization="fair",
+    )
+    try:
+        worker.start()
+    finally:
+        caretaker.stop()
+        attendant.close()
+    return int(worker.exitcode or 0)
+
+
+def _registration(profile: WorkerProfile, agents: AgentRegistry) -> dict[str, Any]:
+    capacity = profile.capacity
+    amounts = {"cpus": capacity.cpus, "memory_mib": capacity.memory_mib, "gpus": capacity.gpus, "slots": capacity.slots}
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "classes": [str(route) for route in profile.routes],
+        "capacity": amounts,
+        "agents": agents.names(),
+        "state": "ready",
+    }

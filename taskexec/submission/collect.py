@@ -1,0 +1,85 @@
+"""Collecting: a run's log and evidence are followed and brought home into its folder."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from taskexec.completion.home import RunFolder
+from taskexec.domain.events import LogEntry
+from taskexec.domain.program import RunHead
+from taskexec.observability import RunView
+from taskexec.store.runs import RedisRunStore
+
+__all__ = ["Collector"]
+
+_BACKLOG = 2000
+"""Log entries that may wait to be written home while the run is busy; afterwards each round writes some."""
+
+
+class Collector:
+    """Follows one run; its view is always current, its folder follows when there is time.
+
+    Writing files competes with the workers of a small machine, so entries are written home in pauses of the log,
+    at the latest at the end. Whatever is not yet written is still in Redis: collecting again completes it.
+    """
+
+    def __init__(self, run_id: str, store: RedisRunStore, runs_dir: Path) -> None:
+        """Begin at the first entry of a run's log.
+
+        Raises:
+            NotFound: No such run.
+            ConnectionLost: The server did not answer.
+        """
+        self._store = store
+        self.run_id = run_id
+        plan, canvas = store.documents(run_id)
+        self.folder = RunFolder(runs_dir / run_id, zlib.decompress(plan), zlib.decompress(canvas))
+        self.view = RunView(len(self.folder.account.tasks))
+        self._backlog: deque[LogEntry] = deque()
+        self._read_to = "0"
+        self._output_to = "0"
+
+    def step(self, *, wait_s: float) -> bool:
+        """Read what is new, waiting up to `wait_s` for it; return whether the run has ended and all is read.
+
+        Raises:
+            ConnectionLost: The server did not answer; call again to go on where this stopped.
+            OSError: The folder cannot be written; nothing is lost.
+        """
+        entries = self._store.read_log(self.run_id, self._read_to, wait_s=wait_s)
+        if entries:
+            self._read_to = entries[-1].id
+            self.view.apply(entries)
+            self._backlog.extend(entries)
+        if not entries or len(self._backlog) > _BACKLOG:
+            self._write(limit=100)
+        return self.view.is_final and not entries
+
+    def finish(self, on_progress: Callable[[int], None] | None = None) -> RunHead:
+        """Write home what is left and the summary; return where the run stands."""
+        while self._backlog:
+            self._write(limit=500)
+            if on_progress is not None:
+                on_progress(len(self._backlog))
+        self._write(limit=1)
+        head = self._store.head(self.run_id)
+        self.folder.write_summary(head)
+        return head
+
+    def _write(self, limit: int) -> None:
+        batch = [self._backlog.popleft() for _ in range(min(limit, len(self._backlog)))]
+        # chunks of an attempt were appended before its end was logged: read them before the end is written
+        while chunks := self._store.read_output(self.run_id, self._output_to):
+            for id_, fields in chunks:
+                self.folder.take_output(fields)
+                self._output_to = id_
+        for entry in batch:
+            self.folder.take(entry)
+        self.folder.flush()
+
+    def close(self) -> None:
+        """Close the folder's files."""
+        self.folder.close()

@@ -1,0 +1,173 @@
+"""What the reader of JSON plans takes, and where it says a value is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskexec.domain.resources import Route
+from taskexec.errors import Place
+from taskexec.plan.draft import PlanDraft
+from taskexec.sources import read_planfile
+from taskexec.sources.json_places import parse_json
+from taskexec.sources.text_places import TextPlaces
+
+TASK = {
+    "id": "a",
+    "title": "A",
+    "agent": "shell",
+    "payload": {"commands": [{"argv": ["true"]}]},
+    "depends_on": ["b", "c"],
+    "lane": "L",
+    "route": "gpu",
+    "cpus": 1.5,
+    "memory_mib": 10,
+    "gpus": 1,
+    "duration_s": 0,
+    "timeout_s": 5,
+    "retries": 2,
+    "priority": 3,
+    "layer": "base",
+    "metadata": {"owner": "Ann"},
+}
+OLD = {
+    "version": "1.0",
+    "source": "SOT.md",
+    "generated_at": "2025-01-01T00:00:00Z",
+    "queues": [{"name": "Queue A — X", "tasks": [{"id": "a", "title": "A", "layer": 2}, {"id": "b"}]}],
+}
+
+
+def codes(draft: PlanDraft) -> list[str]:
+    return [fault.code for fault in draft.faults]
+
+
+def one_task(**fields: object) -> PlanDraft:
+    return read_planfile(json.dumps({"version": 2, "tasks": [{"id": "a", **fields}]}), "p.json")
+
+
+def test_every_field_of_our_own_plan_is_read():
+    draft = read_planfile(json.dumps({"version": 2, "queues": [1], "extra": 1, "tasks": [TASK]}), "p.json")
+
+    task = draft.tasks[0]
+    assert (draft.faults, draft.warnings) == ([], [])
+    assert (task.id.value, task.title.value, task.agent.value, task.layer.value) == (
+        "a",
+        "A",
+        "shell",
+        "base",
+    )
+    assert (task.payload, task.metadata) == (TASK["payload"], {"owner": "Ann"})
+    assert [name.value for name in task.depends_on] == ["b", "c"]
+    assert (task.lane.value, task.route.value) == ("L", Route.GPU)
+    assert (task.cpus.value, task.memory_mib.value, task.gpus.value) == (1.5, 10, 1.0)
+    assert (task.duration_s.value, task.timeout_s.value) == (0.0, 5.0)
+    assert (task.retries.value, task.priority.value) == (2, 3)
+
+
+@pytest.mark.parametrize("version", [{}, {"version": 1}, {"version": "1"}, {"version": "1.0"}])
+def test_plan_of_the_older_kit_gives_lanes_without_order(version):
+    plan = {key: value for key, value in OLD.items() if key != "version"} | version
+    draft = read_planfile(json.dumps(plan), "p.json")
+
+    assert draft.faults == []
+    assert [(task.id.value, task.lane.value, task.agent) for task in draft.tasks] == [
+        ("a", "Queue A — X", None),
+        ("b", "Queue A — X", None),
+    ]
+    assert (draft.tasks[0].layer.value, draft.tasks[1].title) == ("2", None)
+    assert [task.depends_on for task in draft.tasks] == [[], []]
+
+
+def test_null_says_nothing():
+    draft = one_task(**{field: None for field in TASK if field != "id"})
+
+    assert (draft.faults, draft.tasks[0].cpus, draft.tasks[0].payload) == ([], None, {})
+
+
+def test_unknown_version_is_a_fault():
+    assert codes(read_planfile('{"version": 3, "tasks": []}', "p.json")) == ["planfile.version"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", 1),
+        ("title", []),
+        ("payload", "x"),
+        ("depends_on", "b"),
+        ("depends_on", [1]),
+        ("route", "tpu"),
+        ("cpus", -1),
+        ("cpus", True),
+        ("cpus", 10**400),
+        ("memory_mib", 1.5),
+        ("timeout_s", 0),
+        ("retries", -1),
+        ("priority", "1"),
+        ("metadata", {"a": 1}),
+    ],
+)
+def test_wrong_value_of_a_task_is_one_fault(field, value):
+    assert codes(one_task(**{field: value})) == ["planfile.shape"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{}", "3", '{"tasks": {}}', '{"tasks": [1]}', '{"tasks": [{}]}', '{"queues": [{"name": "L"}]}'],
+)
+def test_wrong_shape_of_a_plan_is_one_fault(text):
+    assert codes(read_planfile(text, "p.json")) == ["planfile.shape"]
+
+
+def test_fault_stands_at_the_line_and_column_of_its_value():
+    draft = read_planfile('{"tasks": [\n  {"id": "a",\n   "cpus": "two"}\n]}', "p.json")
+
+    assert draft.faults[0].places == (Place("p.json", 3, 12),)
+
+
+def test_dependencies_have_places_of_their_own():
+    draft = read_planfile('{"tasks": [{"id": "a", "depends_on": ["b",\n"c"]}]}', "p.json")
+
+    assert [name.place for name in draft.tasks[0].depends_on] == [
+        Place("p.json", 1, 39),
+        Place("p.json", 2, 1),
+    ]
+
+
+def test_unknown_field_of_a_task_is_a_warning():
+    assert [warning.code for warning in one_task(after=["b"]).warnings] == ["planfile.unknown_field"]
+
+
+def test_duplicate_key_is_a_fault():
+    assert codes(read_planfile('{"tasks": [{"id": "a", "id": "b"}]}', "p.json")) == ["planfile.duplicate_key"]
+
+
+def test_control_character_in_an_id_is_a_fault():
+    assert codes(read_planfile('{"tasks": [{"id": "a\\u0000"}]}', "p.json")) == ["planfile.character"]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(JSON_VALUES, st.sampled_from([None, 1]))
+def test_tree_holds_what_the_json_decoder_reads(value, indent):
+    text = json.dumps(value, indent=indent)
+
+    root, faults = parse_json(text, TextPlaces(text, "p.json"), code="planfile")
+
+    assert (root.plain(), faults) == (value, [])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.sampled_from('{}[]",:\\ntrue1.e-') | st.characters(), max_size=40))
+def test_any_text_gives_a_draft_with_faults(text):
+    assert read_planfile(text, "p.json").faults

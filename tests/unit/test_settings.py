@@ -1,0 +1,271 @@
+"""Tests of the settings: which layer wins, what is refused, and what is told about origins."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from taskexec.errors import Fault, UsageError
+from taskexec.settings import (
+    RESERVED_VARIABLES,
+    Settings,
+    SettingsRejected,
+    explain_settings,
+    load_settings,
+    mask_url,
+)
+
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a file below the current folder of the test."""
+
+    def write_file(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def faults_of(
+    cwd: Path, overrides: dict[str, object] | None = None, environ: dict[str, str] | None = None
+) -> list[Fault]:
+    with pytest.raises(SettingsRejected) as rejected:
+        load_settings(overrides, cwd=cwd, environ=environ or {})
+    return list(rejected.value.faults())
+
+
+def origin_of(key: str, cwd: Path, environ: dict[str, str] | None = None) -> str:
+    origins = explain_settings(cwd=cwd, environ=environ or {})
+    return next(origin.origin for origin in origins if origin.key == key)
+
+
+def test_defaults_hold_where_nothing_is_said(tmp_path: Path) -> None:
+    assert load_settings(cwd=tmp_path, environ={}) == Settings()
+
+
+def test_each_layer_wins_over_the_next(tmp_path: Path, write: Write) -> None:
+    write("config/environments/big.toml", "[worker]\nlease_s = 2\nbatch_max = 2\nrestart_limit = 2\n")
+    write("tek.toml", "[worker]\nlease_s = 3\nbatch_max = 3\n")
+    environ = {"TEK_ENV": "big", "TEK_WORKER__LEASE_S": "4"}
+
+    from_variable = load_settings(cwd=tmp_path, environ=environ)
+    from_command_line = load_settings({"worker.lease_s": "5"}, cwd=tmp_path, environ=environ)
+
+    assert from_command_line.worker.lease_s == 5
+    assert from_variable.worker.lease_s == 4
+    assert from_variable.worker.batch_max == 3
+    assert from_variable.worker.restart_limit == 2
+
+
+@pytest.mark.parametrize("name", ["TEK_WORKER__LEASE_S", "TEK_WORKER_LEASE_S", "TEK_LEASE_S"])
+def test_variable_has_friendly_names(name: str, tmp_path: Path) -> None:
+    assert load_settings(cwd=tmp_path, environ={name: "7"}).worker.lease_s == 7
+    assert origin_of("worker.lease_s", tmp_path, {name: "7"}) == f"environment {name}"
+
+
+def test_overrides_may_be_nested_and_none_is_not_given(tmp_path: Path) -> None:
+    settings = load_settings({"worker": {"lease_s": 6, "batch_max": None}}, cwd=tmp_path, environ={})
+
+    assert settings.worker.lease_s == 6
+    assert settings.worker.batch_max == Settings().worker.batch_max
+
+
+def test_empty_override_means_none(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", 'redis.url = "redis://there"\n')
+
+    assert load_settings({"redis.url": ""}, cwd=tmp_path, environ={}).redis.url is None
+
+
+def test_empty_variable_is_not_set(tmp_path: Path) -> None:
+    assert load_settings(cwd=tmp_path, environ={"TEK_REDIS_URL": ""}).redis.url is None
+
+
+def test_variables_of_tasks_are_no_settings(tmp_path: Path) -> None:
+    environ = dict.fromkeys(RESERVED_VARIABLES - {"TEK_CONFIG", "TEK_ENV"}, "x")
+
+    assert load_settings(cwd=tmp_path, environ=environ) == Settings()
+
+
+def test_nearest_file_is_found_and_its_paths_are_relative_to_it(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", "[worker]\nlease_s = 1\n")
+    write("a/tek.toml", '[evidence]\nruns_dir = "kept"\n')
+    below = tmp_path / "a" / "b"
+    below.mkdir()
+
+    settings = load_settings(cwd=below, environ={})
+
+    assert settings.evidence.runs_dir == tmp_path / "a" / "kept"
+    assert settings.worker.lease_s == Settings().worker.lease_s
+
+
+def test_named_file_takes_the_place_of_the_nearest(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", "[worker]\nlease_s = 1\n")
+    write("other.toml", "[worker]\nlease_s = 2\n")
+
+    by_argument = load_settings(cwd=tmp_path, environ={}, config=Path("other.toml"))
+    by_variable = load_settings(cwd=tmp_path, environ={"TEK_CONFIG": "other.toml"})
+
+    assert by_argument.worker.lease_s == by_variable.worker.lease_s == 2
+
+
+@pytest.mark.parametrize("name", ["produktion", "../secret", ""])
+def test_missing_environment_is_refused_only_when_asked_for(name: str, tmp_path: Path, write: Write) -> None:
+    write("config/environments/production.toml", "")
+    write("config/secret.toml", "")
+
+    if not name:
+        assert load_settings(cwd=tmp_path, environ={"TEK_ENV": ""}) == Settings()
+        return
+    with pytest.raises(UsageError) as refused:
+        load_settings(cwd=tmp_path, environ={}, environment=name)
+    assert "production" in str(refused.value.hint)
+
+
+def test_missing_file_is_refused_when_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        load_settings(cwd=tmp_path, environ={}, config=Path("none.toml"))
+
+
+def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", "# ours\n[worker]\nleese_s = 1\nbatch_max = 1000\n[flower]\nport = true\n")
+
+    faults = faults_of(tmp_path, {"run.fail_fast": "perhaps"}, {"TEK_WORKER_LEASE": "1"})
+
+    told = {(fault.code, *(str(place) for place in fault.places)) for fault in faults}
+    assert told == {
+        ("settings.unknown", "tek.toml:3"),
+        ("settings.unknown",),
+        ("settings.value", "tek.toml:4"),
+        ("settings.value", "tek.toml:6"),
+        ("settings.value",),
+    }
+    hints = [fault.hint for fault in faults if fault.code == "settings.unknown"]
+    assert hints == ["did you mean `worker.lease_s`?", "did you mean `TEK_WORKER_LEASE_S`?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\nworker.lease_s = 0\n", 2),
+        ("\n\nworker = { lease_s = 0 }\n", 3),
+        ("[redis]\nsocket_timeout_s = 9\n[ worker ]\n'lease_s' = 0\n", 4),
+    ],
+)
+def test_line_is_found_however_the_key_is_written(text: str, line: int, tmp_path: Path, write: Write) -> None:
+    write("tek.toml", text)
+
+    (fault,) = faults_of(tmp_path)
+
+    assert fault.places[0].line == line
+
+
+def test_broken_file_is_told_with_line_and_column(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", "[worker]\nlease_s = = 1\n")
+
+    (fault,) = faults_of(tmp_path)
+
+    assert fault.code == "settings.syntax"
+    assert (fault.places[0].line, fault.places[0].column) == (2, 11)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"[[worker]]\nlease_s = 1\n", b"worker = 3\n", b"[worker.lease_s]\na = 1\n"]
+)
+def test_no_file_ends_in_a_traceback(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "tek.toml").write_bytes(content)
+
+    with pytest.raises((SettingsRejected, UsageError)):
+        load_settings(cwd=tmp_path, environ={})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("worker.lease_s", "0.4"),
+        ("worker.lease_s", "nan"),
+        ("worker.lease_s", "inf"),
+        ("worker.batch_max", "0"),
+        ("worker.batch_max", "257"),
+        ("worker.concurrency", "0"),
+        ("worker.concurrency", True),
+        ("embedded.appendfsync", "sometimes"),
+        ("redis.url", "http://there"),
+        ("redis.url", "redis://:pass/word@there"),
+        ("flower.port", "70000"),
+        ("evidence.retention_s", "1"),
+    ],
+)
+def test_value_out_of_range_is_refused(key: str, value: object, tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, {key: value})
+
+    assert fault.code == "settings.value"
+    assert key in fault.message
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Settings().worker.lease_s = 1.0  # type: ignore[misc]
+
+
+def test_every_setting_is_explained(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", "[worker]\nlease_s = 3\n")
+
+    origins = explain_settings(cwd=tmp_path, environ={"TEK_RUNS_DIR": "kept"})
+
+    assert all(origin.description for origin in origins)
+    assert {origin.key: origin.origin for origin in origins if origin.origin != "default"} == {
+        "worker.lease_s": "tek.toml:2",
+        "evidence.runs_dir": "environment TEK_RUNS_DIR",
+    }
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:geheim@there:6379/0",
+        "redis://user:geheim@there",
+        "redis://user:ge@geheim@there",
+        "user:geheim@there",
+        "unix:///run/server.sock?db=0&password=geheim",
+        "redis://:pa/geheim@there",
+    ],
+)
+def test_passwords_are_masked_wherever_they_are_shown(url: str, tmp_path: Path) -> None:
+    try:
+        shown = repr(explain_settings({"redis.url": url}, cwd=tmp_path, environ={}))
+        shown += repr(load_settings({"redis.url": url}, cwd=tmp_path, environ={}))
+    except SettingsRejected as rejected:
+        shown = "\n".join(fault.render() for fault in rejected.faults())
+
+    assert "geheim" not in shown
+    assert "geheim" not in mask_url(url)
+    assert "there" in mask_url(url) or "server.sock" in mask_url(url)
+
+
+def test_url_without_password_is_shown_as_it_is() -> None:
+    assert mask_url("redis://there:6379/0") == "redis://there:6379/0"
+
+
+def test_state_folder_follows_the_xdg_convention(tmp_path: Path) -> None:
+    embedded = Settings().embedded
+
+    assert embedded.state_folder({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "taskexec"
+    assert embedded.state_folder({}) == Path.home() / ".local" / "state" / "taskexec"
+
+
+def test_settings_need_neither_celery_nor_redis() -> None:
+    program = "import sys, taskexec.settings; print(sorted({'celery', 'redis', 'rich'} & set(sys.modules)))"
+
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert outcome.stdout.strip() == "[]"
