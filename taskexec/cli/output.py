@@ -169,7 +169,8 @@ def _write(content: str | bytes) -> None:
     """Write all of it to stdout; an unbuffered stdout (PYTHONUNBUFFERED) may take a part at a time."""
     if isinstance(content, str):
         content = content.encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="backslashreplace")
-    stream = click.get_binary_stream("stdout")
+    sys.stdout.flush()
+    stream = sys.stdout.buffer
     rest = memoryview(content)
     while rest:
         rest = rest[stream.write(rest) or 0 :]

@@ -27,7 +27,7 @@ _MOST_EDGES_COUNTED = 4000
 _WAY_POINT_GAP_RATIO = 0.4
 _SETTLING_ROUNDS = 8
 _CENTRING = 0.2
-"""How much of its distance from the picture's axis a column gives up in each pass; without it, plans drift."""
+"""How much of its distance from the picture's axis a column gives up in a pass; without it, plans drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class _Web:
 
     def columns_x(self) -> tuple[list[float], float]:
         """Return the left edge of each level and the width of all; wrap what is too high."""
-        grid, x, edges = self._grid, 0.0, []
+        grid, x, width, edges = self._grid, 0.0, 0.0, []
         for column in self.columns:
             edges.append(x)
             across = -(-len(column) // grid.most_rows) if self._is_wrapped else 1
@@ -178,10 +178,9 @@ class _Web:
             for position, index in enumerate(column):
                 self.shift[index] = position % across * step
             fan = sum(len(self.right[index]) for index in column)
-            x += max(across - 1, 0) * step + grid.column_width
-            x += grid.column_gap * (1 + min(fan, 120) / 120)
-        last_gap = x - edges[-1] - grid.column_width - max(map(self.shift.__getitem__, self.columns[-1]))
-        return edges, x - last_gap
+            width = x + (min(across, len(column)) - 1) * step + grid.column_width
+            x = width + grid.column_gap * (1 + min(fan, 120) / 120)
+        return edges, width
 
     def settle(self) -> list[float]:
         """Return a y for each node and way point: near its neighbours, in order, with gaps."""

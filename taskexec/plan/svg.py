@@ -92,7 +92,7 @@ def fit_text(text: str, width: float) -> str:
     room = width / _CELL_WIDTH
     if sum(map(_cells, text)) <= room:
         return text
-    head, tail = _take(text, room * 0.4), _take(text[::-1], room * 0.6 - 1)[::-1]
+    head, tail = _take(text, room * 0.3), _take(text[::-1], room * 0.7 - 1)[::-1]
     return f"{head.rstrip()}…{tail.lstrip()}"
 
 

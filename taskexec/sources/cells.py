@@ -40,7 +40,7 @@ class Cell:
         return Place(source, self.line, self.column)
 
     def places_of(self, offsets: Iterable[int], source: str) -> Iterator[Place]:
-        """Yield the places of characters of the text, by their ascending offsets; none may be a line break."""
+        """Yield the places of characters of the text, by ascending offsets; none may be a line break."""
         if not self.is_quoted:
             for offset in offsets:
                 yield Place(source, self.line, self.column + offset)

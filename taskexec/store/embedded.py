@@ -129,6 +129,7 @@ class EmbeddedServer:
         self._appendfsync = appendfsync
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
+        self._detached = False
 
     @property
     def pid(self) -> int | None:
@@ -142,7 +143,9 @@ class EmbeddedServer:
             ServerFailed: The data folder is used by another server or cannot be written, or the server ended
                 or did not answer within `timeout_s`; nothing is left running.
         """
-        self._take_lock()
+        self._detached = detached
+        if self._lock is None:
+            self._take_lock()
         log = self.data_dir / "server.log"
         try:
             with log.open("ab") as output:
@@ -162,6 +165,17 @@ class EmbeddedServer:
         except ServerFailed:
             self.stop()
             raise
+
+    def tend(self) -> bool:
+        """Start the server again on its data if it has died; return whether it had.
+
+        Raises:
+            ServerFailed: It does not start again.
+        """
+        if self._process is None or self._process.poll() is None:
+            return False
+        self.start(detached=self._detached)
+        return True
 
     def _take_lock(self) -> None:
         """Lock the data folder; the server inherits the lock, so that it holds as long as the server lives."""

@@ -1,0 +1,118 @@
+"""`tek run`: a plan to its end, here, on a server and a worker of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from taskexec.cli.options import (
+    PlanSource,
+    SettingsRequest,
+    output_option,
+    plan_source_options,
+    settings_options,
+)
+from taskexec.cli.output import Output
+
+if TYPE_CHECKING:
+    from taskexec.cluster import Cluster
+    from taskexec.domain.resources import Capacity
+    from taskexec.plan import Plan
+    from taskexec.runtime.supervisor import WorkerSupervisor
+    from taskexec.settings import Settings
+    from taskexec.store.embedded import EmbeddedServer
+
+__all__ = ["run"]
+
+
+@click.command()
+@plan_source_options
+@settings_options
+@output_option
+@click.option("--dry-run", is_flag=True, help="Go the whole way, but only describe what would be executed.")
+@click.option("--fail-fast", is_flag=True, default=None, help="Start nothing new after the first failure.")
+@click.option(
+    "--max-workers", "slots", type=click.IntRange(1, 4096), metavar="N", help="Tasks at once; default: one a core."
+)
+@click.option("--runs-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where evidence goes.")
+def run(
+    source: PlanSource,
+    settings_request: SettingsRequest,
+    output: Output,
+    dry_run: bool,
+    fail_fast: bool | None,
+    slots: int | None,
+    runs_dir: Path | None,
+) -> int:
+    """Run a plan to its end, here: nothing needs to be installed or started.
+
+    A server and a worker are started for the run and end with it. Exit status: 0 all succeeded, 1 a task failed,
+    2 the plan cannot be used, 3 the server or the worker failed, 4 refused, 130 interrupted.
+
+    Ctrl-C starts nothing new and lets running tasks finish; a second one kills them.
+    """
+    from taskexec.cli.plan import load_plan, report_warnings
+    from taskexec.cluster import admit_locally
+    from taskexec.placement import measure_capacity
+
+    settings = settings_request.load(
+        {"worker.concurrency": slots, "evidence.runs_dir": runs_dir, "run.fail_fast": fail_fast}
+    )
+    plan = load_plan(source)
+    if output is not Output.JSON:
+        report_warnings(plan.warnings)
+    capacity = measure_capacity(slots=settings.worker.concurrency)
+    admit_locally(plan, capacity)
+    return _carry_out(plan, settings, capacity, dry_run=dry_run, output=output)
+
+
+def _carry_out(plan: Plan, settings: Settings, capacity: Capacity, *, dry_run: bool, output: Output) -> int:
+    from taskexec.cli.display import choose_display
+    from taskexec.cli.follow import INTERRUPTED, follow, run_status_exit, show_end
+    from taskexec.cli.interrupts import Interrupts
+    from taskexec.submission import Collector
+
+    with Interrupts() as interrupts, _local_cluster(settings, capacity) as (cluster, server, supervisor):
+        submitted = cluster.submit(plan, dry_run=dry_run)
+        collector = Collector(submitted.run_id, cluster.runs, settings.evidence.runs_dir)
+        display = choose_display(
+            submitted.run_id, [task.id for task in plan.tasks], quiet=output is not Output.TABLE
+        )
+
+        def tend() -> None:
+            server.tend()
+            supervisor.tend()
+
+        def stop(kill: bool) -> None:
+            cluster.runs.stop(submitted.run_id, kill=kill)
+
+        with contextlib.closing(collector):
+            with display:
+                follow(collector, display, interrupts, tend=tend, stop=stop)
+            supervisor.kill()
+            head = collector.finish()
+            show_end(output, collector, head)
+        return INTERRUPTED if interrupts.count else run_status_exit(head.status)
+
+
+@contextlib.contextmanager
+def _local_cluster(
+    settings: Settings, capacity: Capacity
+) -> Iterator[tuple[Cluster, EmbeddedServer, WorkerSupervisor]]:
+    """Start a server and a worker, and leave nothing of them behind."""
+    from taskexec.cluster import Cluster, embedded_server, worker_supervisor
+    from taskexec.domain.resources import Route
+
+    with embedded_server(settings) as server:
+        cluster = Cluster(server.url, settings)
+        log_path = server.data_dir / "worker.log"
+        supervisor = worker_supervisor(cluster, routes=list(Route), capacity=capacity, log_path=log_path)
+        supervisor.start()
+        try:
+            yield cluster, server, supervisor
+        finally:
+            supervisor.kill()
