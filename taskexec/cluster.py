@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,23 @@ from taskexec.store.runs import RedisRunStore
 from taskexec.store.workers import WorkerRegistry
 
 if TYPE_CHECKING:
+    from taskexec.broker import FlowerAccess
     from taskexec.plan import Plan
+    from taskexec.runtime.interrupts import Interrupts
     from taskexec.runtime.supervisor import WorkerSupervisor
     from taskexec.settings import Settings
     from taskexec.submission import SubmittedRun
 
-__all__ = ["Cluster", "admit_locally", "embedded_server", "main", "worker_supervisor"]
+__all__ = [
+    "Cluster",
+    "admit_locally",
+    "embedded_server",
+    "kept_server",
+    "main",
+    "run_flower",
+    "serve_worker",
+    "worker_supervisor",
+]
 
 _SPEC = "TEK_WORKER_SPEC"
 _PR_SET_PDEATHSIG = 1
@@ -59,17 +70,21 @@ class Cluster:
 
         Raises:
             NeedsUnmet: Some tasks could never run.
+            PlanRejected: An agent is missing everywhere, or refuses its instructions.
         """
-        from taskexec.submission import KnownWorker, admit
+        from taskexec.agents import AgentRegistry
+        from taskexec.submission import KnownWorker, admit, check_agents
 
+        workers = self.workers.listed()
         known = [
             KnownWorker(
                 worker["name"],
                 frozenset(Route(name) for name in worker["classes"]),
                 Capacity(**worker["capacity"]),
             )
-            for worker in self.workers.listed()
+            for worker in workers
         ]
+        check_agents(plan, AgentRegistry(), elsewhere={name for worker in workers for name in worker["agents"]})
         admit(plan, known)
 
     def submit(self, plan: Plan, *, dry_run: bool, fail_fast: bool | None = None) -> SubmittedRun:
@@ -118,6 +133,23 @@ def admit_locally(plan: Plan, capacity: Capacity) -> None:
 
 
 @contextlib.contextmanager
+def kept_server(settings: Settings, data_dir: Path, *, port: int | None = None) -> Iterator[EmbeddedServer]:
+    """Run a server of our own for as long as the context lasts, on a data folder that is kept.
+
+    Raises:
+        ServerMissing: No server program was found.
+        ServerFailed: It does not start.
+    """
+    program = find_server(settings.embedded.server_binary)
+    server = EmbeddedServer(program, data_dir, appendfsync=settings.embedded.appendfsync, port=port)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
 def embedded_server(settings: Settings) -> Iterator[EmbeddedServer]:
     """Run a server of our own for as long as the context lasts; its data folder is removed afterwards.
 
@@ -125,14 +157,11 @@ def embedded_server(settings: Settings) -> Iterator[EmbeddedServer]:
         ServerMissing: No server program was found.
         ServerFailed: It does not start.
     """
-    program = find_server(settings.embedded.server_binary)
     data_dir = Path(tempfile.mkdtemp(prefix="tek-server-"))
-    server = EmbeddedServer(program, data_dir, appendfsync=settings.embedded.appendfsync)
     try:
-        server.start()
-        yield server
+        with kept_server(settings, data_dir) as server:
+            yield server
     finally:
-        server.stop()
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
@@ -169,6 +198,36 @@ def worker_supervisor(
         restart_limit=settings.worker.restart_limit,
         log_path=log_path,
     )
+
+
+def serve_worker(supervisor: WorkerSupervisor, interrupts: Interrupts) -> int:
+    """Keep a worker alive until it is interrupted: once lets running attempts finish, twice kills them.
+
+    Returns:
+        0 after an orderly end, 130 after a kill.
+    """
+    supervisor.start()
+    is_asked = False
+    try:
+        while True:
+            if interrupts.count and not is_asked:
+                is_asked = True
+                supervisor.ask_to_stop()
+            if interrupts.count > 1:
+                return 130
+            if supervisor.wait(0.2) is not None:
+                if is_asked:
+                    return 0
+                supervisor.tend()
+    finally:
+        supervisor.kill()
+
+
+def run_flower(url: str, access: FlowerAccess, on_ready: Callable[[int], None]) -> None:
+    """Serve Flower for a server until INT or TERM; `on_ready` gets the port once it listens."""
+    from taskexec.broker.monitor import run_flower
+
+    run_flower(url, access, on_ready)
 
 
 def _capacity_json(capacity: Capacity) -> dict[str, Any]:

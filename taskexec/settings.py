@@ -15,20 +15,30 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
+from taskexec.domain.address import mask_url
 from taskexec.errors import Fault, InputError, Place, UsageError
 
 __all__ = [
     "EmbeddedSettings",
     "EvidenceSettings",
     "FlowerSettings",
+    "Lookup",
     "Origin",
     "RedisSettings",
     "RunSettings",
@@ -37,13 +47,13 @@ __all__ = [
     "WorkerSettings",
     "explain_settings",
     "load_settings",
-    "mask_url",
 ]
 
 RESERVED_VARIABLES = frozenset(
     f"TEK_{name}"
     for name in (
         *("RUN", "TASK", "ATTEMPT", "INPUTS", "OUTPUT", "RESULT", "WORKER"),  # given to tasks
+        *("SLOT", "WORKER_SPEC"),  # given to processes of ours
         *("CONFIG", "ENV", "DEBUG"),  # steer the command itself
     )
 )
@@ -54,6 +64,7 @@ SHORT_VARIABLES = {"TEK_LEASE_S": "worker.lease_s", "TEK_RUNS_DIR": "evidence.ru
 
 _URL_SCHEMES = ("redis", "rediss", "unix")
 _SECRET_KEYS = frozenset({"redis.url"})
+_LOOKUP = "lookup"
 
 
 class _Area(BaseModel):
@@ -66,6 +77,13 @@ class _Area(BaseModel):
     def _refuse_truth_values(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("should not be a truth value")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _resolve_home(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and _is_path(cls.model_fields[str(info.field_name)].annotation):
+            return _expand(value)
         return value
 
 
@@ -192,8 +210,24 @@ class RunSettings(_Area):
     )
 
 
-class Settings(_Area):
-    """All settings, by area."""
+class Settings(BaseSettings):
+    """All settings, by area; made from the sources that the module names, in their order.
+
+    `Settings()` looks into the environment and the files of the current folder, as `load_settings()` does.
+
+    Raises:
+        SettingsRejected: Values are unknown or out of range; all of them are listed.
+        UsageError: A file that was asked for is not there or cannot be read.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        env_prefix="TEK_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+    )
 
     redis: RedisSettings = RedisSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
@@ -201,6 +235,34 @@ class Settings(_Area):
     evidence: EvidenceSettings = EvidenceSettings()
     flower: FlowerSettings = FlowerSettings()
     run: RunSettings = RunSettings()
+
+    def __init__(self, lookup: Lookup | None = None, **values: Any) -> None:
+        """Look up all values; those given here win over all others."""
+        lookup = Lookup(values) if lookup is None else lookup
+        passed_on: dict[str, Any] = {_LOOKUP: lookup}  # the sources are made from the class; this reaches them
+        try:
+            super().__init__(**passed_on)
+        except ValidationError as error:
+            lookup.faults += [_value_fault(lookup, detail) for detail in error.errors(include_url=False)]
+        if lookup.faults:
+            raise SettingsRejected(lookup.faults)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return our sources, the strongest first."""
+        assert isinstance(init_settings, InitSettingsSource)
+        lookup: Lookup = init_settings.init_kwargs[_LOOKUP]
+        # made weakest first: the last origin that is noted of a value is the one that counts
+        files = [_FileSource(settings_cls, lookup, path, base) for path, base in lookup.files()]
+        environment = _EnvironmentSource(settings_cls, lookup)
+        return _CommandLineSource(settings_cls, lookup), environment, *reversed(files)
 
 
 class SettingsRejected(InputError):
@@ -241,27 +303,120 @@ class _Value:
     place: Place | None = None
 
 
-@dataclass(slots=True)
-class _Layers:
-    """What was found so far; a later value takes the place of an earlier one."""
+class Lookup:
+    """One look at all sources: where it searches, what it found there, and what was wrong with it."""
 
-    cwd: Path
-    values: dict[str, _Value] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    def __init__(
+        self,
+        overrides: Mapping[str, object] | None = None,
+        *,
+        cwd: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        environment: str | None = None,
+        config: Path | None = None,
+    ) -> None:
+        """Prepare a look; arguments are those of `load_settings`."""
+        self.overrides = overrides or {}
+        self.cwd = Path.cwd() if cwd is None else cwd.absolute()
+        self.environ = os.environ if environ is None else environ
+        self.environment = environment or self.environ.get("TEK_ENV")
+        self.config = config or self.environ.get("TEK_CONFIG")
+        self.values: dict[str, _Value] = {}
+        """The value of each setting that is not left to its default, with its origin."""
+        self.faults: list[Fault] = []
 
-    def add(self, value: _Value) -> None:
-        if value.key in _DESCRIPTIONS:
-            self.values[value.key] = value
-            return
-        where = "" if value.place else f" ({value.origin})"
-        self.faults.append(
-            Fault(
-                "settings.unknown",
-                f"`{value.key}` is not a setting{where}",
-                (value.place,) if value.place else (),
-                _suggest(value.key, _DESCRIPTIONS),
-            )
-        )
+    def files(self) -> Iterator[tuple[Path, Path]]:
+        """Yield each file to read and the folder that its paths are relative to, the weakest first."""
+        config = _find_config(self.cwd, self.config)
+        if self.environment:
+            named = _find_environment(self.environment, self.cwd if config is None else config.parent)
+            yield named, named.parents[2]
+        if config is not None:
+            yield config, config.parent
+
+    def take(self, values: Iterable[_Value]) -> dict[str, Any]:
+        """Note values and return them by area; one that is no setting becomes a fault."""
+        nested: dict[str, Any] = {}
+        for value in values:
+            if value.key in _DESCRIPTIONS:
+                area, _, name = value.key.partition(".")
+                nested.setdefault(area, {})[name] = value.value
+                self.values[value.key] = value
+            else:
+                self.faults.append(_unknown_fault(value))
+        return nested
+
+
+def _unknown_fault(value: _Value) -> Fault:
+    where = "" if value.place else f" ({value.origin})"
+    return Fault(
+        "settings.unknown",
+        f"`{value.key}` is not a setting{where}",
+        (value.place,) if value.place else (),
+        _suggest(value.key, _DESCRIPTIONS),
+    )
+
+
+class _CommandLineSource(InitSettingsSource):
+    """Values of the command line, or those that `Settings` was made with."""
+
+    def __init__(self, settings_cls: type[BaseSettings], lookup: Lookup) -> None:
+        pairs = (pair for pair in _flatten(lookup.overrides) if pair[1] is not None)
+        values = (_Value(key, None if value == "" else value, "command line") for key, value in pairs)
+        super().__init__(settings_cls, lookup.take(values))
+
+
+class _EnvironmentSource(EnvSettingsSource):
+    """Variables, by any of the names of a setting; one that looks like a setting and is none is a fault."""
+
+    def __init__(self, settings_cls: type[BaseSettings], lookup: Lookup) -> None:
+        self._lookup = lookup
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        environ = self._lookup.environ
+        found = {name: key for name, key in _VARIABLES.items() if environ.get(name)}
+        self._lookup.take(_Value(key, environ[name], f"environment {name}") for name, key in found.items())
+        areas = tuple(f"TEK_{area.upper()}_" for area in _AREAS)
+        for name in sorted(environ):
+            if name.startswith(areas) and name not in _VARIABLES and name not in RESERVED_VARIABLES:
+                message = f"the environment variable `{name}` is not a setting"
+                self._lookup.faults.append(Fault("settings.unknown", message, (), _suggest(name, _VARIABLES)))
+        return {f"tek_{key.replace('.', '__')}": environ[name] for name, key in found.items()}
+
+
+class _FileSource(TomlConfigSettingsSource):
+    """Values of a TOML file with their lines; relative paths in it are relative to `base`."""
+
+    def __init__(self, settings_cls: type[BaseSettings], lookup: Lookup, path: Path, base: Path) -> None:
+        self._lookup = lookup
+        self._base = base
+        super().__init__(settings_cls, path)
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        cwd = self._lookup.cwd
+        shown = str(file_path.relative_to(cwd) if file_path.is_relative_to(cwd) else file_path)
+        try:
+            text = file_path.read_text(encoding="utf-8-sig")
+            content = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            self._lookup.faults.append(_syntax_fault(shown, str(error)))
+            return {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"`{shown}` cannot be read: {error}") from error
+        return self._lookup.take(self._values(shown, text, content))
+
+    def _values(self, shown: str, text: str, content: Mapping[str, object]) -> Iterator[_Value]:
+        for key, value in _flatten(content):
+            place = Place(shown, _find_line(text, key))
+            if key in _PATH_KEYS and isinstance(value, str) and self._base != self._lookup.cwd:
+                value = str(self._base / _expand(value))
+            yield _Value(key, value, str(place), place)
+
+
+def _is_path(annotation: Any) -> bool:
+    """Return whether a field of this type holds a path."""
+    return annotation is Path or Path in getattr(annotation, "__args__", ())
 
 
 _AREAS: dict[str, type[_Area]] = {
@@ -278,7 +433,7 @@ _PATH_KEYS = frozenset(
     f"{area}.{name}"
     for area, model in _AREAS.items()
     for name, info in model.model_fields.items()
-    if info.annotation is Path or Path in getattr(info.annotation, "__args__", ())
+    if _is_path(info.annotation)
 )
 _VARIABLES = (
     SHORT_VARIABLES
@@ -310,7 +465,7 @@ def load_settings(
         SettingsRejected: Values are unknown or out of range; all of them are listed.
         UsageError: A file that was asked for is not there or cannot be read.
     """
-    return _resolve(overrides, cwd, environ, (environment, config))[0]
+    return Settings(Lookup(overrides, cwd=cwd, environ=environ, environment=environment, config=config))
 
 
 def explain_settings(
@@ -322,45 +477,17 @@ def explain_settings(
     config: Path | None = None,
 ) -> list[Origin]:
     """Return each setting with its value and origin, by area; arguments and errors are `load_settings`'s."""
-    settings, layers = _resolve(overrides, cwd, environ, (environment, config))
+    lookup = Lookup(overrides, cwd=cwd, environ=environ, environment=environment, config=config)
+    settings = Settings(lookup)
     return [
         Origin(
             key,
             _plain(key, getattr(getattr(settings, key.partition(".")[0]), key.partition(".")[2])),
-            layers.values[key].origin if key in layers.values else "default",
+            lookup.values[key].origin if key in lookup.values else "default",
             description,
         )
         for key, description in _DESCRIPTIONS.items()
     ]
-
-
-def mask_url(url: str) -> str:
-    """Return a server's URL with its passwords replaced by `***`."""
-    masked = re.sub(r"^([^:/@]*://[^:/@]*|[^:/@]*):.*@", r"\1:***@", url, flags=re.DOTALL)
-    return re.sub(r"([?&]password=)[^&#]*", r"\1***", masked)
-
-
-def _resolve(
-    overrides: Mapping[str, object] | None,
-    cwd: Path | None,
-    environ: Mapping[str, str] | None,
-    selection: tuple[str | None, Path | None],
-) -> tuple[Settings, _Layers]:
-    """Return the settings and the layers they were made of."""
-    layers = _Layers(Path.cwd() if cwd is None else cwd.absolute())
-    variables = os.environ if environ is None else environ
-    environment = selection[0] or variables.get("TEK_ENV")
-    config = _find_config(layers.cwd, selection[1] or variables.get("TEK_CONFIG"))
-    if environment:
-        named = _find_environment(environment, layers.cwd if config is None else config.parent)
-        _add_file(layers, named, named.parents[2])
-    if config is not None:
-        _add_file(layers, config, config.parent)
-    _add_variables(layers, variables)
-    for key, value in _flatten(overrides or {}):
-        if value is not None:
-            layers.add(_Value(key, None if value == "" else value, "command line"))
-    return _validate(layers), layers
 
 
 def _find_config(cwd: Path, asked_for: Path | str | None) -> Path | None:
@@ -387,24 +514,6 @@ def _find_environment(name: str, base: Path) -> Path:
         f"there is no environment `{name}` in {folder}",
         hint=_suggest(name, known) or f"environments there: {there}",
     )
-
-
-def _add_file(layers: _Layers, path: Path, base: Path) -> None:
-    """Add the values of a TOML file; relative paths in it are relative to `base`."""
-    shown = str(path.relative_to(layers.cwd) if path.is_relative_to(layers.cwd) else path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        layers.faults.append(_syntax_fault(shown, str(error)))
-        return
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"`{shown}` cannot be read: {error}") from error
-    for key, value in _flatten(content):
-        place = Place(shown, _find_line(text, key))
-        if key in _PATH_KEYS and isinstance(value, str) and base != layers.cwd:
-            value = str(base / _expand(value))
-        layers.add(_Value(key, value, str(place), place))
 
 
 def _syntax_fault(file: str, message: str) -> Fault:
@@ -435,48 +544,21 @@ def _find_line(text: str, key: str) -> int:
     return found
 
 
-def _add_variables(layers: _Layers, environ: Mapping[str, str]) -> None:
-    """Add what the environment says, and a fault for each variable that looks like a setting and is none."""
-    for name, key in _VARIABLES.items():
-        if environ.get(name):
-            layers.add(_Value(key, environ[name], f"environment {name}"))
-    areas = tuple(f"TEK_{area.upper()}_" for area in _AREAS)
-    for name in sorted(environ):
-        if name.startswith(areas) and name not in _VARIABLES and name not in RESERVED_VARIABLES:
-            message = f"the environment variable `{name}` is not a setting"
-            layers.faults.append(Fault("settings.unknown", message, (), _suggest(name, _VARIABLES)))
-
-
 def _flatten(content: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Yield dotted keys and values."""
     for name, value in content.items():
+        if isinstance(value, BaseModel):
+            value = value.model_dump(exclude_unset=True)
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
-def _validate(layers: _Layers) -> Settings:
-    """Return the settings, or raise with all that is wrong in all layers."""
-    nested: dict[str, dict[str, object]] = {}
-    for key, value in layers.values.items():
-        area, _, name = key.partition(".")
-        is_path = key in _PATH_KEYS and isinstance(value.value, str)
-        nested.setdefault(area, {})[name] = _expand(str(value.value)) if is_path else value.value
-    try:
-        settings = Settings.model_validate(nested)
-    except ValidationError as error:
-        layers.faults += [_value_fault(layers, detail) for detail in error.errors(include_url=False)]
-        raise SettingsRejected(layers.faults) from None
-    if layers.faults:
-        raise SettingsRejected(layers.faults)
-    return settings
-
-
-def _value_fault(layers: _Layers, detail: ErrorDetails) -> Fault:
+def _value_fault(lookup: Lookup, detail: ErrorDetails) -> Fault:
     """Return what pydantic found, in our words."""
     key = ".".join(str(part) for part in detail["loc"][:2])
-    value = layers.values[key]
+    value = lookup.values[key]
     expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     where = "" if value.place else f" ({value.origin})"
     return Fault(

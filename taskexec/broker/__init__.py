@@ -2,7 +2,8 @@
 
 from taskexec.broker.app import broker_url, make_app, result_url
 from taskexec.broker.backend import Latch, LatchBackend
-from taskexec.broker.messages import HEADER, message_template
+from taskexec.broker.messages import ATTEMPT_TASK, BATCH_TASK, HEADER, message_template
+from taskexec.broker.monitor import FlowerAccess, run_flower
 from taskexec.broker.queues import queue_key
 
-__all__ = ["HEADER", "Latch", "LatchBackend", "broker_url", "make_app", "message_template", "queue_key", "result_url"]
+__all__ = ["ATTEMPT_TASK", "BATCH_TASK", "HEADER", "FlowerAccess", "Latch", "LatchBackend", "broker_url", "make_app", "message_template", "queue_key", "result_url", "run_flower"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from celery import Celery
 from celery.loaders.app import AppLoader
@@ -26,18 +25,31 @@ class _LatchLoader(AppLoader):  # type: ignore[misc]
 
 def broker_url(url: str) -> str:
     """Return kombu's form of a server address; `unix:///path?db=n` becomes `redis+socket:///path?virtual_host=n`."""
-    return f"redis+{_socket_url(url)}" if url.startswith("unix:") else url
+    return f"redis+{_socket_url(url)}" if url.startswith("unix:") else _with_verification(url)
 
 
 def result_url(url: str) -> str:
     """Return the result backend's form of a server address."""
-    return f"tekredis+{_socket_url(url) if url.startswith('unix:') else url}"
+    return f"tekredis+{_socket_url(url) if url.startswith('unix:') else _with_verification(url)}"
 
 
 def _socket_url(url: str) -> str:
     parts = urlsplit(url)
-    database = re.search(r"(?:^|&)db=(\d+)", parts.query)
-    return f"socket://{parts.path}?virtual_host={database[1] if database else 0}"
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    user = parts.netloc.rpartition("@")[0]
+    if not user and "password" in query:
+        user = f"{quote(query.get('username', ''), safe='')}:{quote(query['password'], safe='')}"
+    return f"socket://{user}{'@' if user else ''}{parts.path}?virtual_host={query.get('db', '0')}"
+
+
+def _with_verification(url: str) -> str:
+    """Return a TLS address that says what redis-py takes for granted: certificates are verified.
+
+    Celery's backend refuses an address that does not say it, and kombu verifies nothing then.
+    """
+    if not url.startswith("rediss:") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 def make_app(url: str, *, latch: Latch | None = None, routes: Sequence[Route] = tuple(Route)) -> Celery:

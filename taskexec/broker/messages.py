@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import orjson
 
-__all__ = ["HEADER", "message_template"]
+__all__ = ["ATTEMPT_TASK", "BATCH_TASK", "HEADER", "message_template"]
+
+ATTEMPT_TASK = "tek.attempt"
+"""Name of the Celery task that performs one attempt; `lua/prelude.lua` writes it too."""
+
+BATCH_TASK = "tek.batch"
+"""Name of the Celery task that performs a batch; `lua/prelude.lua` writes it too."""
 
 HEADER = "tek"
 """Message header with run, members and queue time; a message without it is an ordinary Celery message."""

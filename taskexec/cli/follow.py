@@ -1,52 +1,69 @@
-"""Following a run to its end, and telling how it ended; shared by `run`, `submit --wait` and `watch`."""
+"""Following a run to its end, and telling how it ended; shared by `run`, `submit`, `watch` and `status`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskexec.cli.display import Display, seconds_text
-from taskexec.cli.interrupts import Interrupts
+from taskexec.runtime.interrupts import Interrupts
 from taskexec.cli.output import Output, build_table, emit, shorten
 from taskexec.domain.states import RunStatus, TaskStatus
 from taskexec.errors import ConnectionLost
 
 if TYPE_CHECKING:
-    from taskexec.domain.program import RunHead
+    from taskexec.store.runs import RunStore
     from taskexec.submission import Collector
 
-__all__ = ["INTERRUPTED", "follow", "run_status_exit", "show_end"]
+__all__ = ["INTERRUPTED", "end_lines", "follow", "follow_log", "run_status_exit", "show_end"]
 
 INTERRUPTED = 130
+"""Exit status after Ctrl-C, and of a run that was cancelled."""
 _STEP_S = 0.2
 _SHOWN_FAILURES = 50
 _TAIL_LINES = 3
 
 
 def follow(
-    collector: Collector, display: Display, interrupts: Interrupts, *, tend: Callable[[], None], stop: Callable[[bool], None]
+    collector: Collector,
+    display: Display,
+    interrupts: Interrupts,
+    *,
+    tend: Callable[[], None] = lambda: None,
+    stop: Callable[[bool], None] = lambda _: None,
+    leave_when_interrupted: bool = False,
 ) -> None:
     """Follow a run until it has ended.
 
-    `tend` is called several times a second. The first interrupt calls `stop(False)`, the second `stop(True)`.
-    A server that does not answer is waited for.
+    A server that does not answer is waited for, unless interrupted twice.
+
+    Args:
+        collector: Brings the run home.
+        display: Shows where it stands.
+        interrupts: Ctrl-C so far.
+        tend: Called several times a second.
+        stop: Called at the first interrupt with False, at the second with True (kill).
+        leave_when_interrupted: Return at the first interrupt instead.
     """
     stopped = 0
     while True:
+        if leave_when_interrupted and interrupts.count:
+            return
         try:
             if interrupts.count > stopped:
                 stopped = interrupts.count
-                display.note("stopping: what runs may finish, Ctrl-C again kills it" if stopped == 1 else "killing")
+                display.note(_STOPPING[min(stopped, 2)])
                 stop(stopped > 1)
             ended = collector.step(wait_s=_STEP_S)
         except ConnectionLost as error:
+            if interrupts.count > 1:
+                raise
             display.note(error.message)
             time.sleep(_STEP_S)
             tend()
-            if interrupts.count > 1:
-                raise
             continue
         display.update(collector.view)
         if ended:
@@ -54,28 +71,50 @@ def follow(
         tend()
 
 
+_STOPPING = {1: "stopping: what runs may finish; Ctrl-C again kills it", 2: "killing what runs"}
+
+
+def follow_log(store: RunStore, run_id: str, tasks: int, display: Display, interrupts: Interrupts) -> bool:
+    """Follow a run without bringing anything home; return whether it has ended (else it was interrupted)."""
+    from taskexec.observability import RunView
+
+    view, after = RunView(tasks), "0"
+    while not interrupts.count:
+        try:
+            entries = store.read_log(run_id, after, wait_s=_STEP_S)
+        except ConnectionLost as error:
+            display.note(error.message)
+            time.sleep(_STEP_S)
+            continue
+        if entries:
+            after = entries[-1].id
+            view.apply(entries)
+        display.update(view)
+        if view.is_final:
+            return True
+    return False
+
+
 def run_status_exit(status: str) -> int:
-    """Return the exit status for a run's status: 0 only when every task succeeded; 0 as well while it goes on."""
+    """Return the exit status for a run's status: 0 while it goes on and when every task succeeded."""
     if status == RunStatus.CANCELLED:
         return INTERRUPTED
     return 1 if status == RunStatus.FAILED else 0
 
 
-def show_end(output: Output, collector: Collector, head: RunHead) -> None:
+def show_end(output: Output, collector: Collector, summary: Mapping[str, Any]) -> None:
     """Print how a run ended: what failed and why, the counts, where the evidence is."""
-    summary = collector.folder.summary(head)
-    folder = str(collector.folder.path)
     emit(
         output,
-        table=lambda: list(_end_lines(summary, head, collector.folder.path)),
+        table=lambda: list(end_lines(summary, collector.folder.path)),
         data=lambda: {
-            "run_id": head.run_id,
-            "status": head.status,
-            "folder": folder,
+            "run_id": summary["run_id"],
+            "status": summary["status"],
+            "folder": str(collector.folder.path),
             "counts": summary["counts"],
             "failed": [_failure_json(result) for result in _failures(summary)],
         },
-        quiet=lambda: [head.run_id],
+        quiet=lambda: [summary["run_id"]],
     )
 
 
@@ -87,39 +126,39 @@ def _failure_json(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in ("task", "reason", "error", "exit_status", "attempts", "evidence")}
 
 
-def _end_lines(summary: Mapping[str, Any], head: RunHead, folder: Path) -> Iterator[Any]:
+def end_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[Any]:
+    """Yield what a person sees of a run: its failures, its counts, where its evidence is."""
     failures = _failures(summary)
     if failures:
-        skipped = [result for result in summary["results"] if result["status"] == TaskStatus.SKIPPED]
         yield build_table(
             ["failed task", "reason", "what happened", "attempts", "last words"],
-            (
-                [
-                    result["task"],
-                    result["reason"] or "",
-                    shorten(result["error"] or "", 100),
-                    str(result["attempts"]),
-                    _last_words(folder, result),
-                ]
-                for result in failures[:_SHOWN_FAILURES]
-            ),
+            ([*_failure_cells(result), _last_words(folder, result)] for result in failures[:_SHOWN_FAILURES]),
             right={"attempts"},
             keep={"failed task", "reason"},
         )
         if len(failures) > _SHOWN_FAILURES:
             yield f"… and {len(failures) - _SHOWN_FAILURES:,} more failed (run.json lists all)"
-        if skipped:
-            yield f"{len(skipped):,} tasks that depend on them were skipped"
+        if skipped := summary["counts"].get(TaskStatus.SKIPPED):
+            yield f"{skipped:,} tasks that depend on them were skipped"
         yield ""
     counts = ", ".join(f"{count:,} {status}" for status, count in summary["counts"].items())
-    wall = ""
-    if head.started_at is not None and head.finished_at is not None:
-        wall = f" in {seconds_text(head.finished_at - head.started_at)}"
-    verb = f"{head.status} (dry run)" if head.dry_run else head.status
-    yield f"run {head.run_id} {verb}: {counts}{wall}"
-    yield f"evidence: {folder}"
+    verb = f"{summary['status']} (dry run)" if summary["dry_run"] else summary["status"]
+    yield f"run {summary['run_id']} {verb}: {counts}{_wall(summary)}"
+    if folder.is_dir():
+        yield f"evidence: {folder}"
     if failures:
-        yield f"logs: tek logs {head.run_id} {failures[0]['task']}"
+        yield f"output of the first failure: tek logs {summary['run_id']} {failures[0]['task']}"
+
+
+def _failure_cells(result: Mapping[str, Any]) -> list[str]:
+    return [result["task"], result["reason"] or "", shorten(result["error"] or "", 100), str(result["attempts"])]
+
+
+def _wall(summary: Mapping[str, Any]) -> str:
+    if not summary["started"] or not summary["ended"]:
+        return ""
+    span = datetime.fromisoformat(summary["ended"]) - datetime.fromisoformat(summary["started"])
+    return f" in {seconds_text(span.total_seconds())}"
 
 
 def _last_words(folder: Path, result: Mapping[str, Any]) -> str:

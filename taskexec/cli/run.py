@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from taskexec.cli.options import (
     settings_options,
 )
 from taskexec.cli.output import Output
+from taskexec.cli.where import LIVE_FILE
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
@@ -73,15 +75,15 @@ def run(
 def _carry_out(plan: Plan, settings: Settings, capacity: Capacity, *, dry_run: bool, output: Output) -> int:
     from taskexec.cli.display import choose_display
     from taskexec.cli.follow import INTERRUPTED, follow, run_status_exit, show_end
-    from taskexec.cli.interrupts import Interrupts
+    from taskexec.runtime.interrupts import Interrupts
     from taskexec.submission import Collector
 
     with Interrupts() as interrupts, _local_cluster(settings, capacity) as (cluster, server, supervisor):
         submitted = cluster.submit(plan, dry_run=dry_run)
         collector = Collector(submitted.run_id, cluster.runs, settings.evidence.runs_dir)
-        display = choose_display(
-            submitted.run_id, [task.id for task in plan.tasks], quiet=output is not Output.TABLE
-        )
+        live = collector.folder.path / LIVE_FILE
+        live.write_text(json.dumps({"redis_url": server.url}))
+        display = choose_display(submitted.run_id, [task.id for task in plan.tasks], quiet=output is not Output.TABLE)
 
         def tend() -> None:
             server.tend()
@@ -94,9 +96,10 @@ def _carry_out(plan: Plan, settings: Settings, capacity: Capacity, *, dry_run: b
             with display:
                 follow(collector, display, interrupts, tend=tend, stop=stop)
             supervisor.kill()
-            head = collector.finish()
-            show_end(output, collector, head)
-        return INTERRUPTED if interrupts.count else run_status_exit(head.status)
+            summary = collector.finish()
+            live.unlink(missing_ok=True)
+            show_end(output, collector, summary)
+        return INTERRUPTED if interrupts.count else run_status_exit(summary["status"])
 
 
 @contextlib.contextmanager

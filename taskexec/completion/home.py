@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -19,6 +18,7 @@ import orjson
 from taskexec.completion.account import RunAccount
 from taskexec.completion.evidence import decode_inline
 from taskexec.completion.ledger import Ledger, split_record
+from taskexec.completion.summary import run_summary
 from taskexec.domain.events import LogEntry, Transition, TransitionKind
 from taskexec.domain.program import RunHead
 
@@ -95,45 +95,12 @@ class RunFolder:
         """Hand what has been written to the operating system."""
         self._ledger_file.flush()
 
-    def write_summary(self, head: RunHead) -> None:
-        """Write `run.json`: the older kit's fields and ours."""
+    def write_summary(self, head: RunHead) -> dict[str, Any]:
+        """Write `run.json` for a run that stands where `head` says; return its content."""
         self.flush()
-        write_atomically(self.path / "run.json", orjson.dumps(self.summary(head), option=orjson.OPT_INDENT_2))
-
-    def summary(self, head: RunHead) -> dict[str, Any]:
-        """Return the content of `run.json` for a run that stands where `head` says."""
-        events = self.account.lines()
-        counts: dict[str, int] = {}
-        for event in events:
-            counts[event["status"]] = counts.get(event["status"], 0) + 1
-        results = [self._result(index, event) for index, event in enumerate(events)]
-        return {
-            "run_id": head.run_id,
-            "plan": head.source,
-            "digest": head.digest,
-            "status": head.status,
-            "dry_run": head.dry_run,
-            "submitted_at": _iso(head.submitted_at),
-            "started": _iso(head.started_at),
-            "ended": _iso(head.finished_at),
-            "counts": counts,
-            "ledger_head": self._ledger.head,
-            "results": results,
-        }
-
-    def _result(self, index: int, event: dict[str, Any]) -> dict[str, Any]:
-        task, account = self._tasks[index], self.account.tasks[index]
-        evidence = None
-        if account.record:
-            evidence = f"tasks/{self._folders[index].name}/attempt-{account.record.get('attempt', account.attempts)}"
-        return {
-            "task": task["id"],
-            "queue": task["lane"] or task["route"],
-            "evidence": evidence,
-            "commands": account.record.get("commands", []),
-            **event,
-            "agent": task["agent"],
-        }
+        summary = run_summary(head, self.plan, self.account, ledger_head=self._ledger.head)
+        write_atomically(self.path / "run.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+        return summary
 
     def check_digests(self) -> list[str]:
         """Return the evidence files that are missing or differ from their record, by path; none when all is well."""
@@ -165,8 +132,3 @@ def _digest(path: Path) -> str | None:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
-
-def _iso(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

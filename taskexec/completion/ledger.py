@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from taskexec.domain.clock import iso_time
 from taskexec.domain.events import LogEntry, Transition, TransitionKind, parse_entry
 
 __all__ = ["GENESIS", "Ledger", "check_chain", "split_record"]
@@ -39,7 +39,7 @@ class Ledger:
 
     def seal(self, entry: LogEntry) -> Iterator[tuple[bytes, Transition]]:
         """Yield one JSON line (without line break) and the transition for each line of a log entry."""
-        at = _iso(entry.at_us)
+        at = iso_time(entry.at_us / 1e6)
         for transition in parse_entry(entry):
             self._sequence += 1
             content = self._content(transition, at)
@@ -92,6 +92,3 @@ def check_chain(lines: Iterator[bytes]) -> str | None:
         previous = seal[:-2].decode()
     return None
 
-
-def _iso(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

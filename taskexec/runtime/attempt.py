@@ -7,13 +7,13 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from taskexec.agents import AgentMissing, AgentRegistry, Assignment, Outcome
 from taskexec.completion.evidence import AttemptEvidence
+from taskexec.domain.clock import iso_time
 from taskexec.domain.program import ClaimedMember
 from taskexec.domain.states import Reason
 from taskexec.runtime.workplace import AttemptRunner, Workplace
@@ -63,7 +63,13 @@ class AttemptWork:
     """One attempt at work in this process; made for one claimed member, used once."""
 
     def __init__(
-        self, run: RunInfo, claimed: ClaimedMember, results: Mapping[int, bytes], *, place: Workplace, evidence: AttemptEvidence
+        self,
+        run: RunInfo,
+        claimed: ClaimedMember,
+        results: Mapping[int, bytes],
+        *,
+        place: Workplace,
+        evidence: AttemptEvidence,
     ) -> None:
         spec = orjson.loads(claimed.spec)
         self.claimed = claimed
@@ -92,7 +98,9 @@ class AttemptWork:
         try:
             self.runner.collect()
         except OSError as error:
-            outcome = Outcome(succeeded=False, reason=Reason.INFRASTRUCTURE, error=f"evidence could not be read: {error}")
+            outcome = Outcome(
+                succeeded=False, reason=Reason.INFRASTRUCTURE, error=f"evidence could not be read: {error}"
+            )
         ended = time.monotonic()
         return self.account(outcome, (clock.at(begun), clock.at(ended)), worker)
 
@@ -113,8 +121,8 @@ class AttemptWork:
             "error": outcome.error,
             "exit_status": outcome.exit_status,
             "signal": outcome.signal,
-            "started_at": _iso(span[0]),
-            "finished_at": _iso(span[1]),
+            "started_at": iso_time(span[0]),
+            "finished_at": iso_time(span[1]),
             "worker": worker,
             "host": _HOST,
             "pid": os.getpid(),
@@ -144,10 +152,6 @@ class AttemptWork:
 
 
 _HOST = platform.node()
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def lost_record(error: str, *, worker: str, reason: Reason = Reason.LOST_WORKER, tasks: Sequence[str] = ()) -> bytes:

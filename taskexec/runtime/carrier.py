@@ -190,9 +190,7 @@ class Carrier:
             claimed = self._todo.popleft()
             member = claimed.member
             evidence = AttemptEvidence(lambda chunk: self._send(member, chunk), self._settings.limits)
-            self._current = AttemptWork(
-                self._run, claimed, self._claim.results, place=self._place, evidence=evidence
-            )
+            self._current = AttemptWork(self._run, claimed, self._claim.results, place=self._place, evidence=evidence)
             return self._current
 
     def _send(self, member: Member, chunk: dict[str, Any]) -> None:

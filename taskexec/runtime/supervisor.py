@@ -103,7 +103,9 @@ class WorkerSupervisor:
         self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - self._started < _QUICK_S else 0
         self._clear()
         if self._quick_deaths >= _QUICK_LIMIT or self._restarts_left == 0:
-            raise WorkerFailed(f"the worker died {self.restarts + 1} times, last with status {status}", hint=self._hint())
+            raise WorkerFailed(
+                f"the worker died {self.restarts + 1} times, last with status {status}", hint=self._hint()
+            )
         self._on_lost(self.name)
         self._restarts_left -= 1
         self.restarts += 1

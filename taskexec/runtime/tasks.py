@@ -7,13 +7,10 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import Ignore
 
-from taskexec.compiler import ATTEMPT_TASK
+from taskexec.broker import ATTEMPT_TASK, BATCH_TASK
 from taskexec.runtime.attendant import Attendant, AttemptFailed, celery_meta
 
-__all__ = ["BATCH_TASK", "register_tasks"]
-
-BATCH_TASK = "tek.batch"
-"""Name of the Celery task that performs a batch."""
+__all__ = ["register_tasks"]
 
 
 def register_tasks(app: Celery, attendant: Attendant) -> None:

@@ -66,7 +66,6 @@ def run_worker(
         loglevel=profile.log_level,
         without_mingle=True,
         without_gossip=True,
-        without_heartbeat=not profile.with_events,
         task_events=profile.with_events,
         optimization="fair",
     )

@@ -173,5 +173,3 @@ class AttemptRunner:
             if path is not None:
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,9 +14,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from taskexec.domain.address import mask_url
 from taskexec.errors import ConnectionLost, UsageError
 
-__all__ = ["LOST", "Connection", "check_url", "keep_trying", "mask_url"]
+__all__ = ["LOST", "Connection", "check_url", "keep_trying"]
 
 LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingError)
 """What the client raises when the server is gone, stalled, loading or demoted; every script may be repeated."""
@@ -42,11 +42,6 @@ def check_url(url: str) -> str:
         f"`{mask_url(url)}` is not the address of a Redis server",
         hint="use redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/server.sock",
     )
-
-
-def mask_url(url: str) -> str:
-    """Return the address without its password, for people to see."""
-    return re.sub(r"(://[^/@:]*):[^@/]*@", r"\1:***@", url)
 
 
 def keep_trying(call: Callable[[], T], *, pause_s: float = 0.05, longest_pause_s: float = 1.0) -> T:

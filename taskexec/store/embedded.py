@@ -13,6 +13,7 @@ import importlib.util
 import os
 import platform
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -121,11 +122,23 @@ class EmbeddedServer:
     started it, also when that is killed; a detached one stays until it is told to shut down.
     """
 
-    def __init__(self, program: ServerProgram, data_dir: Path, *, appendfsync: str = "everysec") -> None:
+    def __init__(
+        self, program: ServerProgram, data_dir: Path, *, appendfsync: str = "everysec", port: int | None = None
+    ) -> None:
+        """Prepare a server; `start` starts it.
+
+        Args:
+            program: What to run.
+            data_dir: Where its append-only file lies; made when it is not there.
+            appendfsync: When that file is forced to disk: `everysec`, `always` or `no`.
+            port: Listen on this loopback port as well, behind a new password; None only on the socket.
+        """
         self.program = program
         self.data_dir = data_dir
         self.socket = _socket_path(data_dir)
-        self.url = f"unix://{self.socket}"
+        self._port = port
+        self._password = secrets.token_urlsafe(24) if port else None
+        self.url = f"redis://:{self._password}@127.0.0.1:{port}/0" if port else f"unix://{self.socket}"
         self._appendfsync = appendfsync
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
@@ -150,14 +163,18 @@ class EmbeddedServer:
         try:
             with log.open("ab") as output:
                 self._process = subprocess.Popen(
-                    self._arguments(),
-                    stdin=subprocess.DEVNULL,
+                    [str(self.program.path), "-"],
+                    stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
                     pass_fds=[self._lock.fileno()] if self._lock else [],
                     preexec_fn=None if detached else _end_with_parent,  # noqa: PLW1509 - once, before threads
                 )
+            assert self._process.stdin is not None
+            with self._process.stdin as configuration:
+                # on standard input, because a password among the arguments could be seen by everybody
+                configuration.write(self._configuration())
             self._await_answer(timeout_s, log)
         except OSError as error:
             self.stop()
@@ -194,9 +211,10 @@ class EmbeddedServer:
             raise ServerFailed(f"another server uses the data folder `{self.data_dir}`") from error
         self._lock = lock
 
-    def _arguments(self) -> list[str]:
+    def _configuration(self) -> bytes:
         settings = {
-            "port": "0",
+            "port": str(self._port or 0),
+            "bind": "127.0.0.1",
             "unixsocket": str(self.socket),
             "unixsocketperm": "700",
             "dir": str(self.data_dir.resolve()),
@@ -207,8 +225,9 @@ class EmbeddedServer:
             "daemonize": "no",
             "loglevel": "warning",
         }
-        options = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        return [str(self.program.path), *options]
+        if self._password is not None:
+            settings["requirepass"] = self._password
+        return "".join(f"{name} {_quoted(value)}\n" for name, value in settings.items()).encode()
 
     def _await_answer(self, timeout_s: float, log: Path) -> None:
         connection = Connection(self.url, socket_timeout_s=timeout_s)
@@ -252,6 +271,11 @@ class EmbeddedServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _end_with_parent() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from taskexec.agents import AgentMissing, AgentRegistry
@@ -23,8 +23,8 @@ class KnownWorker:
     capacity: Capacity
 
 
-def check_agents(plan: Plan, agents: AgentRegistry) -> None:
-    """Check that every agent is installed here and accepts its instructions.
+def check_agents(plan: Plan, agents: AgentRegistry, *, elsewhere: Collection[str] = ()) -> None:
+    """Check that every agent is installed here, and accepts its instructions, or is known `elsewhere`.
 
     Raises:
         PlanRejected: With one fault a task.
@@ -34,6 +34,8 @@ def check_agents(plan: Plan, agents: AgentRegistry) -> None:
         try:
             agents.get(task.agent).check(task.payload)
         except AgentMissing as error:
+            if task.agent in elsewhere:
+                continue
             faults.append(Fault("agent.missing", f"task `{task.id}`: {error}", (place,)))
         except ValueError as error:
             faults.append(Fault("agent.instructions", f"task `{task.id}`: {error}", (place,)))

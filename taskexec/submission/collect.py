@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from taskexec.completion.home import RunFolder
 from taskexec.domain.events import LogEntry
-from taskexec.domain.program import RunHead
 from taskexec.observability import RunView
 from taskexec.store.runs import RedisRunStore
 
@@ -41,6 +40,8 @@ class Collector:
         self._backlog: deque[LogEntry] = deque()
         self._read_to = "0"
         self._output_to = "0"
+        self.is_up_to_date = False
+        """Whether the last step found nothing new."""
 
     def step(self, *, wait_s: float) -> bool:
         """Read what is new, waiting up to `wait_s` for it; return whether the run has ended and all is read.
@@ -50,6 +51,7 @@ class Collector:
             OSError: The folder cannot be written; nothing is lost.
         """
         entries = self._store.read_log(self.run_id, self._read_to, wait_s=wait_s)
+        self.is_up_to_date = not entries
         if entries:
             self._read_to = entries[-1].id
             self.view.apply(entries)
@@ -58,16 +60,17 @@ class Collector:
             self._write(limit=100)
         return self.view.is_final and not entries
 
-    def finish(self, on_progress: Callable[[int], None] | None = None) -> RunHead:
-        """Write home what is left and the summary; return where the run stands."""
+    def finish(self) -> dict[str, Any]:
+        """Write home what is left, and the summary; return it.
+
+        Raises:
+            ConnectionLost: The server did not answer; call again to go on.
+            OSError: The folder cannot be written; nothing is lost.
+        """
         while self._backlog:
             self._write(limit=500)
-            if on_progress is not None:
-                on_progress(len(self._backlog))
-        self._write(limit=1)
-        head = self._store.head(self.run_id)
-        self.folder.write_summary(head)
-        return head
+        self._write(limit=0)
+        return self.folder.write_summary(self._store.head(self.run_id))
 
     def _write(self, limit: int) -> None:
         batch = [self._backlog.popleft() for _ in range(min(limit, len(self._backlog)))]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from taskexec.domain.address import mask_url
 from taskexec.errors import Fault, UsageError
 from taskexec.settings import (
     RESERVED_VARIABLES,
@@ -17,7 +18,6 @@ from taskexec.settings import (
     SettingsRejected,
     explain_settings,
     load_settings,
-    mask_url,
 )
 
 Write = Callable[[str, str], Path]

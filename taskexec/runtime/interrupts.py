@@ -10,14 +10,15 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """Counts interrupts while its context lasts; TERM and HUP count as two."""
+    """Counts interrupts while its context lasts; TERM and HUP count as `terminate_counts`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, terminate_counts: int = 2) -> None:
         self.count = 0
+        self._terminate_counts = terminate_counts
         self._before: dict[int, Any] = {}
 
     def _take(self, number: int, _: FrameType | None) -> None:
-        self.count += 1 if number == signal.SIGINT else 2
+        self.count += 1 if number == signal.SIGINT else self._terminate_counts
 
     def __enter__(self) -> Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

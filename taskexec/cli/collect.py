@@ -1,0 +1,56 @@
+"""`tek collect`: the evidence of a run comes home, from wherever it was submitted."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import click
+
+from taskexec.cli.options import SettingsRequest, output_option, settings_options
+from taskexec.cli.output import Output, say
+from taskexec.cli.where import broker_option, find_run
+
+__all__ = ["collect"]
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", default="last")
+@broker_option
+@settings_options
+@output_option
+@click.option("--wait", "is_waited", is_flag=True, help="Follow the run to its end.")
+@click.option("--runs-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where evidence goes.")
+def collect(
+    run_id: str,
+    broker: str | None,
+    settings_request: SettingsRequest,
+    output: Output,
+    is_waited: bool,
+    runs_dir: Path | None,
+) -> int:
+    """Bring the evidence of a run home: all of it, or what there is so far.
+
+    May be repeated, from any machine; the same run gives the same folder. Exit status: that of the run's outcome, 0
+    while it goes on.
+    """
+    from taskexec.cli.follow import run_status_exit, show_end
+    from taskexec.cli.submit import collect_to_end
+    from taskexec.submission import Collector
+
+    place = find_run(run_id, settings_request, broker)
+    if place.cluster is None:
+        say(f"run {place.run_id} is at home in {place.folder}; no server knows it any more")
+        summary = place.home_summary()
+        return run_status_exit(summary["status"] if summary else "")
+    cluster = place.cluster
+    if runs_dir is not None:
+        cluster.settings = settings_request.load({"evidence.runs_dir": runs_dir})
+    if is_waited:
+        return collect_to_end(cluster, place.run_id, output)
+    with contextlib.closing(Collector(place.run_id, cluster.runs, cluster.settings.evidence.runs_dir)) as collector:
+        while not collector.is_up_to_date:
+            collector.step(wait_s=0.0)
+        summary = collector.finish()
+        show_end(output, collector, summary)
+    return run_status_exit(summary["status"])

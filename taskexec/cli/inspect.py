@@ -1,0 +1,179 @@
+"""`tek status`, `watch`, `logs`, `events` and `runs`: looking at runs, finished or not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from taskexec.cli.options import SettingsRequest, output_option, settings_options
+from taskexec.cli.output import Output, build_table, emit, say
+from taskexec.cli.where import RunPlace, broker_option, find_run, open_cluster
+from taskexec.errors import ConnectionLost, UsageError
+
+__all__ = ["events", "logs", "runs", "status", "watch"]
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", default="last")
+@broker_option
+@settings_options
+@output_option
+def status(run_id: str, broker: str | None, settings_request: SettingsRequest, output: Output) -> int:
+    """Show where a run stands: an id, the beginning of one, or `last`.
+
+    Exit status: 0 it goes on or all succeeded, 1 a task failed, 130 it was cancelled.
+    """
+    from taskexec.cli.follow import end_lines, run_status_exit
+    from taskexec.cli.snapshot import take_snapshot
+
+    place = find_run(run_id, settings_request, broker)
+    summary = take_snapshot(place).summary
+    emit(
+        output,
+        table=lambda: list(end_lines(summary, place.folder)),
+        data=lambda: {
+            "run_id": place.run_id,
+            "status": summary["status"],
+            "folder": str(place.folder),
+            "counts": summary["counts"],
+            "plan": summary["plan"],
+            "submitted_at": summary["submitted_at"],
+            "started": summary["started"],
+            "ended": summary["ended"],
+        },
+        quiet=lambda: [summary["status"]],
+    )
+    return run_status_exit(summary["status"])
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", default="last")
+@broker_option
+@settings_options
+@output_option
+def watch(run_id: str, broker: str | None, settings_request: SettingsRequest, output: Output) -> int:
+    """Follow a run until it ends; Ctrl-C stops watching and leaves the run alone."""
+    from taskexec.cli.display import choose_display
+    from taskexec.cli.follow import INTERRUPTED, end_lines, follow_log, run_status_exit
+    from taskexec.runtime.interrupts import Interrupts
+    from taskexec.cli.snapshot import take_snapshot
+
+    place = find_run(run_id, settings_request, broker)
+    if place.cluster is not None:
+        task_ids = [task["id"] for task in take_snapshot(place).plan["tasks"]]
+        with (
+            Interrupts() as interrupts,
+            choose_display(place.run_id, task_ids, quiet=output is not Output.TABLE) as display,
+        ):
+            if not follow_log(place.cluster.runs, place.run_id, len(task_ids), display, interrupts):
+                display.note(f"run {place.run_id} goes on; `tek watch {place.run_id}` follows it again")
+                return INTERRUPTED
+    summary = take_snapshot(place).summary
+    emit(
+        output,
+        table=lambda: list(end_lines(summary, place.folder)),
+        data=lambda: {name: summary[name] for name in ("run_id", "status", "counts")} | {"folder": str(place.folder)},
+        quiet=lambda: [summary["status"]],
+    )
+    return run_status_exit(summary["status"])
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@broker_option
+@settings_options
+@output_option
+@click.option("--all", "with_all", is_flag=True, help="List every transition, as the ledger holds them.")
+def events(run_id: str, broker: str | None, settings_request: SettingsRequest, output: Output, with_all: bool) -> None:
+    """List the tasks of a run with status, times, attempts and worker."""
+    from taskexec.cli.snapshot import take_snapshot
+
+    snapshot = take_snapshot(find_run(run_id, settings_request, broker), with_ledger=with_all)
+    rows = snapshot.ledger if with_all else snapshot.events()
+    columns = (
+        ["seq", "at", "event", "task", "attempt", "worker", "reason"]
+        if with_all
+        else ["id", "status", "started_at", "finished_at", "attempts", "worker", "reason"]
+    )
+    emit(
+        output,
+        table=lambda: build_table(columns, (_cells(row, columns) for row in rows), keep={"id", "task"}),
+        data=rows,
+        quiet=lambda: (str(row.get("id") or row.get("seq")) for row in rows),
+    )
+
+
+def _cells(row: dict[str, Any], columns: list[str]) -> list[str]:
+    return ["" if row.get(column) is None else str(row[column]) for column in columns]
+
+
+@click.command()
+@broker_option
+@settings_options
+@output_option
+def runs(broker: str | None, settings_request: SettingsRequest, output: Output) -> None:
+    """List the runs that the cluster knows, and those at home, newest first."""
+    rows = sorted(_known_runs(broker, settings_request), key=lambda row: row["run_id"], reverse=True)
+    columns = ["run_id", "status", "submitted_at", "plan"]
+    emit(
+        output,
+        table=lambda: build_table(columns, ([str(row[column]) for column in columns] for row in rows), keep={"run_id"}),
+        data={"runs": rows},
+        quiet=lambda: (row["run_id"] for row in rows),
+    )
+
+
+def _known_runs(broker: str | None, request: SettingsRequest) -> Iterator[dict[str, Any]]:
+    from taskexec.domain.clock import iso_time
+
+    settings = request.load()
+    seen = set()
+    try:
+        cluster = open_cluster(settings, broker)
+        for run_id in cluster.runs.listed():
+            head = cluster.runs.head(run_id)
+            seen.add(run_id)
+            yield {
+                "run_id": run_id,
+                "plan": head.source,
+                "status": head.status,
+                "submitted_at": iso_time(head.submitted_at),
+            }
+    except (UsageError, ConnectionLost):
+        if broker is not None:
+            raise
+    for folder in settings.evidence.runs_dir.glob("*/run.json"):
+        summary = RunPlace(folder.parent.name, folder.parent, None).home_summary()
+        if summary is not None and folder.parent.name not in seen:
+            yield {name: summary[name] for name in ("run_id", "plan", "status", "submitted_at")}
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("task_id", metavar="TASK")
+@broker_option
+@settings_options
+@click.option("-f", "--follow", "is_followed", is_flag=True, help="Go on until the task has ended.")
+@click.option("--attempt", type=click.IntRange(1), help="Number of the attempt; default: the last one.")
+@click.option("--stream", type=click.Choice(["both", "stdout", "stderr"]), default="both", show_default=True)
+def logs(
+    run_id: str,
+    task_id: str,
+    broker: str | None,
+    settings_request: SettingsRequest,
+    is_followed: bool,
+    attempt: int | None,
+    stream: str,
+) -> None:
+    """Print what a task wrote: its standard output to stdout, its standard error to stderr."""
+    from taskexec.cli.logs import LogReader
+
+    place = find_run(run_id, settings_request, broker)
+    streams = {"stdout.log", "stderr.log"} if stream == "both" else {f"{stream}.log"}
+    reader = LogReader(place, task_id, attempt, streams)
+    with contextlib.suppress(KeyboardInterrupt):
+        if not reader.print_all(is_followed=is_followed):
+            say(f"task `{task_id}` has not started")

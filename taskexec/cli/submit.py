@@ -1,0 +1,94 @@
+"""`tek submit`: a plan to a cluster, followed or left to itself."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from taskexec.cli.options import PlanSource, SettingsRequest, output_option, plan_source_options, settings_options
+from taskexec.cli.output import Output, emit, say
+from taskexec.cli.where import broker_option, open_cluster
+
+if TYPE_CHECKING:
+    from taskexec.cluster import Cluster
+    from taskexec.plan import Plan
+
+__all__ = ["collect_to_end", "submit"]
+
+
+@click.command()
+@plan_source_options
+@broker_option
+@settings_options
+@output_option
+@click.option("--wait", "is_waited", is_flag=True, help="Follow the run to its end and bring its evidence home.")
+@click.option("--dry-run", is_flag=True, help="Go the whole way, but only describe what would be executed.")
+@click.option("--fail-fast", is_flag=True, default=None, help="Start nothing new after the first failure.")
+@click.option("--runs-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where evidence goes.")
+def submit(
+    source: PlanSource,
+    broker: str | None,
+    settings_request: SettingsRequest,
+    output: Output,
+    is_waited: bool,
+    dry_run: bool,
+    fail_fast: bool | None,
+    runs_dir: Path | None,
+) -> int:
+    """Submit a plan to a cluster; prints the id of the run.
+
+    Ctrl-C with --wait stops waiting and leaves the run alone. Exit status without --wait: 0 submitted; with it, as
+    `tek run`.
+    """
+    from taskexec.cli.plan import load_plan, report_warnings
+
+    settings = settings_request.load({"evidence.runs_dir": runs_dir, "run.fail_fast": fail_fast})
+    plan = load_plan(source)
+    if output is not Output.JSON:
+        report_warnings(plan.warnings)
+    cluster = open_cluster(settings, broker)
+    cluster.admit(plan)
+    run_id = cluster.submit(plan, dry_run=dry_run).run_id
+    if is_waited:
+        return collect_to_end(cluster, run_id, output)
+    _show_submitted(output, plan, run_id, settings.evidence.runs_dir / run_id)
+    return 0
+
+
+def _show_submitted(output: Output, plan: Plan, run_id: str, folder: Path) -> None:
+    emit(
+        output,
+        table=lambda: run_id,
+        data={
+            "run_id": run_id,
+            "status": "running",
+            "folder": str(folder),
+            "counts": {"waiting": len(plan.tasks)},
+        },
+        quiet=[run_id],
+    )
+    if output is Output.TABLE:
+        say(f"follow it with `tek watch {run_id}`, bring its evidence home with `tek collect {run_id}`")
+
+
+def collect_to_end(cluster: Cluster, run_id: str, output: Output) -> int:
+    """Follow a run to its end while its evidence comes home; return the exit status of its outcome."""
+    from taskexec.cli.display import choose_display
+    from taskexec.cli.follow import INTERRUPTED, follow, run_status_exit, show_end
+    from taskexec.runtime.interrupts import Interrupts
+    from taskexec.submission import Collector
+
+    collector = Collector(run_id, cluster.runs, cluster.settings.evidence.runs_dir)
+    task_ids = collector.folder.account.task_ids
+    with contextlib.closing(collector), Interrupts() as interrupts:
+        with choose_display(run_id, task_ids, quiet=output is not Output.TABLE) as display:
+            follow(collector, display, interrupts, leave_when_interrupted=True)
+        summary = collector.finish()
+        show_end(output, collector, summary)
+        if not collector.view.is_final:
+            say(f"run {run_id} goes on; `tek watch {run_id}` follows it again")
+            return INTERRUPTED
+    return run_status_exit(summary["status"])

@@ -1,0 +1,145 @@
+"""Where things are: which cluster a command means, and where a run is known (a server, or its folder at home)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskexec.cli.options import SettingsRequest
+from taskexec.errors import ConnectionLost, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from taskexec.cluster import Cluster
+    from taskexec.settings import Settings
+
+__all__ = ["LIVE_FILE", "RunPlace", "broker_option", "find_run", "open_cluster", "up_file"]
+
+LIVE_FILE = "live.json"
+"""File in a run's folder that says, while `tek run` lasts, on which server it is."""
+
+
+def broker_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--broker`, given to the command as `broker: str | None`."""
+    return click.option(
+        "--broker", metavar="URL", help="Server, such as redis://host:6379/0; default: settings, `tek up`."
+    )(command)
+
+
+def up_file(settings: Settings) -> Path:
+    """Return the file in which `tek up` says what it has started."""
+    return settings.embedded.state_folder(os.environ) / "up.json"
+
+
+def _url_of_up(settings: Settings) -> str | None:
+    try:
+        url = json.loads(up_file(settings).read_text())["redis_url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(url)
+
+
+def open_cluster(settings: Settings, broker: str | None) -> Cluster:
+    """Return the cluster that a command means: `--broker`, else the settings', else the one of `tek up`.
+
+    Raises:
+        UsageError: There is none.
+        ConnectionLost: It does not answer.
+    """
+    from taskexec.cluster import Cluster
+
+    url = broker or settings.redis.url or _url_of_up(settings)
+    if url is None:
+        raise UsageError(
+            "no cluster is known here",
+            hint="give its server with --broker redis://host:6379/0 or TEK_REDIS_URL, or start one with `tek up`",
+        )
+    return Cluster(url, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """A run that was found."""
+
+    run_id: str
+    folder: Path
+    """Its folder at home, which need not exist."""
+    cluster: Cluster | None
+    """The server that knows it; None when only its folder does."""
+
+    def home_summary(self) -> dict[str, Any] | None:
+        """Return the summary in its folder, or None when there is none."""
+        try:
+            summary: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return summary
+
+
+def find_run(text: str, request: SettingsRequest, broker: str | None) -> RunPlace:
+    """Return the run that a person means: an id, the unique beginning of one, or `last`.
+
+    A folder at home whose run has ended is enough; otherwise the server is asked: that of a `tek run` that goes on,
+    else the one that `open_cluster` finds.
+
+    Raises:
+        NotFound: No run, or several, answer to the text.
+        UsageError, ConnectionLost: As `open_cluster`.
+    """
+    settings = request.load()
+    runs_dir = settings.evidence.runs_dir
+    cluster, failure = _any_cluster(settings, broker)
+    known = set(cluster.runs.listed()) if cluster is not None else set()
+    run_id = _choose(text, known | _folders(runs_dir), failure)
+    folder = runs_dir / run_id
+    if cluster is None or run_id not in known:
+        cluster = _live_cluster(folder, settings)
+    place = RunPlace(run_id, folder, cluster)
+    if cluster is None and place.home_summary() is None:
+        raise NotFound(f"run `{run_id}` has no summary in {folder}", hint="its server is gone, and it was not finished")
+    return place
+
+
+def _any_cluster(settings: Settings, broker: str | None) -> tuple[Cluster | None, Exception | None]:
+    try:
+        return open_cluster(settings, broker), None
+    except (UsageError, ConnectionLost) as error:
+        if broker is not None:
+            raise
+        return None, error
+
+
+def _folders(runs_dir: Path) -> set[str]:
+    try:
+        return {path.parent.name for path in runs_dir.glob("*/plan.json")}
+    except OSError:
+        return set()
+
+
+def _choose(text: str, known: set[str], failure: Exception | None) -> str:
+    if text == "last" and known:
+        return max(known)
+    matches = [text] if text in known else sorted(run for run in known if run.startswith(text))
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise NotFound(f"`{text}` is the beginning of {len(matches)} runs: {', '.join(matches[:5])}")
+    if isinstance(failure, ConnectionLost):
+        raise failure
+    hint = "`tek runs` lists the runs" + ("" if failure is None else "; no cluster is known here: see --broker")
+    raise NotFound(f"there is no run `{text}`", hint=hint)
+
+
+def _live_cluster(folder: Path, settings: Settings) -> Cluster | None:
+    from taskexec.cluster import Cluster
+
+    try:
+        live: Mapping[str, str] = json.loads((folder / LIVE_FILE).read_text())
+        return Cluster(live["redis_url"], settings)
+    except (OSError, ValueError, KeyError, ConnectionLost):
+        return None

@@ -1,0 +1,12 @@
+"""The worker profile `cpu`: a worker that serves the queue `cpu`. Started as `python workers/cpu.py --broker URL`."""
+
+from __future__ import annotations
+
+import sys
+
+from taskexec.cli.main import main
+
+PROFILE = ("worker", "--class", "cpu")
+
+if __name__ == "__main__":
+    main([*PROFILE, *sys.argv[1:]])

@@ -1,0 +1,12 @@
+"""The worker profile `distributed`: a worker that serves the queue `distributed`. Started as `python workers/distributed.py --broker URL`."""
+
+from __future__ import annotations
+
+import sys
+
+from taskexec.cli.main import main
+
+PROFILE = ("worker", "--class", "distributed")
+
+if __name__ == "__main__":
+    main([*PROFILE, *sys.argv[1:]])

@@ -1,0 +1,12 @@
+"""The worker profile `gpu`: a worker that serves the queue `gpu`. Started as `python workers/gpu.py --broker URL`."""
+
+from __future__ import annotations
+
+import sys
+
+from taskexec.cli.main import main
+
+PROFILE = ("worker", "--class", "gpu")
+
+if __name__ == "__main__":
+    main([*PROFILE, *sys.argv[1:]])
