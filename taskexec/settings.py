@@ -239,7 +239,8 @@ class Settings(BaseSettings):
     def __init__(self, lookup: Lookup | None = None, **values: Any) -> None:
         """Look up all values; those given here win over all others."""
         lookup = Lookup(values) if lookup is None else lookup
-        passed_on: dict[str, Any] = {_LOOKUP: lookup}  # the sources are made from the class; this reaches them
+        # the sources are made by the class, before there is an object; a named value is what reaches them
+        passed_on: dict[str, Any] = {_LOOKUP: lookup}
         try:
             super().__init__(**passed_on)
         except ValidationError as error:

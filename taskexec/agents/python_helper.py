@@ -77,12 +77,13 @@ def main() -> None:
     answers = os.fdopen(int(sys.argv[2]), "wb")
     for stream in (requests, answers):
         os.set_inheritable(stream.fileno(), False)
-    sys.path[0] = os.getcwd()
+    home = sys.path[0] = os.getcwd()
     caller = Caller()
     while (frame := read_frame(requests)) is not None:
         reply = caller.answer(json.loads(frame))
         sys.stdout.flush()
         sys.stderr.flush()
+        os.chdir(home)  # a call may have gone to a folder that is removed with its attempt
         answers.write(len(reply).to_bytes(_LENGTH_BYTES, "big") + reply)
         answers.flush()
 

@@ -26,6 +26,8 @@ class ShellAgent:
             argv = command.get("argv") if isinstance(command, dict) else None
             if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
                 raise ValueError(f"`{command}` is not a command: expected a list of words in `argv`")
+            if not isinstance(command.get("cwd"), str | None):
+                raise ValueError(f"`{command['cwd']}` is not a folder: expected a text in `cwd`")
 
     def describe(self, assignment: Assignment) -> str:
         """Return the commands that would run."""

@@ -17,7 +17,7 @@ from taskexec.domain.resources import Route
 __all__ = ["broker_url", "make_app", "result_url"]
 
 
-class _LatchLoader(AppLoader):  # type: ignore[misc]
+class _LatchLoader(AppLoader):
     """Makes the `tekredis+…://` result addresses known; Celery asks its loader for backends."""
 
     override_backends = {"tekredis": "taskexec.broker.backend:LatchBackend"}  # noqa: RUF012 - Celery's attribute
@@ -60,7 +60,7 @@ def make_app(url: str, *, latch: Latch | None = None, routes: Sequence[Route] = 
         latch: What completions go to; None for apps that only look (Flower, inspection).
         routes: Queues that a worker on this app consumes.
     """
-    app = Celery("taskexec", loader=_LatchLoader, set_as_current=False)
+    app: Any = Celery("taskexec", loader=_LatchLoader, set_as_current=False)
     app.latch = latch
     app.conf.update(
         broker_url=broker_url(url),
@@ -71,7 +71,8 @@ def make_app(url: str, *, latch: Latch | None = None, routes: Sequence[Route] = 
         broker_transport_options=_TRANSPORT,
         **_SETTINGS,
     )
-    return app
+    made: Celery = app
+    return made
 
 
 _TRANSPORT: dict[str, Any] = {

@@ -25,11 +25,15 @@ class Latch(Protocol):
         """Note that Celery revoked a task of ours; revoking is not how runs are stopped."""
 
 
-class LatchBackend(RedisBackend):  # type: ignore[misc]
+class LatchBackend(RedisBackend):
     """Stores results as Celery does; for our messages the latch does it, atomically with what follows from them.
 
     Celery builds it as `cls(app, url)`; the latch is found on the app.
     """
+
+    # both are there at run time and missing in celery-types
+    app: Any
+    _get_result_meta: Any
 
     def mark_as_done(
         self,
@@ -49,7 +53,7 @@ class LatchBackend(RedisBackend):  # type: ignore[misc]
     def mark_as_failure(
         self,
         task_id: str,
-        exc: BaseException,
+        exc: Exception,
         traceback: Any = None,
         request: Any = None,
         store_result: bool = True,
@@ -85,7 +89,7 @@ class LatchBackend(RedisBackend):  # type: ignore[misc]
         state: str = states.REVOKED,
     ) -> None:
         """A task of ours that Celery revoked comes without its request; its id says whose it is."""
-        if _is_ours(request) or self.app.latch is not None:
+        if self.app.latch is not None:
             self.app.latch.revoke(task_id)
         super().mark_as_revoked(task_id, reason, request=request, store_result=store_result, state=state)
 

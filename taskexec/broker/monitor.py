@@ -31,9 +31,9 @@ def run_flower(url: str, access: FlowerAccess, on_ready: Callable[[int], None]) 
     Raises:
         OSError: The address cannot be bound.
     """
-    from flower.app import Flower
-    from flower.options import default_options as options
-    from flower.urls import settings
+    from flower.app import Flower  # type: ignore[import-untyped]
+    from flower.options import default_options as options  # type: ignore[import-untyped]
+    from flower.urls import settings  # type: ignore[import-untyped]
 
     app = make_app(url)
     for name in (ATTEMPT_TASK, BATCH_TASK):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from celery.canvas import Signature, _chain, _chord
+from celery.canvas import Signature, _chain, chord
 
 from taskexec.domain.task import Task
 from taskexec.plan import Plan
@@ -24,8 +24,8 @@ ATTEMPT_TASK = "tek.attempt"
 """Name of the Celery task that performs one attempt."""
 
 
-@Signature.register_type(name="taskexec.staged_chord")  # type: ignore[misc, no-untyped-call]
-class StagedChord(_chord):  # type: ignore[misc]
+@Signature.register_type(name="taskexec.staged_chord")
+class StagedChord(chord):
     """A chord whose header members may belong to several chords; it is released by the latch of its body.
 
     It is applied by reference: the program of the run is stored once, and completing the last header member
@@ -37,7 +37,7 @@ class StagedChord(_chord):  # type: ignore[misc]
         # `chord.__init__` clones every header member, which makes wide joins quadratic to build in practice
         self.kwargs.update(header=list(header), body=body)
         # Celery names the type after the base class; without this it comes back from JSON as a plain chord
-        self.subtask_type = "taskexec.staged_chord"
+        self["subtask_type"] = "taskexec.staged_chord"
 
     @classmethod
     def from_dict(cls, d: Any, app: Any = None) -> StagedChord:

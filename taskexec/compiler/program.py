@@ -18,7 +18,8 @@ __all__ = ["QueueKey", "compile_program"]
 QueueKey = Callable[[Route, int], str]
 """Gives the Redis list of a route for a priority (0 to 9, higher first); the broker's."""
 
-_LABEL_LIMIT = 120
+_LABEL_BYTES = 120
+"""Longest label of a message, as JSON text; a message stays under 1 kB."""
 
 
 def compile_program(
@@ -63,9 +64,17 @@ def compile_program(
 
 
 def _dispatch(task: Task, queue_key: QueueKey) -> str:
-    label = orjson.dumps(task.id[:_LABEL_LIMIT]).decode()[1:-1]
-    fields = (queue_key(task.route, task.priority), task.route, task.agent, str(task.retries), label)
+    agent = orjson.dumps(task.agent).decode()[1:-1]
+    fields = (queue_key(task.route, task.priority), task.route, agent, str(task.retries), _label(task.id))
     return "\t".join(fields)
+
+
+def _label(text: str) -> str:
+    """Return the beginning of a text as JSON without its quotes, within `_LABEL_BYTES`."""
+    text = text[:_LABEL_BYTES]
+    while (excess := len(encoded := orjson.dumps(text)[1:-1]) - _LABEL_BYTES) > 0:
+        text = text[: -(excess // 6 + 1)]  # one character takes at most six bytes
+    return encoded.decode()
 
 
 def _spec(plan: Plan, task: Task, predecessors: Sequence[int]) -> bytes:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from taskexec.plan import evidence_folder
+
 __all__ = ["CHUNK_BYTES", "AttemptEvidence", "EvidenceLimits", "decode_inline"]
 
 CHUNK_BYTES = 65_536
@@ -36,6 +38,8 @@ class _Stream:
     sent_bytes: int = 0
     dropped_bytes: int = 0
     buffer: bytearray = field(default_factory=bytearray)
+    beginning: bytearray | None = None
+    """All of it while it is short, for results; None for files, and once it is long."""
 
 
 class AttemptEvidence:
@@ -54,7 +58,7 @@ class AttemptEvidence:
         self._send = send
         self._limits = limits
         self._clock = clock
-        self._streams: dict[str, _Stream] = {"stdout.log": _Stream(), "stderr.log": _Stream()}
+        self._streams = {name: _Stream(beginning=bytearray()) for name in ("stdout.log", "stderr.log")}
         self._total = 0
         self._oldest: float | None = None
 
@@ -71,6 +75,10 @@ class AttemptEvidence:
         stream.size_bytes += len(data)
         stream.digest.update(data)
         stream.buffer += data
+        if stream.beginning is not None:
+            stream.beginning += data
+            if len(stream.beginning) > CHUNK_BYTES:
+                stream.beginning = None
         if self._oldest is None:
             self._oldest = self._clock()
         if len(stream.buffer) > max(CHUNK_BYTES, self._limits.inline_bytes):
@@ -94,7 +102,8 @@ class AttemptEvidence:
             for name in sorted(names):
                 path = Path(root, name)
                 if path.is_file() and not path.is_symlink():
-                    self._add_file(f"files/{path.relative_to(folder).as_posix()}", path)
+                    parts = map(_valid_name, path.relative_to(folder).parts)
+                    self._add_file(f"files/{'/'.join(parts)}", path)
 
     def _add_file(self, name: str, path: Path) -> None:
         stream = self._streams.setdefault(name, _Stream())
@@ -103,14 +112,14 @@ class AttemptEvidence:
             while self._total < self._limits.total_bytes and (data := file.read(CHUNK_BYTES)):
                 self.write(name, data)
                 self._flush(name, stream)
-        stream.dropped_bytes = size - stream.size_bytes
+        stream.dropped_bytes = max(size - stream.size_bytes, 0)
 
     def text_of(self, name: str) -> str | None:
-        """Return a stream as text if none of it was sent or dropped, else None."""
+        """Return the whole of a stream as text, or None if it is longer than a chunk or was cut."""
         stream = self._streams[name]
-        if stream.sent_bytes or stream.dropped_bytes:
+        if stream.beginning is None or stream.dropped_bytes:
             return None
-        return stream.buffer.decode(errors="replace")
+        return stream.beginning.decode(errors="replace")
 
     def close(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the account of all streams and files, and the content of those that travel inline.
@@ -121,7 +130,7 @@ class AttemptEvidence:
         account, inline = {}, {}
         for name, stream in self._streams.items():
             if not stream.sent_bytes and stream.size_bytes <= self._limits.inline_bytes:
-                if stream.buffer:
+                if stream.buffer or stream.beginning is None:  # a file is there even when nothing is in it
                     inline[name] = _encode_inline(bytes(stream.buffer))
             else:
                 self._flush(name, stream)
@@ -136,6 +145,15 @@ class AttemptEvidence:
             self._send({"f": name, "o": stream.sent_bytes, "d": chunk})
             stream.sent_bytes += len(chunk)
             del stream.buffer[:CHUNK_BYTES]
+
+
+def _valid_name(part: str) -> str:
+    """Return a file's name, or a readable digest form of one that is not UTF-8 (JSON could not hold it)."""
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return evidence_folder(part)
+    return part
 
 
 def _encode_inline(data: bytes) -> Any:

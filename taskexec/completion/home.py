@@ -21,11 +21,13 @@ from taskexec.completion.ledger import Ledger, split_record
 from taskexec.completion.summary import run_summary
 from taskexec.domain.events import LogEntry, Transition, TransitionKind
 from taskexec.domain.program import RunHead
+from taskexec.plan import evidence_folder
 
 __all__ = ["RunFolder", "write_atomically"]
 
 _ENDS_ATTEMPT = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED, TransitionKind.LOST}
 _ALWAYS = ("stdout.log", "stderr.log")
+_LONGEST_NAME_BYTES = 255
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -45,7 +47,7 @@ class RunFolder:
         self._tasks: list[dict[str, Any]] = self.plan["tasks"]
         task_ids = [task["id"] for task in self._tasks]
         folders: Mapping[str, str] = self.plan.get("folders", {})
-        self._folders = [path / "tasks" / folders.get(task_id, task_id) for task_id in task_ids]
+        self._folders: list[Path] = [path / "tasks" / folders.get(task_id, task_id) for task_id in task_ids]
         self.account = RunAccount(task_ids)
         self._ledger = Ledger(task_ids)
         path.mkdir(parents=True, exist_ok=True)
@@ -75,18 +77,21 @@ class RunFolder:
         record, inline = split_record(transition.detail)
         final = self._folders[transition.index] / f"attempt-{transition.attempt}"
         partial = self._partial(transition.index, transition.attempt)
-        partial.mkdir(parents=True, exist_ok=True)
+        has_chunks = not _make_folder(partial)
         for name, value in inline.items():
             path = _safe_path(partial, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(decode_inline(value))
+            if path.parent != partial:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            _write_file(path, decode_inline(value))
         for name in _ALWAYS:
-            if name not in inline:
-                (partial / name).touch()
-        (partial / "result.json").write_bytes(record)
-        if final.exists():
+            if name not in inline and not (has_chunks and (partial / name).exists()):
+                _write_file(partial / name, b"")
+        _write_file(partial / "result.json", record)
+        try:
+            partial.rename(final)
+        except OSError:  # it is there already, from an earlier time
             shutil.rmtree(final)
-        partial.rename(final)
+            partial.rename(final)
 
     def _partial(self, index: int, attempt: int) -> Path:
         return self._folders[index] / f".attempt-{attempt}.partial"
@@ -120,10 +125,38 @@ class RunFolder:
         self._ledger_file.close()
 
 
+def _make_folder(path: Path) -> bool:
+    """Make a folder and, at need, its parent; return False when it is there already."""
+    try:
+        os.mkdir(path)
+    except FileNotFoundError:
+        os.mkdir(path.parent)
+        os.mkdir(path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write a small file; a third of the time of `Path.write_bytes`, which counts at thousands a second."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+
+
 def _safe_path(folder: Path, name: str) -> Path:
     """Return the path of an evidence file below its folder, whatever a worker calls it."""
-    parts: Sequence[str] = [part for part in PurePosixPath(name).parts if part not in {"/", "..", "."}]
-    return folder.joinpath(*parts) if parts else folder / "unnamed"
+    parts = [part for part in PurePosixPath(name).parts if part.strip("/") not in {"", "..", "."}]
+    return folder.joinpath(*map(_possible_name, parts)) if parts else folder / "unnamed"
+
+
+def _possible_name(part: str) -> str:
+    """Return a part of a path that every file system takes."""
+    return evidence_folder(part) if "\0" in part or len(part.encode()) > _LONGEST_NAME_BYTES else part
 
 
 def _digest(path: Path) -> str | None:

@@ -84,11 +84,19 @@ def check_chain(lines: Iterator[bytes]) -> str | None:
     for number, line in enumerate(lines, 1):
         body, _, seal = line.rstrip(b"\n").rpartition(b',"hash":"')
         text = body + b"}"
-        if hashlib.sha256(text).hexdigest() != seal[:-2].decode():
+        digest = hashlib.sha256(text).hexdigest()
+        if seal != digest.encode() + b'"}':
             return f"entry {number} was changed"
-        content = orjson.loads(text)
-        if content["prev"] != previous or content["seq"] != number:
+        if _link(text) != (previous, number):
             return f"entry {number} does not follow the one before it"
-        previous = seal[:-2].decode()
+        previous = digest
     return None
 
+
+def _link(text: bytes) -> tuple[Any, Any] | None:
+    """Return the hash before an entry and its number; None when it is none of ours, however well sealed."""
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return (content.get("prev"), content.get("seq")) if isinstance(content, dict) else None

@@ -22,11 +22,12 @@ def measure_capacity(*, slots: int | None = None, cgroup_root: Path = Path("/sys
         slots: Attempts at once; None for one a core.
         cgroup_root: Where control groups are mounted; versions 1 and 2 are read.
 
+    A share of less than one core counts as one: every task asks for a core unless it says otherwise.
     GPUs are found when NVIDIA's driver lists them under /proc; their memory is a matter of placement.
     """
     cpus = min(float(_affinity()), _cgroup_cpus(cgroup_root) or float(_affinity()))
     memory = min(psutil.virtual_memory().total, _cgroup_memory(cgroup_root) or _UNLIMITED)
-    return Capacity(cpus=cpus, memory_mib=memory // _MIB, gpus=_gpus(), slots=slots or max(int(cpus), 1))
+    return Capacity(cpus=max(cpus, 1.0), memory_mib=memory // _MIB, gpus=_gpus(), slots=slots or max(int(cpus), 1))
 
 
 def _affinity() -> int:

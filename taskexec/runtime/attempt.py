@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -107,9 +107,9 @@ class AttemptWork:
     def account(self, outcome: Outcome, span: tuple[float, float], worker: str) -> Performed:
         """Return the account of an outcome that spanned two server times (seconds since the epoch)."""
         if outcome.note:
-            self._evidence.write("stdout.log", outcome.note.encode() + b"\n")
+            self._evidence.write("stdout.log", outcome.note.encode(errors="replace") + b"\n")
         files, inline = self._evidence.close()
-        result = b"" if outcome.result is None else orjson.dumps(outcome.result)
+        outcome, result = _with_result(outcome)
         omitted = len(result) > RESULT_LIMIT_BYTES
         record = {
             "run": self._run.run_id,
@@ -118,7 +118,7 @@ class AttemptWork:
             "agent": self._agent_name,
             "status": "succeeded" if outcome.succeeded else "failed",
             "reason": outcome.reason,
-            "error": outcome.error,
+            "error": _valid(outcome.error),
             "exit_status": outcome.exit_status,
             "signal": outcome.signal,
             "started_at": iso_time(span[0]),
@@ -152,6 +152,22 @@ class AttemptWork:
 
 
 _HOST = platform.node()
+
+
+def _with_result(outcome: Outcome) -> tuple[Outcome, bytes]:
+    """Return an outcome with its result as JSON (empty for none); one whose result cannot be kept has failed."""
+    if outcome.result is None:
+        return outcome, b""
+    try:
+        return outcome, orjson.dumps(outcome.result)
+    except TypeError as error:  # half a surrogate pair, an integer above 64 bits, what is not JSON at all
+        what = f"its result cannot be kept as JSON: {error}"
+        return replace(outcome, succeeded=False, reason=Reason.EXIT, error=what, result=None), b""
+
+
+def _valid(text: str | None) -> str | None:
+    """Return a text that UTF-8 can hold; messages of exceptions may quote anything."""
+    return None if text is None else text.encode(errors="replace").decode()
 
 
 def lost_record(error: str, *, worker: str, reason: Reason = Reason.LOST_WORKER, tasks: Sequence[str] = ()) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from taskexec.agents import Exit
@@ -68,11 +70,13 @@ def spawn(
         descriptors: Further descriptors to pass on, ours by theirs.
 
     Raises:
-        OSError: The program or folder does not exist, or cannot be executed.
+        OSError: The program or folder does not exist, or cannot be executed. With `cwd`, a missing program shows
+            as exit status 127 instead.
     """
     if cwd is not None:
         os.stat(cwd)
-        argv = ["/bin/sh", "-c", 'cd -- "$0" && exec "$@"', cwd, *argv]
+        # an absolute path keeps `cd` from searching CDPATH (and from printing what it found there)
+        argv = ["/bin/sh", "-c", 'cd -- "$0" && exec "$@"', str(Path.cwd() / cwd), *argv]
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, output[0], 1),
@@ -91,19 +95,31 @@ def kill_group(pid: int, number: int) -> None:
 
 
 class Watched:
-    """One process under supervision: its output is read, its limits are kept, others may abort it."""
+    """One process under supervision: its output is read, its limits are kept, others may abort it.
 
-    def __init__(self, pid: int, stdout: int, stderr: int, *, sink: OutputSink, limits: Limits) -> None:
+    A helper is watched once for each thing that it is asked; an ordinary process once.
+    """
+
+    def __init__(self, pid: int, stdout: int, stderr: int, answers: int | None = None) -> None:
+        """Watch a process that this one has started.
+
+        Args:
+            pid: Its process id; it leads a group of its own.
+            stdout: Where its standard output is read, without blocking.
+            stderr: Where its standard error is read, without blocking.
+            answers: A further descriptor to wait for.
+        """
         self.pid = pid
         self._pidfd = os.pidfd_open(pid)
         self._streams = {stdout: "stdout.log", stderr: "stderr.log"}
-        self._sink = sink
-        self._limits = limits
-        self._started = time.monotonic()
+        self._answers = answers
+        self._poller = select.poll()
+        for descriptor in (self._pidfd, stdout, stderr, *([] if answers is None else [answers])):
+            self._poller.register(descriptor, select.POLLIN)
         self._lock = threading.Lock()
+        self._gone = False
         self._ended_by: Reason | None = None
         self._told_at: float | None = None
-        self._gone = False
 
     def abort(self, reason: Reason) -> None:
         """Tell the process to end, from any thread; it is killed when it does not within the grace."""
@@ -113,63 +129,58 @@ class Watched:
                 self._told_at = time.monotonic()
                 kill_group(self.pid, signal.SIGTERM)
 
-    def wait(self, extra: int | None = None, on_extra: Callable[[], bool] | None = None) -> Exit | None:
+    def wait(self, sink: OutputSink, limits: Limits, on_answer: Callable[[], bool] | None = None) -> Exit | None:
         """Supervise until the process ends.
 
-        With `extra`, a descriptor, `on_extra` is called when it is readable; once that returns True, waiting is
-        over and None is returned (the process lives on).
+        `on_answer` is called when the further descriptor is readable; once it returns True, waiting is over and None
+        is returned: the process lives on.
         """
-        poller = select.poll()
-        for descriptor in (self._pidfd, *self._streams):
-            poller.register(descriptor, select.POLLIN)
-        if extra is not None:
-            poller.register(extra, select.POLLIN)
+        started = time.monotonic()
         while True:
-            ready = [descriptor for descriptor, _ in poller.poll(self._timeout_ms())]
+            ready = [descriptor for descriptor, _ in self._poller.poll(self._timeout_ms(limits))]
             for descriptor in ready:
-                if descriptor in self._streams and not self._read(descriptor):
-                    poller.unregister(descriptor)
-            if extra in ready and on_extra is not None and on_extra():
-                self._drain()
+                if descriptor in self._streams and not self._read(descriptor, sink):
+                    self._poller.unregister(descriptor)
+            if self._answers in ready and on_answer is not None and on_answer():
+                self._drain(sink)
                 return None
             if self._pidfd in ready:
-                self._drain()
-                return self._reap()
-            self._keep_limits()
-            self._sink.tick()
+                self._drain(sink)
+                return self._reap(started)
+            self._keep_limits(limits)
+            sink.tick()
 
-    def _timeout_ms(self) -> float:
-        deadline = self._limits.deadline
-        if deadline is None or self._ended_by is not None:
+    def _timeout_ms(self, limits: Limits) -> float:
+        if limits.deadline is None or self._ended_by is not None:
             return _LONGEST_WAIT_S * 1000
-        return min(max(deadline - time.monotonic(), 0.0), _LONGEST_WAIT_S) * 1000 + 1
+        return min(max(limits.deadline - time.monotonic(), 0.0), _LONGEST_WAIT_S) * 1000 + 1
 
-    def _read(self, descriptor: int) -> bool:
+    def _read(self, descriptor: int, sink: OutputSink) -> bool:
         """Read what is there; return False at the end of the stream."""
         try:
             data = os.read(descriptor, _READ_BYTES)
         except BlockingIOError:
             return True
         if data:
-            self._sink.write(self._streams[descriptor], data)
+            sink.write(self._streams[descriptor], data)
         return bool(data)
 
-    def _drain(self) -> None:
+    def _drain(self, sink: OutputSink) -> None:
         """Read all that has been written; a child left behind may hold the pipe open, so never wait for its end."""
         for descriptor, name in self._streams.items():
             with contextlib.suppress(BlockingIOError):
                 while data := os.read(descriptor, _READ_BYTES):
-                    self._sink.write(name, data)
+                    sink.write(name, data)
 
-    def _keep_limits(self) -> None:
-        deadline, now = self._limits.deadline, time.monotonic()
-        if self._ended_by is None and deadline is not None and now >= deadline:
+    def _keep_limits(self, limits: Limits) -> None:
+        now = time.monotonic()
+        if self._ended_by is None and limits.deadline is not None and now >= limits.deadline:
             self.abort(Reason.TIMEOUT)
-        if self._told_at is not None and now - self._told_at >= self._limits.grace_s:
+        if self._told_at is not None and now - self._told_at >= limits.grace_s:
             kill_group(self.pid, signal.SIGKILL)
 
-    def _reap(self) -> Exit:
-        """Collect the exit status. The group is killed first: its number cannot be reused while its leader is unreaped."""
+    def _reap(self, started: float) -> Exit:
+        """Collect the exit status. The group is killed first: its number is not reused while its leader is unreaped."""
         with self._lock:
             kill_group(self.pid, signal.SIGKILL)
             _, status = os.waitpid(self.pid, 0)
@@ -178,7 +189,7 @@ class Watched:
         return Exit(
             status=code if code >= 0 else None,
             signal=-code if code < 0 else None,
-            duration_s=time.monotonic() - self._started,
+            duration_s=time.monotonic() - started,
             ended_by=self._ended_by,
         )
 

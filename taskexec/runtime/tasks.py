@@ -16,7 +16,7 @@ __all__ = ["register_tasks"]
 def register_tasks(app: Celery, attendant: Attendant) -> None:
     """Register both tasks on an app; they hand their requests to the attendant."""
 
-    @app.task(name=ATTEMPT_TASK, bind=True, throws=(AttemptFailed,))  # type: ignore[untyped-decorator]
+    @app.task(name=ATTEMPT_TASK, bind=True, throws=(AttemptFailed,))
     def attempt(self: Any) -> Any:
         performed = attendant.attempt(self.request)
         if performed is None:
@@ -25,7 +25,7 @@ def register_tasks(app: Celery, attendant: Attendant) -> None:
             raise AttemptFailed(performed.outcome.error)
         return _short(performed.outcome.result)
 
-    @app.task(name=BATCH_TASK, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
+    @app.task(name=BATCH_TASK, bind=True, ignore_result=True)
     def batch(self: Any) -> None:
         attendant.batch(self.request, celery_meta)
 

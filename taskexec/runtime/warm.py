@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from taskexec.agents import Exit
 from taskexec.runtime.process import Limits, OutputSink, Watched, kill_group, spawn
@@ -42,8 +43,16 @@ class WarmHelper:
                 os.close(descriptor)
         for descriptor in (self._answers, self._stdout, self._stderr):
             os.set_blocking(descriptor, False)
+        self._watched = Watched(self.pid, self._stdout, self._stderr, self._answers)
         self._frame = bytearray()
-        self.is_alive = True
+        self._is_open = True
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked; one that died between two requests is collected here."""
+        if self._is_open and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            self.end()
+        return self._is_open
 
     def ask(
         self,
@@ -55,19 +64,16 @@ class WarmHelper:
     ) -> Exit:
         """Send a request, await its answer; a helper that dies or is ended on the way gives an exit without a reply."""
         started = time.monotonic()
-        frame = json.dumps(request).encode()
+        frame = orjson.dumps(request)
         self._frame.clear()
-        watched = Watched(self.pid, self._stdout, self._stderr, sink=sink, limits=limits)
-        on_watched(watched)
+        on_watched(self._watched)
         try:
             with contextlib.suppress(BrokenPipeError):
                 _write_all(self._requests, len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
-            exit_ = watched.wait(self._answers, self._read_answer)
+            exit_ = self._watched.wait(sink, limits, self._read_answer)
         finally:
             on_watched(None)
-            watched.close()
         if exit_ is not None:
-            self.is_alive = False
             self._close()
             return exit_
         return Exit(0, None, time.monotonic() - started, reply=bytes(self._frame[_LENGTH_BYTES:]))
@@ -84,13 +90,14 @@ class WarmHelper:
 
     def end(self) -> None:
         """Kill the helper and its group, and collect it."""
-        if self.is_alive:
-            self.is_alive = False
+        if self._is_open:
             kill_group(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self._close()
 
     def _close(self) -> None:
+        self._watched.close()
+        self._is_open = False
         for descriptor in (self._requests, self._answers, self._stdout, self._stderr):
             os.close(descriptor)
 

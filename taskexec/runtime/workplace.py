@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import orjson
+from typing import NoReturn
 
 from taskexec.agents import Assignment, Exit
 from taskexec.completion.evidence import AttemptEvidence
@@ -33,6 +36,8 @@ class Workplace:
         # the sweep after a killed worker or pool child finds what they left by these two
         self.environ = kept | {"TEK_WORKER": worker, "TEK_SLOT": str(os.getpid())}
         self._helpers: dict[tuple[str, ...], WarmHelper] = {}
+        self._spare: str | None = None
+        self._stems = itertools.count(1)
 
     def helper(self, argv: Sequence[str]) -> WarmHelper:
         """Return the warm helper for a program, started if there is none alive."""
@@ -42,11 +47,38 @@ class Workplace:
             helper = self._helpers[key] = WarmHelper(argv, self.environ)
         return helper
 
+    def new_stem(self) -> str:
+        """Return the beginning of the paths of a new attempt's files."""
+        return f"{self.scratch}/{next(self._stems)}"
+
+    def take_folder(self, path: str) -> None:
+        """Make an empty folder; one that stayed empty before is renamed, which takes a tenth of making it.
+
+        A process that has escaped an earlier attempt still holds the old path, and finds nothing there.
+        """
+        spare, self._spare = self._spare, None
+        if spare is None:
+            os.mkdir(path)
+        else:
+            os.rename(spare, path)
+
+    def give_folder_back(self, path: str) -> bool:
+        """Keep a folder for the next attempt if it is empty; return whether it was."""
+        with os.scandir(path) as entries:
+            if next(entries, None) is not None:
+                return False
+        self._spare = path
+        return True
+
     def close(self) -> None:
         """End the helpers and remove the scratch folder."""
         for helper in self._helpers.values():
             helper.end()
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"`{name}` has no place in JSON")
 
 
 class AttemptRunner:
@@ -61,20 +93,24 @@ class AttemptRunner:
         self._limits = Limits(deadline, place.grace_s)
         self._current: Watched | None = None
         self._aborted: Reason | None = None
-        stem = f"{assignment.run_id}.{os.urandom(4).hex()}.{assignment.attempt}"
-        self._output = place.scratch / f"{stem}.out"
-        self._result = place.scratch / f"{stem}.result.json"
-        self._inputs = place.scratch / f"{stem}.inputs.json"
-        self._variables = {
-            "TEK_RUN": assignment.run_id,
-            "TEK_TASK": assignment.task_id,
-            "TEK_ATTEMPT": str(assignment.attempt),
-            "TEK_OUTPUT": str(self._output),
-            "TEK_RESULT": str(self._result),
-            "TEK_INPUTS": str(self._inputs) if assignment.inputs else "",
-        }
+        self._assignment = assignment
+        stem = place.new_stem()
+        self._output = f"{stem}.out"
+        self._result = f"{stem}.result.json"
+        self._inputs = f"{stem}.inputs.json"
         self._to_write: Mapping[str, JSON] | None = assignment.inputs or None
-        self._used = False
+        self._has_folder = False
+        self._files: list[str] = []
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            "TEK_RUN": self._assignment.run_id,
+            "TEK_TASK": self._assignment.task_id,
+            "TEK_ATTEMPT": str(self._assignment.attempt),
+            "TEK_OUTPUT": self._output,
+            "TEK_RESULT": self._result,
+            "TEK_INPUTS": self._inputs if self._assignment.inputs else "",
+        }
 
     def run(self, command: Command) -> Exit:
         """Run one process to its end; see `ProcessRunner.run`."""
@@ -85,7 +121,8 @@ class AttemptRunner:
         err_read, err_write = os.pipe()
         cwd = None if command.cwd in (None, ".", "") else command.cwd
         try:
-            environ = {**self._place.environ, **self._variables}
+            environ = {**self._place.environ, **self._variables()}
+            self._files.append(self._result)
             pid = spawn(command.argv, environ, output=(out_write, err_write), cwd=cwd)
         except BaseException:
             os.close(out_read)
@@ -96,10 +133,10 @@ class AttemptRunner:
             os.close(err_write)
         os.set_blocking(out_read, False)
         os.set_blocking(err_read, False)
-        watched = Watched(pid, out_read, err_read, sink=self._evidence, limits=self._limits)
+        watched = Watched(pid, out_read, err_read)
         self._set_current(watched)
         try:
-            exit_ = watched.wait()
+            exit_ = watched.wait(self._evidence, self._limits)
             assert exit_ is not None
             return exit_
         finally:
@@ -110,12 +147,12 @@ class AttemptRunner:
 
     def ask(self, argv: Sequence[str], request: Mapping[str, JSON]) -> Exit:
         """Ask a warm helper; see `ProcessRunner.ask`."""
-        self._prepare()
+        self._prepare(with_inputs=False)
         if self._aborted is not None:
             return Exit(None, None, 0.0, ended_by=self._aborted)
         helper = self._place.helper(argv)
         return helper.ask(
-            {**request, "environ": self._variables},
+            {**request, "environ": self._variables()},
             sink=self._evidence,
             limits=self._limits,
             on_watched=self._set_current,
@@ -124,12 +161,12 @@ class AttemptRunner:
     def written_result(self) -> JSON:
         """Return what the processes left as a result; see `ProcessRunner.written_result`."""
         try:
-            text = self._result.read_text()
+            text = Path(self._result).read_text(encoding="utf-8")
         except FileNotFoundError:
             output = self._evidence.text_of("stdout.log")
             return output.rstrip("\n") or None if output else None
         try:
-            return json.loads(text)
+            return json.loads(text, parse_constant=_refuse_constant)
         except ValueError as error:
             raise ValueError(f"what was written to TEK_RESULT is not JSON: {error}") from error
 
@@ -145,14 +182,16 @@ class AttemptRunner:
         if watched is not None and self._aborted is not None:
             watched.abort(self._aborted)
 
-    def _prepare(self) -> None:
-        """Make the attempt's folder and inputs, once, and only for attempts that start a process."""
-        if self._used:
-            return
-        self._used = True
-        self._output.mkdir()
-        if self._to_write is not None:
-            self._inputs.write_text(json.dumps(self._to_write))
+    def _prepare(self, *, with_inputs: bool = True) -> None:
+        """Make the attempt's folder and inputs, once, and only for attempts that need them."""
+        if not self._has_folder:
+            self._has_folder = True
+            self._place.take_folder(self._output)
+        if with_inputs and self._to_write is not None:
+            with open(self._inputs, "wb") as file:
+                file.write(orjson.dumps(self._to_write))
+            self._to_write = None
+            self._files.append(self._inputs)
 
     def collect(self) -> None:
         """Take the files that the processes left as evidence, and remove the attempt's folder.
@@ -160,16 +199,14 @@ class AttemptRunner:
         Raises:
             OSError: A file cannot be read; the folder is removed all the same.
         """
-        if not self._used:
+        if not self._has_folder:
+            return
+        for path in self._files:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        if self._place.give_folder_back(self._output):
             return
         try:
-            self._output.rmdir()
-        except OSError:
-            try:
-                self._evidence.add_folder(self._output)
-            finally:
-                shutil.rmtree(self._output, ignore_errors=True)
-        for path in (self._result, self._inputs if self._to_write is not None else None):
-            if path is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    path.unlink()
+            self._evidence.add_folder(Path(self._output))
+        finally:
+            shutil.rmtree(self._output, ignore_errors=True)

@@ -53,13 +53,14 @@ local function set_states(pairs_list)
   sliced(pairs_list, function(slice) redis.call('HSET', K.state, unpack(slice)) end)
 end
 
--- Members of one message: as many as keep every slot busy and last about `batch_target` together.
-local function batch_size(count, kind, route, settings)
-  local slots = tonumber(redis.call('HGET', 'tek:slots', route) or '1')
-  if slots < 1 then slots = 1 end
-  local known = tonumber(meta('ewma:' .. kind) or '0')
+-- Members of one message: as many as leave work for every slot that has no message waiting for it yet, and as last
+-- about `batch_target` together.
+local function batch_size(count, record, settings)
+  local slots = tonumber(redis.call('HGET', 'tek:slots', record.route) or '1')
+  local idle = math.max(slots - redis.call('LLEN', record.list), 1)
+  local known = tonumber(meta('ewma:' .. record.kind) or '0')
   local each = known > 0 and known or settings.target / 4
-  local size = math.min(math.ceil(count / slots), math.floor(settings.target / math.max(each, 1)), settings.max)
+  local size = math.min(math.ceil(count / idle), math.floor(settings.target / math.max(each, 1)), settings.max)
   return math.max(size, 1)
 end
 
@@ -129,7 +130,7 @@ local function push()
   for _, name in ipairs(order) do
     local group = groups[name]
     local first = group[1][3]
-    local size = batch_size(#group, first.kind, first.route, settings)
+    local size = batch_size(#group, first, settings)
     for start = 1, #group, size do
       local members = {}
       for at = start, math.min(start + size - 1, #group) do members[#members + 1] = group[at] end

@@ -1,0 +1,281 @@
+"""One run in memory and one atomic change of it: what the scripts in `store/lua/` do, on plain dictionaries.
+
+The shapes follow the keys of a run (`store/keys.py`) and the functions of `lua/prelude.lua`; decisions are
+those of `domain/rules.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from taskexec.domain import rules
+from taskexec.domain.events import LogEntry
+from taskexec.domain.program import Completion, Member, Program
+from taskexec.domain.rules import CompletionVerdict, TaskState
+from taskexec.domain.states import RunStatus, TaskStatus, run_outcome
+from taskexec.store.runs import lease_name
+
+__all__ = ["MemoryRun", "PublishedMessage", "RunChange", "Surroundings", "next_id"]
+
+_POPPED_MOST = 500
+"""Queued tasks that one round looks at, oldest first (`MANY` in `lua/prelude.lua`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedMessage:
+    """What a Celery message of ours says, without its wrapping."""
+
+    id: str
+    """Celery id: `<run>.<index>` for one member, `<run>.b<n>` for a batch."""
+    run_id: str
+    members: tuple[Member, ...]
+    route: str
+    agent: str
+    label: str
+    """What people see, as JSON text without its quotes."""
+    queued_us: int
+    """Time it was published, microseconds since the epoch."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all runs of a store share."""
+
+    queues: dict[str, list[PublishedMessage]] = field(default_factory=dict)
+    """Messages by list key, oldest first, until somebody takes them."""
+    slots: dict[str, int] = field(default_factory=dict)
+    """Slots of live workers by route; a route that is not there has one."""
+    celery_results: dict[str, bytes | str] = field(default_factory=dict)
+    """Celery results by key, as completions brought them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Dispatch:
+    """A dispatch record, see `ProgramTask.dispatch`."""
+
+    list_key: str
+    route: str
+    agent: str
+    retries: int
+    label: str
+
+
+@dataclass(slots=True)
+class MemoryRun:
+    """What Redis keeps under the keys of one run; the fields are named as those keys are."""
+
+    program: Program
+    submitted_us: int
+    dispatches: list[_Dispatch] = field(init=False)
+    """Where messages for each task go, read from the program."""
+    pending: list[int] = field(init=False)
+    """Dependencies of each task that have not succeeded: the latches."""
+    state: dict[int, TaskState] = field(default_factory=dict)
+    queued: dict[int, int] = field(default_factory=dict)
+    lease: dict[str, int] = field(default_factory=dict)
+    lost: Counter[int] = field(default_factory=Counter)
+    result: dict[int, bytes] = field(default_factory=dict)
+    log: list[LogEntry] = field(default_factory=list)
+    output: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
+    average_us: dict[str, int] = field(default_factory=dict)
+    """Measured duration of a task, by agent."""
+    count: Counter[TaskStatus] = field(default_factory=Counter)
+    """Tasks that have ended, by status."""
+    status: RunStatus = RunStatus.PENDING
+    is_stopping: bool = False
+    batches: int = 0
+    reaped_us: int = 0
+    calm_us: int = 0
+    started_us: int | None = None
+    finished_us: int | None = None
+    expires_us: float = math.inf
+    """When the run is forgotten."""
+
+    def __post_init__(self) -> None:
+        """Read what the program says of each task."""
+        fields = [task.dispatch.split("\t", 4) for task in self.program.tasks]
+        self.dispatches = [
+            _Dispatch(list_key, route, agent, int(retries), label) for list_key, route, agent, retries, label in fields
+        ]
+        self.pending = [task.pending for task in self.program.tasks]
+
+    @property
+    def left(self) -> int:
+        """Tasks that have not ended."""
+        return len(self.program.tasks) - self.count.total()
+
+    def is_running(self, member: Member) -> bool:
+        """Return whether this very attempt runs."""
+        return self.state.get(member.index) == TaskState(TaskStatus.RUNNING, member.attempt)
+
+    def is_queued(self, member: Member) -> bool:
+        """Return whether this very attempt is queued."""
+        return self.state.get(member.index) == TaskState(TaskStatus.QUEUED, member.attempt)
+
+
+class RunChange:
+    """One atomic change of a run, as one call of a script is; `finish` ends it."""
+
+    def __init__(self, run: MemoryRun, surroundings: Surroundings, *, now_us: int, worker: str = "") -> None:
+        self.run = run
+        self.now_us = now_us
+        self.ready: list[Member] = []
+        """Attempts that `finish` queues, in order."""
+        self.ends_tasks = False
+        """Whether counters moved, so that the run may have ended."""
+        self._shared = surroundings
+        self._worker = worker
+        self._lines: list[str] = []
+
+    def write_line(self, letter: str, index: int | str, attempt: int, rest: bytes | None = None) -> None:
+        self._lines.append(f"{letter} {index} {attempt}" + ("" if rest is None else f" {rest.decode()}"))
+
+    def settle(self, index: int, state: TaskState) -> None:
+        """Give a task its final state and count it."""
+        self.run.state[index] = state
+        self.run.count[state.status] += 1
+        self.ends_tasks = True
+
+    def cancel(self, index: int, state: TaskState) -> None:
+        self.settle(index, state)
+        self.write_line("C", index, state.attempt)
+
+    def cancel_all(self, *, running: bool) -> None:
+        run = self.run
+        run.is_stopping = True
+        for index in range(len(run.program.tasks)):
+            state = rules.cancelled_state(run.state.get(index), running=running)
+            if state is not None:
+                self.cancel(index, state)
+        run.queued.clear()
+        if running:
+            run.lease.clear()
+        self.ends_tasks = True
+
+    def fail(self, index: int, attempt: int, record: bytes) -> None:
+        run = self.run
+        self.settle(index, TaskState(TaskStatus.FAILED, attempt))
+        self.write_line("F", index, attempt, record)
+        skipped = rules.skipped_after(
+            index, successors_of=lambda before: run.program.tasks[before].successors, settled=run.state
+        )
+        for successor in skipped:
+            self.settle(successor, TaskState(TaskStatus.SKIPPED, 0))
+            self.write_line("X", successor, index)
+        if run.program.options.fail_fast and not run.is_stopping:
+            self.cancel_all(running=False)
+
+    def lose(self, index: int, attempt: int, record: bytes) -> None:
+        self.write_line("L", index, attempt, record)
+        self.run.lost[index] += 1
+        if rules.is_lost_for_good(self.run.lost[index], lost_max=self.run.program.options.lost_max):
+            self.fail(index, attempt, record)
+        else:
+            self.ready.append(Member(index, attempt + 1))
+
+    def end_lease(self, lease: str, record: bytes) -> bool:
+        """End a lease, and with it the attempt that it was for; return whether that one still ran."""
+        index, attempt, _ = lease.split("|", 2)
+        del self.run.lease[lease]
+        if self.run.state.get(int(index)) != TaskState(TaskStatus.RUNNING, int(attempt)):
+            return False
+        self.lose(int(index), int(attempt), record)
+        return True
+
+    def succeed(self, done: Completion) -> None:
+        """Record a success; the latches behind it are counted down by `open_latches`."""
+        index, attempt = done.member.index, done.member.attempt
+        self.settle(index, TaskState(TaskStatus.SUCCEEDED, attempt))
+        self.write_line("S", index, attempt, done.record)
+        if done.result:
+            self.run.result[index] = done.result
+
+    def open_latches(self, succeeded: Iterable[int]) -> None:
+        """Count down the latches behind tasks that succeeded, and queue those that open."""
+        run = self.run
+        opened = []
+        for index in succeeded:
+            for successor in run.program.tasks[index].successors:
+                run.pending[successor] -= 1
+                if run.pending[successor] == 0:
+                    opened.append(successor)
+        self.ready += [Member(index, 1) for index in opened if index not in run.state]
+
+    def requeue_popped(self, before_us: int) -> int:
+        run = self.run
+        candidates = sorted(
+            (item for item in run.queued.items() if item[1] <= before_us), key=lambda item: (item[1], str(item[0]))
+        )
+        count = 0
+        for index, queued_us in candidates[:_POPPED_MOST]:
+            waiting = self._shared.queues.get(run.dispatches[index].list_key)
+            oldest = waiting[0].queued_us if waiting else math.inf
+            state = run.state.get(index)
+            if rules.is_popped(queued_us, oldest) and state and state.status is TaskStatus.QUEUED:
+                self.ready.append(Member(index, state.attempt))
+                count += 1
+        return count
+
+    def push(self) -> None:
+        """Queue everything in `ready`, or cancel it in a run that is being stopped."""
+        if self.run.is_stopping:
+            for member in self.ready:
+                self.cancel(member.index, TaskState(TaskStatus.CANCELLED, member.attempt - 1))
+            return
+        groups: dict[tuple[str, str], list[Member]] = {}
+        for member in self.ready:
+            self.run.state[member.index] = TaskState(TaskStatus.QUEUED, member.attempt)
+            self.run.queued[member.index] = self.now_us
+            self.write_line("Q", member.index, member.attempt)
+            dispatch = self.run.dispatches[member.index]
+            groups.setdefault((dispatch.list_key, dispatch.agent), []).append(member)
+        for group in groups.values():
+            size = self._batch_size(group)
+            for first in range(0, len(group), size):
+                self._publish(group[first : first + size])
+
+    def _batch_size(self, group: Sequence[Member]) -> int:
+        first, options = self.run.dispatches[group[0].index], self.run.program.options
+        return rules.batch_size(
+            len(group),
+            slots=self._shared.slots.get(first.route, 1),
+            each_us=self.run.average_us.get(first.agent, 0),
+            target_us=int(options.batch_target_s * 1e6),
+            most=options.batch_max,
+        )
+
+    def _publish(self, members: Sequence[Member]) -> None:
+        run, dispatch = self.run, self.run.dispatches[members[0].index]
+        name, label = str(members[0].index), dispatch.label
+        if len(members) > 1:
+            run.batches += 1
+            name, label = f"b{run.batches}", f"{len(members)} tasks from {label}"
+        message = PublishedMessage(
+            id=f"{run.program.run_id}.{name}",
+            run_id=run.program.run_id,
+            members=tuple(members),
+            route=dispatch.route,
+            agent=dispatch.agent,
+            label=label,
+            queued_us=self.now_us,
+        )
+        self._shared.queues.setdefault(dispatch.list_key, []).append(message)
+
+    def finish(self) -> None:
+        """End the change: push, close the run when nothing is left, write the log entry."""
+        run = self.run
+        self.push()
+        if self.ends_tasks and run.left == 0 and run.status is RunStatus.RUNNING:
+            run.status = run_outcome(failed=run.count[TaskStatus.FAILED], cancelled=run.count[TaskStatus.CANCELLED])
+            run.finished_us = self.now_us
+            self.write_line("E", str(run.status), 0)
+        if self._lines:
+            entry_id = next_id(run.log[-1].id if run.log else "", self.now_us)
+            run.log.append(LogEntry(entry_id, self.now_us, self._worker, "\n".join(self._lines)))
+        if self.ends_tasks and run.finished_us is not None:
+            run.expires_us = self.now_us + run.program.options.retention_s * 1_000_000
+
+

@@ -1,0 +1,83 @@
+"""Tests of the program: latches and successors as in the graph, dispatch records that the scripts can read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import networkx as nx
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskexec.broker import queue_key
+from taskexec.compiler import compile_canvas, compile_program
+from taskexec.domain.program import Program, RunOptions
+from taskexec.domain.resources import Route
+from taskexec.plan import Plan
+
+MakePlan = Callable[..., Plan]
+
+
+def program_of(plan: Plan) -> Program:
+    return compile_program(
+        plan,
+        compile_canvas(plan),
+        run_id="r",
+        options=RunOptions(),
+        queue_key=queue_key,
+        template="{}",
+        plan_json=b'{"tasks": []}',
+    )
+
+
+@given(data=st.data())
+def test_latches_count_what_networkx_counts(plan_of: MakePlan, data: st.DataObject) -> None:
+    names = [f"t{number}" for number in range(data.draw(st.integers(1, 12)))]
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(names)
+    for at, name in enumerate(names[1:], 1):
+        before = data.draw(st.lists(st.sampled_from(names[:at]), unique=True))
+        graph.add_edges_from((one, name) for one in before)
+
+    program = program_of(plan_of({name: list(graph.predecessors(name)) for name in names}))
+
+    assert [task.pending for task in program.tasks] == [graph.in_degree(name) for name in names]
+    assert [{names[index] for index in task.successors} for task in program.tasks] == [
+        set(graph.successors(name)) for name in names
+    ]
+
+
+def test_spec_names_dependencies_by_index_and_by_id_in_one_order(plan_of: MakePlan) -> None:
+    program = program_of(plan_of({"a": [], "b": [], "c": ["b", "a"]}))
+
+    indexes, spec = program.tasks[2].spec.split(b"\n", 1)
+
+    names = [("a", "b")[int(index)] for index in indexes.split(b",")]
+    assert names == orjson.loads(spec)["depends_on"]
+
+
+def test_dispatch_record_names_list_route_agent_retries_and_label(plan_of: MakePlan) -> None:
+    plan = plan_of({"t": []}, {"t": Route.GPU}, agent="shell", retries=2, priority=9)
+
+    assert program_of(plan).tasks[0].dispatch.split("\t") == ["gpu", "gpu", "shell", "2", "t"]
+
+
+@pytest.mark.parametrize("name", ["a\tb", 'q"', "\\", "é" * 400, "💥" * 400, "\x7f" * 400, "\x01" * 400, "%1 %%"])
+def test_label_is_short_json_text_whatever_the_id(name: str, plan_of: MakePlan) -> None:
+    fields = program_of(plan_of({name: []}, agent='odd\t"agent')).tasks[0].dispatch.split("\t")
+
+    label = orjson.loads(f'"{fields[4]}"')
+    assert len(fields) == 5
+    assert name.startswith(label)
+    assert label
+    assert len(fields[4].encode()) <= 120
+    assert orjson.loads(f'"{fields[2]}"') == 'odd\t"agent'
+
+
+def test_documents_are_kept_compressed(plan_of: MakePlan) -> None:
+    program = program_of(plan_of({"a": [], "b": ["a"]}))
+
+    assert zlib.decompress(program.plan) == b'{"tasks": []}'
+    assert orjson.loads(zlib.decompress(program.canvas))["stages"][0]["tasks"] == ["a", "b"]
