@@ -116,6 +116,7 @@ class PlanRejected(InputError):
         super().__init__(f"{len(self._faults)} faults in the plan")
 
     def faults(self) -> Sequence[Fault]:
+        """Return all of them."""
         return self._faults
 
 
@@ -179,4 +180,5 @@ class NeedsUnmet(Refused):
         super().__init__(f"{len(self._faults)} tasks ask for more than any worker has")
 
     def faults(self) -> Sequence[Fault]:
+        """Return all of them."""
         return self._faults

@@ -146,9 +146,7 @@ class WorkerSettings(_Area):
         le=4096,
         description="Attempts run at once by one worker; none is its usable cores",
     )
-    project_dir: Path = Field(
-        default=Path(), description="Folder that commands run in and modules are found in"
-    )
+    project_dir: Path = Field(default=Path(), description="Folder that commands run in and modules are found in")
     lease_s: float = Field(
         default=10.0, ge=0.5, le=3600, description="Lifetime of a lease in seconds; it is renewed well before"
     )
@@ -179,9 +177,7 @@ class WorkerSettings(_Area):
 class EvidenceSettings(_Area):
     """What runs leave behind, and for how long."""
 
-    runs_dir: Path = Field(
-        default=Path("runs"), description="Folder that the evidence of runs is collected in"
-    )
+    runs_dir: Path = Field(default=Path("runs"), description="Folder that the evidence of runs is collected in")
     output_limit_mib: int = Field(
         default=64, ge=1, le=1_048_576, description="Most output kept of one attempt, in MiB; more is cut"
     )
@@ -205,9 +201,7 @@ class FlowerSettings(_Area):
 class RunSettings(_Area):
     """How runs behave."""
 
-    fail_fast: bool = Field(
-        default=False, description="Whether the first failed task cancels the rest of its run"
-    )
+    fail_fast: bool = Field(default=False, description="Whether the first failed task cancels the rest of its run")
 
 
 class Settings(BaseSettings):

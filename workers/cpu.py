@@ -1,4 +1,4 @@
-"""The worker profile `cpu`: a worker that serves the queue `cpu`. Started as `python workers/cpu.py --broker URL`."""
+"""The worker profile `cpu`: serves that queue; `python workers/cpu.py --broker URL`."""
 
 from __future__ import annotations
 

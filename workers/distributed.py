@@ -1,4 +1,4 @@
-"""The worker profile `distributed`: a worker that serves the queue `distributed`. Started as `python workers/distributed.py --broker URL`."""
+"""The worker profile `distributed`: serves that queue; `python workers/distributed.py --broker URL`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker profile `gpu`: a worker that serves the queue `gpu`. Started as `python workers/gpu.py --broker URL`."""
+"""The worker profile `gpu`: serves that queue; `python workers/gpu.py --broker URL`."""
 
 from __future__ import annotations
 

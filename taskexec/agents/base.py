@@ -80,8 +80,8 @@ class ProcessRunner(Protocol):
     """Starts processes for one attempt: each in a session of its own, output captured as evidence, time limited.
 
     Processes get `TEK_RUN`, `TEK_TASK`, `TEK_ATTEMPT`, `TEK_OUTPUT` (a folder whose files become evidence),
-    `TEK_INPUTS` (a JSON file with the results of the dependencies, if there are any) and `TEK_RESULT` (write
-    JSON there to leave a result).
+    `TEK_INPUTS` (a JSON file: the result of each dependency that left one, by its id) and `TEK_RESULT` (write JSON
+    there to leave a result). Helpers get the first four.
     """
 
     def run(self, command: Command) -> Exit:
@@ -123,5 +123,3 @@ class Agent(Protocol):
 
     def perform(self, assignment: Assignment, runner: ProcessRunner) -> Outcome:
         """Perform one attempt. An exception counts as a failure of the attempt with reason `exit`."""
-
-

@@ -6,4 +6,17 @@ from taskexec.broker.messages import ATTEMPT_TASK, BATCH_TASK, HEADER, message_t
 from taskexec.broker.monitor import FlowerAccess, run_flower
 from taskexec.broker.queues import queue_key
 
-__all__ = ["ATTEMPT_TASK", "BATCH_TASK", "HEADER", "FlowerAccess", "Latch", "LatchBackend", "broker_url", "make_app", "message_template", "queue_key", "result_url", "run_flower"]
+__all__ = [
+    "ATTEMPT_TASK",
+    "BATCH_TASK",
+    "HEADER",
+    "FlowerAccess",
+    "Latch",
+    "LatchBackend",
+    "broker_url",
+    "make_app",
+    "message_template",
+    "queue_key",
+    "result_url",
+    "run_flower",
+]

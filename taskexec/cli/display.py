@@ -150,9 +150,8 @@ def seconds_text(seconds: float) -> str:
 def _line(view: RunView) -> str:
     counts = view.counts
     parts = [f"{view.done:,}/{len(view.statuses):,}"]
-    for status in (TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED):
-        if counts[status]:
-            parts.append(f"{counts[status]:,} {status}")
+    named = (TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
+    parts += [f"{counts[status]:,} {status}" for status in named if counts[status]]
     rate, left = view.rate(), view.left_s()
     if rate:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")

@@ -38,7 +38,6 @@ def flower(
     The password is a new one each time. Flower's /metrics and /healthcheck are
     open to whoever reaches the address.
     """
-    import os
 
     from taskexec.broker import FlowerAccess
     from taskexec.cluster import run_flower

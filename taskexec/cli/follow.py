@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskexec.cli.display import Display, seconds_text
-from taskexec.runtime.interrupts import Interrupts
 from taskexec.cli.output import Output, build_table, emit, shorten
 from taskexec.domain.states import RunStatus, TaskStatus
 from taskexec.errors import ConnectionLost
+from taskexec.runtime.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from taskexec.store.runs import RunStore

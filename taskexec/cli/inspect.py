@@ -58,8 +58,8 @@ def watch(run_id: str, broker: str | None, settings_request: SettingsRequest, ou
     """Follow a run until it ends; Ctrl-C stops watching and leaves the run alone."""
     from taskexec.cli.display import choose_display
     from taskexec.cli.follow import INTERRUPTED, end_lines, follow_log, run_status_exit
-    from taskexec.runtime.interrupts import Interrupts
     from taskexec.cli.snapshot import take_snapshot
+    from taskexec.runtime.interrupts import Interrupts
 
     place = find_run(run_id, settings_request, broker)
     if place.cluster is not None:
@@ -169,11 +169,10 @@ def logs(
     stream: str,
 ) -> None:
     """Print what a task wrote: its standard output to stdout, its standard error to stderr."""
-    from taskexec.cli.logs import LogReader
+    from taskexec.cli.logs import print_logs
 
     place = find_run(run_id, settings_request, broker)
     streams = {"stdout.log", "stderr.log"} if stream == "both" else {f"{stream}.log"}
-    reader = LogReader(place, task_id, attempt, streams)
     with contextlib.suppress(KeyboardInterrupt):
-        if not reader.print_all(is_followed=is_followed):
+        if not print_logs(place, task_id, attempt=attempt, streams=streams, is_followed=is_followed):
             say(f"task `{task_id}` has not started")

@@ -2,97 +2,127 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import click
 
-from taskexec.cli.snapshot import Snapshot, take_snapshot
+from taskexec.cli.snapshot import take_snapshot
 from taskexec.cli.where import RunPlace
 from taskexec.errors import NotFound
 
-__all__ = ["LogReader"]
+if TYPE_CHECKING:
+    from taskexec.domain.events import LogEntry, Transition
+    from taskexec.store.runs import RedisRunStore
+
+__all__ = ["print_logs"]
 
 _PAUSE_S = 0.2
 
 
-class LogReader:
-    """Prints the output of one attempt of a task, or of all as they follow one another."""
+def print_logs(
+    place: RunPlace, task_id: str, *, attempt: int | None, streams: Collection[str], is_followed: bool
+) -> bool:
+    """Print what a task wrote; return whether any attempt at it was started.
 
-    def __init__(self, place: RunPlace, task_id: str, attempt: int | None, streams: Collection[str]) -> None:
-        """Find the task.
+    Args:
+        place: The run.
+        task_id: The task.
+        attempt: Number of the attempt; None for the last one, and when following for all from then on.
+        streams: `stdout.log`, `stderr.log` or both.
+        is_followed: Go on until the task has ended.
 
-        Raises:
-            NotFound: The run has no such task.
-        """
-        self._place = place
+    Raises:
+        NotFound: The run has no such task.
+        ConnectionLost: The server did not answer.
+    """
+    snapshot = take_snapshot(place)
+    ids = [task["id"] for task in snapshot.plan["tasks"]]
+    if task_id not in ids:
+        raise NotFound(f"run `{place.run_id}` has no task `{task_id}`", hint="`tek events` lists its tasks")
+    index = ids.index(task_id)
+    number = attempt or int(snapshot.summary["results"][index]["attempts"])
+    folder = snapshot.plan.get("folders", {}).get(task_id, task_id)
+    home = place.folder / "tasks" / folder / f"attempt-{number}"
+    if home.is_dir():
+        for name in sorted(streams):
+            _write(name, (home / name).read_bytes())
+        return True
+    if place.cluster is None:
+        return False
+    return _LiveLog(place.cluster.runs, place.run_id, index, number).print_all(streams, is_followed=is_followed)
+
+
+class _LiveLog:
+    """The output of a task as the server holds it: chunks of what is long, and the rest with the attempt's end."""
+
+    def __init__(self, store: RedisRunStore, run_id: str, index: int, attempt: int) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._index = index
         self._attempt = attempt
-        self._streams = streams
-        snapshot = take_snapshot(place)
-        ids = [task["id"] for task in snapshot.plan["tasks"]]
-        if task_id not in ids:
-            raise NotFound(f"run `{place.run_id}` has no task `{task_id}`", hint="`tek events` lists its tasks")
-        self._index = ids.index(task_id)
-        self._folder = snapshot.plan.get("folders", {}).get(task_id, task_id)
-        self._first = snapshot
+        self._printed: dict[tuple[int, str], int] = {}
+        self._log_at = self._output_at = "0"
+        self._has_started = self._has_ended = False
 
-    def print_all(self, *, is_followed: bool) -> bool:
-        """Print the output; with `is_followed` until the task has ended. Return whether there was an attempt."""
-        attempt = self._attempt or int(self._result(self._first)["attempts"])
-        home = self._place.folder / "tasks" / self._folder / f"attempt-{attempt}"
-        if home.is_dir():
-            for name in sorted(self._streams):
-                _write(name, (home / name).read_bytes())
-            return True
-        if self._place.cluster is None:
-            return False
-        return self._print_from_server(attempt, is_followed=is_followed)
-
-    def _print_from_server(self, attempt: int, *, is_followed: bool) -> bool:
-        from taskexec.completion.evidence import decode_inline
-        from taskexec.completion.ledger import split_record
-        from taskexec.domain.events import TransitionKind, parse_entry
-
-        assert self._place.cluster is not None
-        store, run_id = self._place.cluster.runs, self._place.run_id
-        ends = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED, TransitionKind.LOST}
-        log_at = output_at = "0"
-        has_started = has_ended = False
+    def print_all(self, streams: Collection[str], *, is_followed: bool) -> bool:
         while True:
-            # the log first: what an attempt wrote precedes its end in time
-            entries = store.read_log(run_id, log_at)
-            while chunks := store.read_output(run_id, output_at):
-                for id_, fields in chunks:
-                    output_at = id_
-                    if int(fields["i"]) == self._index and (attempt == 0 or int(fields["a"]) == attempt):
-                        has_started = True
-                        _write(fields["f"].decode(), fields["d"], self._streams)
+            # the log is read first: what an attempt wrote was sent before its end was logged
+            entries = self._store.read_log(self._run_id, self._log_at)
+            self._print_chunks(streams)
             for entry in entries:
-                log_at = entry.id
-                for transition in parse_entry(entry):
-                    if transition.index != self._index:
-                        has_ended = has_ended or transition.kind is TransitionKind.ENDED
-                        continue
-                    has_started = has_started or transition.kind is TransitionKind.RUNNING
-                    if transition.kind in ends and attempt in {0, transition.attempt}:
-                        for name, value in split_record(transition.detail)[1].items():
-                            _write(name, decode_inline(value), self._streams)
-                        has_ended = has_ended or transition.kind in {TransitionKind.SUCCEEDED, TransitionKind.FAILED}
-                    has_ended = has_ended or transition.kind in {TransitionKind.SKIPPED, TransitionKind.CANCELLED}
-            if has_ended or (not is_followed and not entries):
-                return has_started
+                self._log_at = entry.id
+                self._take(entry, streams)
+            if self._has_ended or (not is_followed and not entries):
+                return self._has_started
             if not entries:
                 time.sleep(_PAUSE_S)
 
-    def _result(self, snapshot: Snapshot) -> dict[str, object]:
-        found: dict[str, object] = snapshot.summary["results"][self._index]
-        return found
+    def _is_meant(self, attempt: int) -> bool:
+        return self._attempt in {0, attempt}
+
+    def _print_chunks(self, streams: Collection[str]) -> None:
+        while chunks := self._store.read_output(self._run_id, self._output_at):
+            for id_, fields in chunks:
+                self._output_at = id_
+                attempt, name = int(fields["a"]), fields["f"].decode()
+                if int(fields["i"]) != self._index or not self._is_meant(attempt) or name not in streams:
+                    continue
+                self._has_started = True
+                if int(fields["o"]) == self._printed.get((attempt, name), 0):  # a chunk may have been sent twice
+                    self._printed[attempt, name] = int(fields["o"]) + len(fields["d"])
+                    _write(name, fields["d"])
+
+    def _take(self, entry: LogEntry, streams: Collection[str]) -> None:
+        from taskexec.domain.events import TransitionKind, parse_entry
+
+        for transition in parse_entry(entry):
+            if transition.kind is TransitionKind.ENDED:
+                self._has_ended = True
+            if transition.index != self._index:
+                continue
+            if transition.kind is TransitionKind.RUNNING:
+                self._has_started = True
+            elif self._is_meant(transition.attempt):
+                self._print_inline(transition, streams)
+            final = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.SKIPPED, TransitionKind.CANCELLED}
+            if transition.kind in final:
+                self._has_ended = True
+
+    def _print_inline(self, transition: Transition, streams: Collection[str]) -> None:
+        from taskexec.completion.evidence import decode_inline
+        from taskexec.completion.ledger import split_record
+        from taskexec.domain.events import TransitionKind
+
+        with_output = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED, TransitionKind.LOST}
+        if transition.kind in with_output and transition.detail:
+            for name, value in split_record(transition.detail)[1].items():
+                if name in streams:
+                    _write(name, decode_inline(value))
 
 
-def _write(name: str, data: bytes, streams: Collection[str] = ("stdout.log", "stderr.log")) -> None:
-    if name not in streams:
-        return
-    stream = click.get_binary_stream("stdout") if name == "stdout.log" else sys.stderr.buffer
+def _write(name: str, data: bytes) -> None:
+    stream = click.get_binary_stream("stdout") if name == "stdout.log" else click.get_binary_stream("stderr")
     stream.write(data)
     stream.flush()

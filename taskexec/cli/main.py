@@ -170,8 +170,6 @@ def _report_internal(error: Exception, context: click.Context) -> int:
 
         say("".join(traceback.format_exception(error)).rstrip())
     told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    ask = "this is a fault of tek: please report it" + (
-        "" if wants_traceback else ", with what `TEK_DEBUG=1` shows"
-    )
+    ask = "this is a fault of tek: please report it" + ("" if wants_traceback else ", with what `TEK_DEBUG=1` shows")
     report_faults([Fault("internal", told, (), ask)])
     return INTERNAL_STATUS

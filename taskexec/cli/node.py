@@ -127,7 +127,7 @@ def serve_node(settings: Settings, options: NodeOptions) -> None:
                 while not interrupts.count:
                     time.sleep(_ROUND_S)
                     server.tend()
-                    if any([supervisor.tend() for supervisor in supervisors]):
+                    if sum(supervisor.tend() for supervisor in supervisors):
                         _write_state(path, server.url, supervisors, flower)
             finally:
                 path.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import click
 
 from taskexec.cli.options import SettingsRequest, output_option, settings_options

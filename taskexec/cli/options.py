@@ -115,9 +115,7 @@ def settings_options(command: _Command) -> _Command:
         help="Settings file instead of tek.toml.",
     )
     @click.option("--env", "settings_environment", metavar="NAME", help="Use config/environments/NAME.toml.")
-    @click.option(
-        "--set", "settings_assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting."
-    )
+    @click.option("--set", "settings_assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting.")
     @functools.wraps(command)
     def with_settings(
         *args: Any,
@@ -169,9 +167,7 @@ def plan_source_options(command: _Command) -> _Command:
         **kwargs: Any,
     ) -> Any:
         paths = [path for path in (source_argument, source_sot, source_plan) if path is not None]
-        return command(
-            *args, source=PlanSource(_only(paths), source_hooks, "sot" if source_sot else None), **kwargs
-        )
+        return command(*args, source=PlanSource(_only(paths), source_hooks, "sot" if source_sot else None), **kwargs)
 
     return with_source
 

@@ -112,9 +112,7 @@ def build_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold"
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     cells = [[printable(cell) for cell in row] for row in rows]
     for position, title in enumerate(columns):
         is_right = title in right

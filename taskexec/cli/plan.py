@@ -132,8 +132,7 @@ def _to_json(view: _View) -> dict[str, Any]:
     shape: dict[str, Any] = {
         "summary": view.summary.to_json(),
         "tasks": [
-            _task_to_json(task, estimate)
-            for task, estimate in zip(view.plan.tasks, view.estimates, strict=True)
+            _task_to_json(task, estimate) for task, estimate in zip(view.plan.tasks, view.estimates, strict=True)
         ],
         "warnings": [
             {
@@ -175,10 +174,7 @@ def _task_to_json(task: Task, estimate: Estimate) -> dict[str, Any]:
 def _table(view: _View) -> Iterator[Any]:
     """Yield the summary, the tasks, and the stages of the canvas."""
     yield _summary_line(view.summary)
-    rows = [
-        _row(task, estimate)
-        for task, estimate in zip(view.plan.tasks[:SHOWN_TASKS], view.estimates, strict=False)
-    ]
+    rows = [_row(task, estimate) for task, estimate in zip(view.plan.tasks[:SHOWN_TASKS], view.estimates, strict=False)]
     filled = [position for position in range(len(_COLUMNS)) if any(row[position] for row in rows)]
     if all(task.route is Route.CPU for task in view.plan.tasks):
         filled.remove(_COLUMNS.index("route"))

@@ -23,7 +23,14 @@ _LABEL_BYTES = 120
 
 
 def compile_program(
-    plan: Plan, canvas: Canvas, *, run_id: str, options: RunOptions, queue_key: QueueKey, template: str, plan_json: bytes
+    plan: Plan,
+    canvas: Canvas,
+    *,
+    run_id: str,
+    options: RunOptions,
+    queue_key: QueueKey,
+    template: str,
+    plan_json: bytes,
 ) -> Program:
     """Return the program of a run: the canvas by index, one record a task, linear in the edges.
 

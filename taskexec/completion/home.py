@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -50,6 +50,7 @@ class RunFolder:
         self._folders: list[Path] = [path / "tasks" / folders.get(task_id, task_id) for task_id in task_ids]
         self.account = RunAccount(task_ids)
         self._ledger = Ledger(task_ids)
+        self._lost: set[tuple[int, int]] = set()
         path.mkdir(parents=True, exist_ok=True)
         (path / "tasks").mkdir(exist_ok=True)
         write_atomically(path / "plan.json", plan_json)
@@ -76,6 +77,12 @@ class RunFolder:
     def _finish_attempt(self, transition: Transition) -> None:
         record, inline = split_record(transition.detail)
         final = self._folders[transition.index] / f"attempt-{transition.attempt}"
+        which = (transition.index, transition.attempt)
+        if which in self._lost:  # lost, and with that failed for good: its evidence has been written
+            (final / "result.json").write_bytes(record)
+            return
+        if transition.kind is TransitionKind.LOST:
+            self._lost.add(which)
         partial = self._partial(transition.index, transition.attempt)
         has_chunks = not _make_folder(partial)
         for name, value in inline.items():
@@ -164,4 +171,3 @@ def _digest(path: Path) -> str | None:
         return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-

@@ -13,7 +13,9 @@ from taskexec.domain.program import RunHead
 __all__ = ["run_summary"]
 
 
-def run_summary(head: RunHead, plan: Mapping[str, Any], account: RunAccount, *, ledger_head: str | None) -> dict[str, Any]:
+def run_summary(
+    head: RunHead, plan: Mapping[str, Any], account: RunAccount, *, ledger_head: str | None
+) -> dict[str, Any]:
     """Return the summary of a run.
 
     Args:
@@ -52,7 +54,6 @@ def run_summary(head: RunHead, plan: Mapping[str, Any], account: RunAccount, *, 
         "ledger_head": ledger_head,
         "results": results,
     }
-
 
 
 def _instant(seconds: float | None) -> str | None:

@@ -75,7 +75,7 @@ class Transition:
 def parse_entry(entry: LogEntry) -> Iterator[Transition]:
     """Yield the transitions of an entry, in order."""
     for line in entry.lines.split("\n"):
-        letter, index, attempt, detail = (line.split(" ", 3) + [""])[:4]
+        letter, index, attempt, detail = [*line.split(" ", 3), ""][:4]
         kind = _LETTERS[letter]
         if kind is TransitionKind.ENDED:
             yield Transition(kind, entry.at_us, entry.worker, -1, 0, index)

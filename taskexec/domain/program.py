@@ -1,4 +1,4 @@
-"""The program of a run: what the compiler makes of a plan and the store keeps, and the values that attempts exchange with it."""
+"""The program of a run, as the compiler makes it and the store keeps it, and what attempts exchange with it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
-    "ClaimedMember",
     "Claim",
+    "ClaimedMember",
     "Completion",
     "Member",
     "Program",

@@ -22,6 +22,7 @@ __all__ = [
     "batch_size",
     "calm_until",
     "cancelled_state",
+    "duration_behind_a_long_one",
     "gets_another_try",
     "is_lost_for_good",
     "is_popped",
@@ -40,7 +41,6 @@ _LETTERS = {
 }
 _BY_STATUS = {status: letter for letter, status in _LETTERS.items()}
 _NEWEST_SHARE_RATIO = 0.3
-_UNKNOWN_PER_BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +155,18 @@ def skipped_after(
         yield from front
 
 
-def batch_size(count: int, *, slots: int, each_us: int, target_us: int, most: int) -> int:
-    """Return the members of one message: enough to keep every slot busy, lasting about the target together.
+def batch_size(count: int, *, slots: int, waiting: int, each_us: int, target_us: int, most: int) -> int:
+    """Return the members of one message: leaving work for every slot without one, lasting about the target together.
 
     Args:
         count: Tasks that are ready, for one queue and one agent.
-        slots: Free or busy slots of the route's live workers; less than 1 counts as 1.
-        each_us: Measured duration of one task in microseconds; 0 is unknown and counts as a quarter of the target.
+        slots: Slots of the route's live workers.
+        waiting: Messages that lie in the queue already; at least one slot is taken to be without one.
+        each_us: Measured duration of one task in microseconds; 0 is unknown, and limits nothing.
         target_us: How long a batch should last, in microseconds.
         most: Most members of one message.
     """
-    duration = each_us if each_us > 0 else target_us / _UNKNOWN_PER_BATCH
-    size = min(math.ceil(count / max(slots, 1)), math.floor(target_us / max(duration, 1)), most)
+    size = min(math.ceil(count / max(slots - waiting, 1)), math.floor(target_us / max(each_us, 1)), most)
     return max(size, 1)
 
 
@@ -175,6 +175,11 @@ def average_duration(known_us: int, each_us: float) -> int:
     if known_us <= 0:
         return round(each_us)
     return round(known_us * (1 - _NEWEST_SHARE_RATIO) + each_us * _NEWEST_SHARE_RATIO)
+
+
+def duration_behind_a_long_one(known_us: int, *, target_us: int) -> int:
+    """Return the measured duration of a task after some were given back, because one before them took too long."""
+    return max(known_us, target_us)
 
 
 def calm_until(now_us: int, *, last_us: int, calm_us: int, lease_us: int) -> int:

@@ -60,9 +60,7 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.WAITING: frozenset({TaskStatus.READY, TaskStatus.QUEUED, *_STOPPED}),
     TaskStatus.READY: frozenset({TaskStatus.QUEUED, *_STOPPED}),
     TaskStatus.QUEUED: frozenset({TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.FAILED, *_STOPPED}),
-    TaskStatus.RUNNING: frozenset(
-        {TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.QUEUED, TaskStatus.CANCELLED}
-    ),
+    TaskStatus.RUNNING: frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.QUEUED, TaskStatus.CANCELLED}),
     **{status: frozenset() for status in FINAL_TASK_STATUSES},
 }
 """For each status, the statuses that may follow it."""

@@ -22,7 +22,7 @@ from taskexec.runtime.workplace import Workplace
 from taskexec.store.connection import Connection, keep_trying
 from taskexec.store.runs import RedisRunStore
 
-__all__ = ["Attendant", "AttemptFailed", "celery_meta"]
+__all__ = ["AttemptFailed", "Attendant", "celery_meta"]
 
 _KNOWN_RUNS = 64
 

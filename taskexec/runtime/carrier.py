@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class CarrierSettings:
     """Length of a lease, in seconds."""
     patience_s: float = 0.05
     """Longest time a finished member waits for its batch, and a claimed one for the member before it."""
-    limits: EvidenceLimits = EvidenceLimits()
+    limits: EvidenceLimits = field(default_factory=EvidenceLimits)
     """How much evidence an attempt may leave."""
 
 

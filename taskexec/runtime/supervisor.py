@@ -1,4 +1,4 @@
-"""The supervisor of a worker: starts it as a process of its own, starts it again when it dies, and clears up after it."""
+"""The supervisor of a worker: starts it as a process of its own, again when it dies, and clears up after it."""
 
 from __future__ import annotations
 

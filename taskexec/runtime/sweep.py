@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -16,7 +17,7 @@ __all__ = ["end_all", "end_orphans", "left_by"]
 
 
 def left_by(worker: str) -> Iterator[tuple[psutil.Process, int]]:
-    """Yield the processes of a worker's attempts on this machine, each with the id of the pool child that started it."""
+    """Yield the processes of a worker's attempts here, each with the id of the pool child that started it."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError, ValueError):
             environ = process.environ()
@@ -35,8 +36,15 @@ def _kill(worker: str, is_orphan: Callable[[int], bool]) -> int:
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 killed += 1
-        psutil.wait_procs(found, timeout=1.0)
+        _await_ends(found)
     return killed
+
+
+def _await_ends(processes: list[psutil.Process]) -> None:
+    """Wait, at most a second, until processes have ended; one that nobody has collected yet has ended as well."""
+    deadline = time.monotonic() + 1.0
+    while any(_is_alive(process.pid) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def end_orphans(worker: str) -> int:

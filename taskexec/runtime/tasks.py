@@ -8,7 +8,7 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from taskexec.broker import ATTEMPT_TASK, BATCH_TASK
-from taskexec.runtime.attendant import Attendant, AttemptFailed, celery_meta
+from taskexec.runtime.attendant import AttemptFailed, Attendant, celery_meta
 
 __all__ = ["register_tasks"]
 

@@ -11,9 +11,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import orjson
-from typing import NoReturn
 
 from taskexec.agents import Assignment, Exit
 from taskexec.completion.evidence import AttemptEvidence
@@ -24,6 +24,9 @@ from taskexec.runtime.process import Limits, Watched, spawn
 from taskexec.runtime.warm import WarmHelper
 
 __all__ = ["AttemptRunner", "Workplace"]
+
+
+_NO_INPUTS = b"{}"
 
 
 class Workplace:
@@ -70,6 +73,18 @@ class Workplace:
         self._spare = path
         return True
 
+    def no_inputs(self) -> str:
+        """Return the path of the inputs of attempts whose dependencies left no results; all share it."""
+        path = f"{self.scratch}/no-inputs.json"
+        try:
+            is_there = os.stat(path).st_size == len(_NO_INPUTS)
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:  # not yet written, or a task has written to it
+            with open(path, "wb") as file:
+                file.write(_NO_INPUTS)
+        return path
+
     def close(self) -> None:
         """End the helpers and remove the scratch folder."""
         for helper in self._helpers.values():
@@ -98,7 +113,6 @@ class AttemptRunner:
         self._output = f"{stem}.out"
         self._result = f"{stem}.result.json"
         self._inputs = f"{stem}.inputs.json"
-        self._to_write: Mapping[str, JSON] | None = assignment.inputs or None
         self._has_folder = False
         self._files: list[str] = []
 
@@ -108,21 +122,21 @@ class AttemptRunner:
             "TEK_TASK": self._assignment.task_id,
             "TEK_ATTEMPT": str(self._assignment.attempt),
             "TEK_OUTPUT": self._output,
-            "TEK_RESULT": self._result,
-            "TEK_INPUTS": self._inputs if self._assignment.inputs else "",
         }
 
     def run(self, command: Command) -> Exit:
         """Run one process to its end; see `ProcessRunner.run`."""
-        self._prepare()
+        self._make_folder()
         if self._aborted is not None:
             return Exit(None, None, 0.0, ended_by=self._aborted)
+        inputs = self._write_inputs()
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         cwd = None if command.cwd in (None, ".", "") else command.cwd
         try:
-            environ = {**self._place.environ, **self._variables()}
+            files = {"TEK_INPUTS": inputs, "TEK_RESULT": self._result}
             self._files.append(self._result)
+            environ = {**self._place.environ, **self._variables(), **files}
             pid = spawn(command.argv, environ, output=(out_write, err_write), cwd=cwd)
         except BaseException:
             os.close(out_read)
@@ -147,7 +161,7 @@ class AttemptRunner:
 
     def ask(self, argv: Sequence[str], request: Mapping[str, JSON]) -> Exit:
         """Ask a warm helper; see `ProcessRunner.ask`."""
-        self._prepare(with_inputs=False)
+        self._make_folder()
         if self._aborted is not None:
             return Exit(None, None, 0.0, ended_by=self._aborted)
         helper = self._place.helper(argv)
@@ -182,16 +196,22 @@ class AttemptRunner:
         if watched is not None and self._aborted is not None:
             watched.abort(self._aborted)
 
-    def _prepare(self, *, with_inputs: bool = True) -> None:
-        """Make the attempt's folder and inputs, once, and only for attempts that need them."""
+    def _make_folder(self) -> None:
+        """Make the attempt's folder, once, and only for attempts that start a process."""
         if not self._has_folder:
             self._has_folder = True
             self._place.take_folder(self._output)
-        if with_inputs and self._to_write is not None:
+
+    def _write_inputs(self) -> str:
+        """Write the results of the dependencies, once; return the path of the file."""
+        inputs = {task_id: value for task_id, value in self._assignment.inputs.items() if value is not None}
+        if not inputs:
+            return self._place.no_inputs()
+        if self._inputs not in self._files:
             with open(self._inputs, "wb") as file:
-                file.write(orjson.dumps(self._to_write))
-            self._to_write = None
+                file.write(orjson.dumps(inputs))
             self._files.append(self._inputs)
+        return self._inputs
 
     def collect(self) -> None:
         """Take the files that the processes left as evidence, and remove the attempt's folder.

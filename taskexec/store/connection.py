@@ -9,7 +9,6 @@ from importlib import resources
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry

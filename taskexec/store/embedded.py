@@ -169,7 +169,7 @@ class EmbeddedServer:
                     stderr=output,
                     start_new_session=True,
                     pass_fds=[self._lock.fileno()] if self._lock else [],
-                    preexec_fn=None if detached else _end_with_parent,  # noqa: PLW1509 - once, before threads
+                    preexec_fn=None if detached else _end_with_parent,
                 )
             assert self._process.stdin is not None
             with self._process.stdin as configuration:

@@ -20,7 +20,7 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:{R}:plan` | string | zlib-compressed `plan.json` | as meta |
 | `tek:{R}:canvas` | string | zlib-compressed `canvas.json` | as meta |
 | `tek:active` | set | runs that are started and not ended | for ever |
-| `tek:runs` | zset | run -> submission time (s) | trimmed when listed |
+| `tek:runs` | zset | run -> submission time (µs) | trimmed when listed |
 | `tek:slots` | hash | route -> slots of live workers, rewritten by every caretaker | for ever |
 | `tek:workers` | zset | worker -> server time (s) its registration lapses | trimmed by every caretaker |
 | `tek:worker:<name>` | string | JSON of a worker's registration | three heartbeats |

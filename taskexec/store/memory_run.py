@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from taskexec.domain import rules
@@ -20,8 +20,8 @@ from taskexec.store.runs import lease_name
 
 __all__ = ["MemoryRun", "PublishedMessage", "RunChange", "Surroundings", "next_id"]
 
-_POPPED_MOST = 500
-"""Queued tasks that one round looks at, oldest first (`MANY` in `lua/prelude.lua`)."""
+_LOOKED_AT_MOST = 500
+"""Queued tasks that one round looks at, twice: the oldest and some others (`MANY` in `lua/prelude.lua`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ class MemoryRun:
     batches: int = 0
     reaped_us: int = 0
     calm_us: int = 0
+    looked: int = 0
+    """How far the turn of `_long_queued` has come."""
     started_us: int | None = None
     finished_us: int | None = None
     expires_us: float = math.inf
@@ -131,67 +133,89 @@ class RunChange:
         self._lines: list[str] = []
 
     def write_line(self, letter: str, index: int | str, attempt: int, rest: bytes | None = None) -> None:
+        """Write a line of the log, in the form of `lua/prelude.lua`."""
         self._lines.append(f"{letter} {index} {attempt}" + ("" if rest is None else f" {rest.decode()}"))
 
-    def settle(self, index: int, state: TaskState) -> None:
+    def _settle(self, index: int, state: TaskState) -> None:
         """Give a task its final state and count it."""
         self.run.state[index] = state
         self.run.count[state.status] += 1
         self.ends_tasks = True
 
-    def cancel(self, index: int, state: TaskState) -> None:
-        self.settle(index, state)
+    def _cancel(self, index: int, state: TaskState) -> None:
+        self._settle(index, state)
         self.write_line("C", index, state.attempt)
 
     def cancel_all(self, *, running: bool) -> None:
+        """Cancel what has not started, with `running` what has; nothing is queued in this run any more."""
         run = self.run
         run.is_stopping = True
         for index in range(len(run.program.tasks)):
             state = rules.cancelled_state(run.state.get(index), running=running)
             if state is not None:
-                self.cancel(index, state)
+                self._cancel(index, state)
         run.queued.clear()
         if running:
             run.lease.clear()
         self.ends_tasks = True
 
-    def fail(self, index: int, attempt: int, record: bytes) -> None:
+    def _fail(self, index: int, attempt: int, record: bytes) -> None:
         run = self.run
-        self.settle(index, TaskState(TaskStatus.FAILED, attempt))
+        self._settle(index, TaskState(TaskStatus.FAILED, attempt))
         self.write_line("F", index, attempt, record)
         skipped = rules.skipped_after(
             index, successors_of=lambda before: run.program.tasks[before].successors, settled=run.state
         )
         for successor in skipped:
-            self.settle(successor, TaskState(TaskStatus.SKIPPED, 0))
+            self._settle(successor, TaskState(TaskStatus.SKIPPED, 0))
             self.write_line("X", successor, index)
         if run.program.options.fail_fast and not run.is_stopping:
             self.cancel_all(running=False)
 
-    def lose(self, index: int, attempt: int, record: bytes) -> None:
-        self.write_line("L", index, attempt, record)
-        self.run.lost[index] += 1
-        if rules.is_lost_for_good(self.run.lost[index], lost_max=self.run.program.options.lost_max):
-            self.fail(index, attempt, record)
+    def _lose(self, member: Member, record: bytes) -> None:
+        self.write_line("L", member.index, member.attempt, record)
+        self.run.lost[member.index] += 1
+        if rules.is_lost_for_good(self.run.lost[member.index], lost_max=self.run.program.options.lost_max):
+            self._fail(member.index, member.attempt, record)
         else:
-            self.ready.append(Member(index, attempt + 1))
+            self.ready.append(Member(member.index, member.attempt + 1))
 
     def end_lease(self, lease: str, record: bytes) -> bool:
         """End a lease, and with it the attempt that it was for; return whether that one still ran."""
         index, attempt, _ = lease.split("|", 2)
+        member = Member(int(index), int(attempt))
         del self.run.lease[lease]
-        if self.run.state.get(int(index)) != TaskState(TaskStatus.RUNNING, int(attempt)):
+        if not self.run.is_running(member):
             return False
-        self.lose(int(index), int(attempt), record)
+        self._lose(member, record)
         return True
 
-    def succeed(self, done: Completion) -> None:
-        """Record a success; the latches behind it are counted down by `open_latches`."""
-        index, attempt = done.member.index, done.member.attempt
-        self.settle(index, TaskState(TaskStatus.SUCCEEDED, attempt))
-        self.write_line("S", index, attempt, done.record)
-        if done.result:
-            self.run.result[index] = done.result
+    def complete(self, done: Completion) -> CompletionVerdict:
+        """Record how an attempt ended; latches behind a success are counted down by `open_latches`."""
+        run, index, attempt = self.run, done.member.index, done.member.attempt
+        verdict = rules.judge_completion(run.state.get(index), attempt, succeeded=done.succeeded)
+        if verdict is CompletionVerdict.LATE:
+            self.write_line("D", index, attempt, done.record)
+        if verdict is not CompletionVerdict.ACCEPTED:
+            return verdict
+        run.lease.pop(lease_name(done.member, done.token), None)
+        tries_again = not done.succeeded and rules.gets_another_try(
+            attempt, lost=run.lost[index], retries=run.dispatches[index].retries
+        )
+        if done.celery_key:
+            result = done.celery_retry if tries_again else done.celery_result
+            self._shared.celery_results[done.celery_key] = result
+        if tries_again:
+            self.write_line("T", index, attempt, done.record)
+            self.ready.append(Member(index, attempt + 1))
+        elif done.succeeded:
+            self._settle(index, TaskState(TaskStatus.SUCCEEDED, attempt))
+            self.write_line("S", index, attempt, done.record)
+            if done.result:
+                run.result[index] = done.result
+        else:
+            self._fail(index, attempt, done.record)
+        return verdict
 
     def open_latches(self, succeeded: Iterable[int]) -> None:
         """Count down the latches behind tasks that succeeded, and queue those that open."""
@@ -205,12 +229,10 @@ class RunChange:
         self.ready += [Member(index, 1) for index in opened if index not in run.state]
 
     def requeue_popped(self, before_us: int) -> int:
+        """Queue again what was queued by then, is in no list any more and was claimed by nobody; return how many."""
         run = self.run
-        candidates = sorted(
-            (item for item in run.queued.items() if item[1] <= before_us), key=lambda item: (item[1], str(item[0]))
-        )
         count = 0
-        for index, queued_us in candidates[:_POPPED_MOST]:
+        for index, queued_us in self._long_queued(before_us):
             waiting = self._shared.queues.get(run.dispatches[index].list_key)
             oldest = waiting[0].queued_us if waiting else math.inf
             state = run.state.get(index)
@@ -219,11 +241,23 @@ class RunChange:
                 count += 1
         return count
 
-    def push(self) -> None:
+    def _long_queued(self, before_us: int) -> list[tuple[int, int]]:
+        """Return queued tasks to look at: those that wait longest and, of a long backlog, others in turn."""
+        old = [item for item in self.run.queued.items() if item[1] <= before_us]
+        old.sort(key=lambda item: (item[1], str(item[0])))
+        found = old[:_LOOKED_AT_MOST]
+        if len(found) == _LOOKED_AT_MOST:
+            first = self.run.looked + _LOOKED_AT_MOST
+            others = old[first : first + _LOOKED_AT_MOST]
+            self.run.looked = 0 if len(others) < _LOOKED_AT_MOST else first
+            found += others
+        return found
+
+    def _push(self) -> None:
         """Queue everything in `ready`, or cancel it in a run that is being stopped."""
         if self.run.is_stopping:
             for member in self.ready:
-                self.cancel(member.index, TaskState(TaskStatus.CANCELLED, member.attempt - 1))
+                self._cancel(member.index, TaskState(TaskStatus.CANCELLED, member.attempt - 1))
             return
         groups: dict[tuple[str, str], list[Member]] = {}
         for member in self.ready:
@@ -237,13 +271,18 @@ class RunChange:
             for first in range(0, len(group), size):
                 self._publish(group[first : first + size])
 
+    @property
+    def _target_us(self) -> int:
+        return int(self.run.program.options.batch_target_s * 1e6)
+
     def _batch_size(self, group: Sequence[Member]) -> int:
         first, options = self.run.dispatches[group[0].index], self.run.program.options
         return rules.batch_size(
             len(group),
             slots=self._shared.slots.get(first.route, 1),
+            waiting=len(self._shared.queues.get(first.list_key, ())),
             each_us=self.run.average_us.get(first.agent, 0),
-            target_us=int(options.batch_target_s * 1e6),
+            target_us=self._target_us,
             most=options.batch_max,
         )
 
@@ -264,10 +303,26 @@ class RunChange:
         )
         self._shared.queues.setdefault(dispatch.list_key, []).append(message)
 
+    def measure(self, agent: str, *, spent_us: int, tasks: int) -> None:
+        """Take in how long an agent spent on tasks that succeeded; batches are sized by it."""
+        if spent_us > 0 and tasks > 0:
+            known = self.run.average_us.get(agent, 0)
+            self.run.average_us[agent] = rules.average_duration(known, spent_us / tasks)
+
+    def give_back(self, members: Sequence[Member]) -> None:
+        """Queue members again that were claimed and not started; what they stood behind is long."""
+        for member in members:
+            self.write_line("B", member.index, member.attempt)
+        self.ready += members
+        if members:
+            agent, target_us = self.run.dispatches[members[-1].index].agent, self._target_us
+            known = self.run.average_us.get(agent, 0)
+            self.run.average_us[agent] = rules.duration_behind_a_long_one(known, target_us=target_us)
+
     def finish(self) -> None:
         """End the change: push, close the run when nothing is left, write the log entry."""
         run = self.run
-        self.push()
+        self._push()
         if self.ends_tasks and run.left == 0 and run.status is RunStatus.RUNNING:
             run.status = run_outcome(failed=run.count[TaskStatus.FAILED], cancelled=run.count[TaskStatus.CANCELLED])
             run.finished_us = self.now_us
@@ -279,3 +334,9 @@ class RunChange:
             run.expires_us = self.now_us + run.program.options.retention_s * 1_000_000
 
 
+def next_id(last: str, now_us: int) -> str:
+    """Return a stream id that is greater than the last one, as Redis gives them: milliseconds and a number."""
+    milliseconds, number = (int(part) for part in last.split("-")) if last else (0, -1)
+    if now_us // 1000 > milliseconds:
+        return f"{now_us // 1000}-0"
+    return f"{milliseconds}-{number + 1}"

@@ -1,4 +1,4 @@
-"""The store of runs on Redis: programs, claims, completions, logs. Its port is `RunStore`; the memory twin is the other adapter."""
+"""The store of runs on Redis: programs, claims, completions, logs; `RunStore` is its port."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from taskexec.domain.events import LogEntry
-from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, ProgramTask, RunHead
+from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, RunHead
 from taskexec.errors import NotFound
 from taskexec.store.connection import Connection
 from taskexec.store.keys import ACTIVE, RUNS, run_key, run_prefix
@@ -27,7 +27,11 @@ class RunStore(Protocol):
         """Store a program; its run is then `pending`."""
 
     def start(self, run_id: str) -> None:
-        """Queue what waits for nothing."""
+        """Queue what waits for nothing.
+
+        Raises:
+            NotFound: No such run.
+        """
 
     def claim(self, run_id: str, members: Sequence[Member], *, worker: str, token: str, lease_s: float) -> Claim:
         """Win members of a message, each with a lease of `lease_s` seconds."""
@@ -50,7 +54,11 @@ class RunStore(Protocol):
         """End lapsed leases, queue again what was popped and never claimed; return how many of each."""
 
     def stop(self, run_id: str, *, kill: bool) -> str:
-        """Cancel what has not started, with `kill` what runs as well; return the run's status."""
+        """Cancel what has not started, with `kill` what runs as well; return the run's status.
+
+        Raises:
+            NotFound: No such run.
+        """
 
     def head(self, run_id: str) -> RunHead:
         """Return where the run stands.
@@ -78,7 +86,11 @@ class RedisRunStore:
         self.connection = connection
 
     def put(self, program: Program) -> None:
-        key = lambda name: run_key(program.run_id, name)  # noqa: E731 - local shorthand
+        """See `RunStore.put`."""
+
+        def key(name: str) -> str:
+            return run_key(program.run_id, name)
+
         for first in range(0, len(program.tasks), _SLICE):
             self._put_tasks(program, first)
         options = program.options
@@ -122,15 +134,19 @@ class RedisRunStore:
         )
 
     def start(self, run_id: str) -> None:
+        """See `RunStore.start`."""
         pending, count = self.connection.pipeline(
             [("HKEYS", run_key(run_id, "pending")), ("HGET", run_key(run_id, "meta"), "tasks")]
         )
+        if count is None:
+            raise _no_such(run_id)
         waiting = {int(index) for index in pending}
-        roots = [index for index in range(int(count or 0)) if index not in waiting]
+        roots = [index for index in range(int(count)) if index not in waiting]
         for first in range(0, max(len(roots), 1), _SLICE):
             self._run("start", run_id, roots[first : first + _SLICE])
 
     def claim(self, run_id: str, members: Sequence[Member], *, worker: str, token: str, lease_s: float) -> Claim:
+        """See `RunStore.claim`."""
         arguments: list[Any] = [worker, token, int(lease_s * 1e6), *_flat(members)]
         server_us, positions, specs, inputs = self._run("claim", run_id, arguments)
         claimed = []
@@ -142,11 +158,13 @@ class RedisRunStore:
         return Claim(int(server_us), tuple(claimed), results)
 
     def renew(self, run_id: str, leases: Sequence[str], *, lease_s: float) -> list[int]:
+        """See `RunStore.renew`."""
         return [int(position) for position in self._run("renew", run_id, [int(lease_s * 1e6), *leases])]
 
     def complete(
         self, run_id: str, completions: Sequence[Completion], *, worker: str, agent: str, spent_s: float
     ) -> list[bool]:
+        """See `RunStore.complete`."""
         arguments: list[Any] = [worker, 604_800, agent, int(spent_s * 1e6)]
         for done in completions:
             arguments += (
@@ -163,25 +181,34 @@ class RedisRunStore:
         return [bool(reply) for reply in self._run("complete", run_id, arguments)]
 
     def release(self, run_id: str, members: Sequence[Member], *, worker: str, token: str) -> int:
+        """See `RunStore.release`."""
         return int(self._run("release", run_id, [worker, token, *_flat(members)]))
 
     def lose(self, run_id: str, members: Sequence[Member], *, worker: str, record: bytes) -> int:
+        """See `RunStore.lose`."""
         return int(self._run("lose", run_id, [worker, record, *_flat(members)]))
 
     def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> tuple[int, int]:
+        """See `RunStore.reap`."""
         lapsed, requeued = self._run("reap", run_id, [worker, int(lease_s * 1e6), record])
         return int(lapsed), int(requeued)
 
     def stop(self, run_id: str, *, kill: bool) -> str:
-        return bytes(self._run("stop", run_id, ["kill" if kill else "drain"])).decode()
+        """See `RunStore.stop`."""
+        status = self._run("stop", run_id, ["kill" if kill else "drain"])
+        if status is None:
+            raise _no_such(run_id)
+        return bytes(status).decode()
 
     def head(self, run_id: str) -> RunHead:
+        """See `RunStore.head`."""
         flat = self.connection.call("HGETALL", run_key(run_id, "meta"))
         if not flat:
-            raise NotFound(f"there is no run `{run_id}`", hint="`tek runs` lists the runs that the server knows")
+            raise _no_such(run_id)
         return RunHead.from_fields(_text_map(flat))
 
     def read_log(self, run_id: str, after: str = "0", *, wait_s: float = 0.0) -> list[LogEntry]:
+        """See `RunStore.read_log`."""
         rows = self._read_stream(run_key(run_id, "log"), after, wait_s)
         return [LogEntry(id_, int(row["t"]), row["w"].decode(), row["d"].decode()) for id_, row in rows]
 
@@ -207,14 +234,13 @@ class RedisRunStore:
         Raises:
             NotFound: No such run, or its keys have expired.
         """
-        plan, canvas = self.connection.pipeline(
-            [("GET", run_key(run_id, "plan")), ("GET", run_key(run_id, "canvas"))]
-        )
+        plan, canvas = self.connection.pipeline([("GET", run_key(run_id, "plan")), ("GET", run_key(run_id, "canvas"))])
         if plan is None or canvas is None:
-            raise NotFound(f"there is no run `{run_id}`", hint="`tek runs` lists the runs that the server knows")
+            raise _no_such(run_id)
         return plan, canvas
 
     def active(self) -> list[str]:
+        """See `RunStore.active`."""
         return sorted(run.decode() for run in self.connection.call("SMEMBERS", ACTIVE))
 
     def listed(self) -> list[str]:
@@ -233,6 +259,10 @@ class RedisRunStore:
 
     def _run(self, script: str, run_id: str, arguments: Sequence[Any]) -> Any:
         return self.connection.script(script, run_prefix(run_id), arguments)
+
+
+def _no_such(run_id: str) -> NotFound:
+    return NotFound(f"there is no run `{run_id}`", hint="`tek runs` lists the runs that the server knows")
 
 
 def _flat(members: Sequence[Member]) -> Iterator[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
 from taskexec.domain.address import mask_url
 from taskexec.errors import Fault, UsageError
@@ -16,11 +17,14 @@ from taskexec.settings import (
     RESERVED_VARIABLES,
     Settings,
     SettingsRejected,
+    WorkerSettings,
     explain_settings,
     load_settings,
 )
 
 Write = Callable[[str, str], Path]
+
+DEFAULTS = load_settings(cwd=Path("/"), environ={})
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def origin_of(key: str, cwd: Path, environ: dict[str, str] | None = None) -> str
 
 
 def test_defaults_hold_where_nothing_is_said(tmp_path: Path) -> None:
-    assert load_settings(cwd=tmp_path, environ={}) == Settings()
+    assert load_settings(cwd=tmp_path, environ={}) == DEFAULTS
 
 
 def test_each_layer_wins_over_the_next(tmp_path: Path, write: Write) -> None:
@@ -77,7 +81,7 @@ def test_overrides_may_be_nested_and_none_is_not_given(tmp_path: Path) -> None:
     settings = load_settings({"worker": {"lease_s": 6, "batch_max": None}}, cwd=tmp_path, environ={})
 
     assert settings.worker.lease_s == 6
-    assert settings.worker.batch_max == Settings().worker.batch_max
+    assert settings.worker.batch_max == DEFAULTS.worker.batch_max
 
 
 def test_empty_override_means_none(tmp_path: Path, write: Write) -> None:
@@ -93,7 +97,7 @@ def test_empty_variable_is_not_set(tmp_path: Path) -> None:
 def test_variables_of_tasks_are_no_settings(tmp_path: Path) -> None:
     environ = dict.fromkeys(RESERVED_VARIABLES - {"TEK_CONFIG", "TEK_ENV"}, "x")
 
-    assert load_settings(cwd=tmp_path, environ=environ) == Settings()
+    assert load_settings(cwd=tmp_path, environ=environ) == DEFAULTS
 
 
 def test_nearest_file_is_found_and_its_paths_are_relative_to_it(tmp_path: Path, write: Write) -> None:
@@ -105,7 +109,7 @@ def test_nearest_file_is_found_and_its_paths_are_relative_to_it(tmp_path: Path, 
     settings = load_settings(cwd=below, environ={})
 
     assert settings.evidence.runs_dir == tmp_path / "a" / "kept"
-    assert settings.worker.lease_s == Settings().worker.lease_s
+    assert settings.worker.lease_s == DEFAULTS.worker.lease_s
 
 
 def test_named_file_takes_the_place_of_the_nearest(tmp_path: Path, write: Write) -> None:
@@ -124,7 +128,7 @@ def test_missing_environment_is_refused_only_when_asked_for(name: str, tmp_path:
     write("config/secret.toml", "")
 
     if not name:
-        assert load_settings(cwd=tmp_path, environ={"TEK_ENV": ""}) == Settings()
+        assert load_settings(cwd=tmp_path, environ={"TEK_ENV": ""}) == DEFAULTS
         return
     with pytest.raises(UsageError) as refused:
         load_settings(cwd=tmp_path, environ={}, environment=name)
@@ -214,7 +218,71 @@ def test_value_out_of_range_is_refused(key: str, value: object, tmp_path: Path) 
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        Settings().worker.lease_s = 1.0  # type: ignore[misc]
+        DEFAULTS.worker.lease_s = 1.0
+    with pytest.raises(ValidationError):
+        DEFAULTS.worker = DEFAULTS.worker
+
+
+def test_settings_are_those_of_pydantic() -> None:
+    assert issubclass(Settings, BaseSettings)
+
+
+def test_bare_settings_look_into_the_environment_and_the_folder(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("tek.toml", "[worker]\nlease_s = 3\nbatch_max = 3\nrestart_limit = 3\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEK_LEASE_S", "4")
+    monkeypatch.setenv("TEK_WORKER__BATCH_MAX", "4")
+
+    settings = Settings(worker=WorkerSettings(lease_s=5))
+
+    worker = settings.worker
+    assert (worker.lease_s, worker.batch_max, worker.restart_limit) == (5, 4, 3)
+
+
+def test_bare_settings_refuse_what_they_are_given_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SettingsRejected) as rejected:
+        Settings(worker={"lease_s": 0}, wroker={"lease_s": 1})
+
+    assert {fault.code for fault in rejected.value.faults()} == {"settings.value", "settings.unknown"}
+
+
+@pytest.mark.parametrize("name", ["TEK_WORKER", "TEK_RUN", "TEK_SLOT", "TEK_WORKER_SPEC"])
+def test_variable_of_ours_named_like_an_area_is_no_setting(name: str, tmp_path: Path) -> None:
+    assert load_settings(cwd=tmp_path, environ={name: "x"}) == DEFAULTS
+
+
+def test_variable_with_underscores_twice_wins_over_the_others(tmp_path: Path) -> None:
+    environ = {"TEK_LEASE_S": "1", "TEK_WORKER_LEASE_S": "2", "TEK_WORKER__LEASE_S": "3"}
+
+    assert load_settings(cwd=tmp_path, environ=environ).worker.lease_s == 3
+    assert origin_of("worker.lease_s", tmp_path, environ) == "environment TEK_WORKER__LEASE_S"
+
+
+@pytest.mark.parametrize("value", ["null", "[1]", '{"a": 1}', "true"])
+def test_variable_is_text_even_where_it_looks_like_json(value: str, tmp_path: Path) -> None:
+    settings = load_settings(cwd=tmp_path, environ={"TEK_FLOWER__HOST": value})
+
+    assert settings.flower.host == value
+
+
+def test_home_folder_is_resolved_in_every_layer(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", '[embedded]\ndata_dir = "~/data"\n')
+
+    settings = load_settings({"worker.project_dir": "~"}, cwd=tmp_path, environ={"TEK_RUNS_DIR": "~/runs"})
+
+    assert settings.embedded.data_dir == Path.home() / "data"
+    assert settings.worker.project_dir == Path.home()
+    assert settings.evidence.runs_dir == Path.home() / "runs"
+
+
+def test_file_that_a_stronger_layer_makes_right_is_no_fault(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", "[worker]\nlease_s = 0\n")
+
+    assert load_settings({"worker.lease_s": 2}, cwd=tmp_path, environ={}).worker.lease_s == 2
 
 
 def test_every_setting_is_explained(tmp_path: Path, write: Write) -> None:
@@ -257,7 +325,7 @@ def test_url_without_password_is_shown_as_it_is() -> None:
 
 
 def test_state_folder_follows_the_xdg_convention(tmp_path: Path) -> None:
-    embedded = Settings().embedded
+    embedded = DEFAULTS.embedded
 
     assert embedded.state_folder({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "taskexec"
     assert embedded.state_folder({}) == Path.home() / ".local" / "state" / "taskexec"

@@ -6,12 +6,13 @@
 local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local indexes = {}
 for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
-local positions, claimed, states, leases = {}, {}, {}, {}
+local positions, claimed, states, leases, seen = {}, {}, {}, {}, {}
 for at, state in ipairs(fetch(K.state, indexes)) do
   local index, attempt = indexes[at], ARGV[3 + 2 * at]
   local member = index .. '|' .. attempt .. '|' .. token
   local fresh = state == 'Q' .. attempt
-  if fresh or (state == 'R' .. attempt and redis.call('ZSCORE', K.lease, member)) then
+  local again = state == 'R' .. attempt and redis.call('ZSCORE', K.lease, member)
+  if (fresh or again) and not seen[member] then  -- what one message names twice runs once
     positions[#positions + 1] = at - 1
     claimed[#claimed + 1] = index
     leases[#leases + 1] = text(now + lease)
@@ -22,12 +23,14 @@ for at, state in ipairs(fetch(K.state, indexes)) do
       line('R', index, attempt)
     end
   end
+  seen[member] = true
 end
 if #claimed == 0 then return {text(now), {}, {}, {}} end
 set_states(states)
 redis.call('ZREM', K.queued, unpack(claimed))
 redis.call('ZADD', K.lease, unpack(leases))
-local specs, wanted, seen, inputs = fetch(K.spec, claimed), {}, {}, {}
+local specs, wanted, inputs = fetch(K.spec, claimed), {}, {}
+seen = {}
 for at, spec in ipairs(specs) do
   local stop = string.find(spec, '\n', 1, true)
   for index in string.gmatch(string.sub(spec, 1, stop), '%d+') do

@@ -4,13 +4,14 @@
 --   index, attempt, token, S or F, key of the Celery result ('' for none), the result, its twin for a failure
 --   that will be tried again, the record (one line of JSON), the value for dependents ('' for none).
 -- May be repeated: an attempt that this call has completed before counts as accepted and changes nothing.
+-- Of an attempt that is named twice in one call, the first counts.
 -- Returns, for each member, 1 accepted or 0 refused (another attempt owns the task, or it was cancelled).
 local worker, lifetime, agent, spent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local FIRST, WIDTH = 5, 9
 local indexes = {}
 for at = FIRST, #ARGV, WIDTH do indexes[#indexes + 1] = ARGV[at] end
 local current, following = fetch(K.state, indexes), fetch(K.successors, indexes)
-local replies, states, leases, results, done = {}, {}, {}, {}, {}
+local replies, states, leases, results, done, judged = {}, {}, {}, {}, {}, {}
 
 local function store_result(key, value)
   if key ~= '' then
@@ -22,14 +23,16 @@ end
 for at, index in ipairs(indexes) do
   local base = FIRST + (at - 1) * WIDTH
   local attempt, token, outcome, key = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3], ARGV[base + 4]
-  local record = ARGV[base + 7]
-  if current[at] ~= 'R' .. attempt then
+  local record, member = ARGV[base + 7], index .. '|' .. attempt
+  if judged[member] then
+    replies[at] = judged[member]
+  elseif current[at] ~= 'R' .. attempt then
     local repeated = current[at] == outcome .. attempt
     replies[at] = repeated and 1 or 0
-    if not repeated then line('D', index, attempt, record) end
+    if not repeated and meta('run') then line('D', index, attempt, record) end  -- a run that is gone has no log
   else
     replies[at] = 1
-    leases[#leases + 1] = index .. '|' .. attempt .. '|' .. token
+    leases[#leases + 1] = member .. '|' .. token
     if outcome == 'S' then
       states[#states + 1] = index
       states[#states + 1] = 'S' .. attempt
@@ -53,6 +56,7 @@ for at, index in ipairs(indexes) do
       end
     end
   end
+  judged[member] = replies[at]
 end
 set_states(states)
 if #leases > 0 then redis.call('ZREM', K.lease, unpack(leases)) end

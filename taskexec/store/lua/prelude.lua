@@ -54,13 +54,12 @@ local function set_states(pairs_list)
 end
 
 -- Members of one message: as many as leave work for every slot that has no message waiting for it yet, and as last
--- about `batch_target` together.
+-- about `batch_target` together. Of unknown tasks as many as may be: what stands behind a long one is given back.
 local function batch_size(count, record, settings)
   local slots = tonumber(redis.call('HGET', 'tek:slots', record.route) or '1')
   local idle = math.max(slots - redis.call('LLEN', record.list), 1)
-  local known = tonumber(meta('ewma:' .. record.kind) or '0')
-  local each = known > 0 and known or settings.target / 4
-  local size = math.min(math.ceil(count / idle), math.floor(settings.target / math.max(each, 1)), settings.max)
+  local each = math.max(tonumber(meta('ewma:' .. record.kind) or '0'), 1)
+  local size = math.min(math.ceil(count / idle), math.floor(settings.target / each), settings.max)
   return math.max(size, 1)
 end
 
@@ -216,11 +215,23 @@ local function lose(index, attempt, json)
   end
 end
 
+-- Returns queued tasks to look at: those that wait longest and, behind a long backlog, the others in turn from call
+-- to call, so that a list that nobody serves does not hide what was lost from another.
+local function long_queued(before)
+  local found = redis.call('ZRANGEBYSCORE', K.queued, '-inf', text(before), 'LIMIT', 0, MANY)
+  if #found < MANY then return found end
+  local from = tonumber(meta('looked') or '0') + MANY
+  local others = redis.call('ZRANGEBYSCORE', K.queued, '-inf', text(before), 'LIMIT', from, MANY)
+  redis.call('HSET', K.meta, 'looked', #others < MANY and 0 or from)
+  for _, index in ipairs(others) do found[#found + 1] = index end
+  return found
+end
+
 -- Queues again the attempts whose message left its queue before `before` and that nobody has claimed.
 -- A message still in a live worker's hands is then there twice; the second claim finds the first.
 local function requeue_popped(before)
   local tails, count = {}, 0
-  for _, index in ipairs(redis.call('ZRANGEBYSCORE', K.queued, '-inf', text(before), 'LIMIT', 0, MANY)) do
+  for _, index in ipairs(long_queued(before)) do
     local record = parse(redis.call('HGET', K.task, index))
     local oldest = tails[record.list]
     if oldest == nil then
@@ -254,6 +265,7 @@ local function finish(worker)
   end
   if #lines > 0 then redis.call('XADD', K.log, '*', 't', text(now), 'w', worker, 'd', table.concat(lines, '\n')) end
   if tally.left and meta('finished_us') then
-    for _, key in pairs(K) do redis.call('EXPIRE', key, meta('retention_s')) end
+    local retention = meta('retention_s')  -- read before the meta hash itself may go
+    for _, key in pairs(K) do redis.call('EXPIRE', key, retention) end
   end
 end

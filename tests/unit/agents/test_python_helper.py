@@ -27,7 +27,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A module of the user's."""
     made: Any = ModuleType("users_module")
     made.Sums = Sums
-    made.merge = lambda inputs, extra=0: sorted(inputs.values()) + [extra]
+    made.merge = lambda inputs, extra=0: [*sorted(inputs.values()), extra]
     made.leave = lambda status: sys.exit(status)
     made.fail = lambda: 1 / 0
     made.interrupt = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
@@ -103,7 +103,7 @@ def test_callable_is_resolved_once(module: ModuleType) -> None:
     request = {"call": "users_module:Sums.add", "args": [1], "kwargs": {}, "inputs": {}}
 
     first = caller.answer(request)
-    del module.Sums  # type: ignore[attr-defined]
+    del module.Sums
 
     assert caller.answer(request) == first
 

@@ -43,8 +43,9 @@ def label_of(text: str) -> str:
 
 def received(text: str) -> Any:
     """Return the message as kombu's Redis channel hands it to a worker."""
-    channel = SimpleNamespace(
-        decode_body=lambda body, encoding=None: Channel.codecs.get(encoding).decode(body) if encoding else body,
+    codecs: Any = Channel.codecs
+    channel: Any = SimpleNamespace(
+        decode_body=lambda body, encoding=None: codecs[encoding].decode(body) if encoding else body,
         body_encoding=None,
     )
     return Message(json.loads(text), channel=channel, accept={"application/json"})
@@ -53,12 +54,12 @@ def received(text: str) -> Any:
 def test_filled_message_is_the_request_of_an_attempt() -> None:
     app = make_app("redis://localhost:1/0")
 
-    @app.task(name="tek.attempt", bind=True)  # type: ignore[untyped-decorator]
+    @app.task(name="tek.attempt", bind=True)
     def attempt(self: Any) -> None:
         return None
 
     message = received(fill("t"))
-    request = Request(message, app=app, hostname="w", eventer=None, task=attempt, headers=message.headers)
+    request: Any = Request(message, app=app, hostname="w", eventer=None, task=attempt, headers=message.headers)
 
     assert (request.id, request.name, message.headers["task"]) == (f"{RUN}.123456", "tek.shell", "tek.attempt")
     assert request.delivery_info["routing_key"] == "distributed"

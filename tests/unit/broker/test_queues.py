@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from kombu.transport.redis import Channel
@@ -23,10 +24,11 @@ def test_higher_priority_of_ours_is_a_lower_step_of_kombus(ours: int, theirs: in
 @pytest.mark.parametrize("route", list(Route))
 @pytest.mark.parametrize("priority", range(10))
 def test_messages_lie_where_kombu_looks_for_them(route: Route, priority: int) -> None:
+    kombus: Any = Channel
     channel = SimpleNamespace(sep=Channel.sep, priority_steps=list(PRIORITY_STEPS))
-    channel.priority = lambda step: Channel.priority(channel, step)
+    channel.priority = lambda step: kombus.priority(channel, step)
 
-    assert queue_key(route, priority) == Channel._q_for_pri(channel, str(route), to_redis_priority(priority))
+    assert queue_key(route, priority) == kombus._q_for_pri(channel, str(route), to_redis_priority(priority))
 
 
 def test_four_named_priorities_have_lists_of_their_own() -> None:

@@ -39,10 +39,8 @@ def registry_of(agent: FakeAgent) -> AgentRegistry:
     return AgentRegistry([SimpleNamespace(name="fake", load=lambda: lambda: agent)])  # type: ignore[list-item]
 
 
-def perform(
-    place: Workplace, kept: Any, agent: FakeAgent, *, name: str = "fake", dry_run: bool = False
-) -> Performed:
-    spec = {"id": "t", "agent": name, "payload": {}, "depends_on": ["a", "b"], "timeout_s": None}
+def perform(place: Workplace, kept: Any, agent: FakeAgent, *, name: str = "fake", dry_run: bool = False) -> Performed:
+    spec: dict[str, Any] = {"id": "t", "agent": name, "payload": {}, "depends_on": ["a", "b"], "timeout_s": None}
     claimed = ClaimedMember(Member(7, 2), (3, 4), orjson.dumps(spec))
     work = AttemptWork(RunInfo("r", dry_run), claimed, {3: b"[1]"}, place=place, evidence=kept.evidence)
     return work.perform(registry_of(agent), ServerClock(1_000_000, 0.0), "w")

@@ -77,9 +77,7 @@ def test_time_limit_is_one_for_all_commands_of_an_attempt(runner_of: RunnerOf) -
     assert first.duration_s + second.duration_s < 5
 
 
-def test_children_of_a_process_end_with_it(
-    runner_of: RunnerOf, tmp_path: Path, ends: Callable[[int], bool]
-) -> None:
+def test_children_of_a_process_end_with_it(runner_of: RunnerOf, tmp_path: Path, ends: Callable[[int], bool]) -> None:
     pid_file = tmp_path / "pid"
 
     exit_ = runner_of().run(shell(f"(sleep 60 >/dev/null 2>&1 & echo $! > {pid_file}) & wait; exit 0"))
@@ -218,13 +216,21 @@ def test_processes_get_the_variables_of_their_attempt_and_no_others_of_ours(
 def test_inputs_are_a_file_with_the_results_of_the_dependencies(runner_of: RunnerOf, kept: Any) -> None:
     runner_of(before={"n": 1}, other=None).run(shell('cat "$TEK_INPUTS"'))
 
-    assert json.loads(kept.content("stdout.log")) == {"before": {"n": 1}, "other": None}
+    assert json.loads(kept.content("stdout.log")) == {"before": {"n": 1}}
 
 
-def test_without_dependencies_there_is_no_inputs_file(runner_of: RunnerOf, kept: Any) -> None:
-    runner_of().run(shell('echo "[$TEK_INPUTS]"'))
+def test_without_results_of_dependencies_the_inputs_are_empty(runner_of: RunnerOf, kept: Any) -> None:
+    runner_of(before=None).run(shell('cat "$TEK_INPUTS"'))
 
-    assert kept.content("stdout.log") == b"[]\n"
+    assert kept.content("stdout.log") == b"{}"
+
+
+def test_inputs_that_a_task_has_overwritten_are_empty_again_for_the_next(runner_of: RunnerOf, kept: Any) -> None:
+    runner_of().run(shell('echo hostile > "$TEK_INPUTS"'))
+
+    runner_of().run(shell('cat "$TEK_INPUTS"'))
+
+    assert kept.content("stdout.log") == b"{}"
 
 
 def test_files_in_the_output_folder_become_evidence(runner_of: RunnerOf, kept: Any) -> None:

@@ -142,9 +142,7 @@ def test_worker_asked_to_stop_ends(supervise: Supervise) -> None:
     assert supervisor.wait(10) == -15
 
 
-def test_killed_worker_is_gone_with_its_pool(
-    supervise: Supervise, tmp_path: Path, ends: Callable[[int], bool]
-) -> None:
+def test_killed_worker_is_gone_with_its_pool(supervise: Supervise, tmp_path: Path, ends: Callable[[int], bool]) -> None:
     with_child = f"""
 import os, signal
 child = os.fork()

@@ -99,9 +99,7 @@ def test_helper_that_leaves_with_status_zero_has_failed_as_well(runner_of: Runne
     assert not call(runner_of(), "leave", 0).succeeded
 
 
-def test_helper_that_died_between_two_attempts_harms_neither(
-    runner_of: RunnerOf, ends: Callable[[int], bool]
-) -> None:
+def test_helper_that_died_between_two_attempts_harms_neither(runner_of: RunnerOf, ends: Callable[[int], bool]) -> None:
     first = call(runner_of(), "pid").result
     os.kill(first, signal.SIGKILL)
     assert ends(first)

@@ -1,0 +1,40 @@
+# `make test` is the one command; the others are for those who work on the code.
+PYTHON ?= python3
+VENV := .venv-test
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+TESTS := -n 2 --dist loadgroup
+
+.PHONY: test test-all style bench lock clean help
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): requirements/test.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/test.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $(STAMP)
+
+test: $(STAMP) ## Make an environment of its own and run the tests (minutes)
+	$(BIN)/python -m pytest $(TESTS) -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+test-all: $(STAMP) ## Run the slow tests as well
+	$(BIN)/python -m pytest $(TESTS)
+
+style: $(STAMP) ## Check types, style and layers
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-timings
+
+bench: $(STAMP) ## Measure, beside the floor of this machine, and write benchmarks/README.md's table
+	$(BIN)/python benchmarks/run.py
+
+lock: $(STAMP) ## Write the lock file anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/python -m piptools compile --quiet --strip-extras --generate-hashes --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-find-links --no-header --extra dev --output-file requirements/test.lock pyproject.toml
+
+clean: ## Remove what the others made
+	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,197 @@
+"""Any sequence of steps does the same on the memory twin and on a server, and breaks no promise of the latch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from support.plays import Play
+from support.programs import Spec
+from support.stages import MemoryStage, ServerStage
+
+from taskexec.domain.events import TransitionKind
+from taskexec.domain.program import RunOptions
+from taskexec.store.connection import Connection
+
+ROUTES = ("cpu", "gpu")
+WORKERS = st.sampled_from(["w1", "w2"])
+DELIVERIES = st.sampled_from(["a", "b"])
+PICK = st.integers(0, 10**6)
+ENDINGS = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.SKIPPED, TransitionKind.CANCELLED}
+
+_numbers = count(1)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Spec]:
+    size = draw(st.integers(1, 7))
+    specs = []
+    for index in range(size):
+        after = draw(st.sets(st.integers(0, index - 1), max_size=3)) if index else set()
+        specs.append(
+            Spec(
+                after=tuple(sorted(after)),
+                retries=draw(st.integers(0, 2)),
+                route=draw(st.sampled_from(ROUTES)),
+                agent=draw(st.sampled_from(["noop", "shell"])),
+            )
+        )
+    return specs
+
+
+class Twins(RuleBasedStateMachine):
+    """One run, played step by step on both stores; every answer is compared, and after each step all that is kept."""
+
+    connection: Connection
+
+    @initialize(
+        specs=graphs(), fail_fast=st.booleans(), lost_max=st.integers(1, 3), batch_max=st.integers(1, 4), slots=st.integers(1, 3)
+    )
+    def begin(self, specs: list[Spec], fail_fast: bool, lost_max: int, batch_max: int, slots: int) -> None:
+        options = RunOptions(fail_fast=fail_fast, lost_max=lost_max, batch_max=batch_max)
+        run_id = f"twins{next(_numbers)}"
+        self.specs = specs
+        self.known: list[tuple[int, int]] = []
+        self.messages: list[tuple[tuple[int, int], ...]] = []
+        stages = (MemoryStage(), ServerStage(self.connection))
+        for stage in stages:
+            for route in ROUTES:
+                stage.set_slots(route, slots)
+        self.plays = [Play(stage, run_id, specs, options) for stage in stages]
+
+    def both(self, step: str, *arguments: Any, **named: Any) -> Any:
+        """Take one step on both stages; the clock of the memory twin moves on as a server's does by itself."""
+        self.plays[0].stage.advance(self.plays[0].run_id, 1e-6)
+        in_memory, on_server = (getattr(play, step)(*arguments, **named) for play in self.plays)
+        assert in_memory == on_server, step
+        return in_memory
+
+    def attempt(self, pick: int) -> tuple[int, int]:
+        return self.known[pick % len(self.known)]
+
+    def some(self, picks: list[int]) -> list[tuple[int, int]]:
+        return [self.attempt(pick) for pick in picks]
+
+    @rule(route=st.sampled_from(ROUTES))
+    def take(self, route: str) -> None:
+        message = self.both("take", route)
+        if message is not None:
+            members = tuple((member.index, member.attempt) for member in message.members)
+            self.messages.append(members)
+            self.known += [member for member in members if member not in self.known]
+
+    @precondition(lambda self: self.messages)
+    @rule(pick=PICK, worker=WORKERS, delivery=DELIVERIES)
+    def claim(self, pick: int, worker: str, delivery: str) -> None:
+        self.both("won", *self.messages[pick % len(self.messages)], worker=worker, delivery=delivery)
+
+    @precondition(lambda self: self.messages)
+    @rule(pick=PICK, worker=WORKERS, delivery=DELIVERIES, succeeded=st.booleans())
+    def carry_out(self, pick: int, worker: str, delivery: str, succeeded: bool) -> None:
+        members = self.messages[pick % len(self.messages)]
+        won = self.both("won", *members, worker=worker, delivery=delivery)
+        self.both("complete", *won, succeeded=succeeded, worker=worker, delivery=delivery)
+
+    @precondition(lambda self: self.known)
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3), worker=WORKERS, delivery=DELIVERIES, succeeded=st.booleans())
+    def complete(self, picks: list[int], worker: str, delivery: str, succeeded: bool) -> None:
+        self.both("complete", *self.some(picks), succeeded=succeeded, worker=worker, delivery=delivery)
+
+    @precondition(lambda self: self.known)
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3), worker=WORKERS, delivery=DELIVERIES)
+    def release(self, picks: list[int], worker: str, delivery: str) -> None:
+        self.both("release", *self.some(picks), worker=worker, delivery=delivery)
+
+    @precondition(lambda self: self.known)
+    @rule(picks=st.lists(PICK, max_size=3, unique=True), worker=WORKERS)
+    def lose(self, picks: list[int], worker: str) -> None:
+        self.both("lose", *dict.fromkeys(self.some(picks)), worker=worker)
+
+    @precondition(lambda self: self.known)
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3), worker=WORKERS, delivery=DELIVERIES)
+    def renew(self, picks: list[int], worker: str, delivery: str) -> None:
+        self.both("renew", *self.some(picks), worker=worker, delivery=delivery)
+
+    @rule(leases=st.sampled_from([0.3, 0.7, 1.2]))
+    def reap(self, leases: float) -> None:
+        self.both("pass_time", leases)
+        self.both("reap")
+
+    @rule()
+    def start_again(self) -> None:
+        for play in self.plays:
+            play.store.start(play.run_id)
+
+    @precondition(lambda self: len(self.messages) > 2)
+    @rule(kill=st.booleans())
+    def stop(self, kill: bool) -> None:
+        in_memory, on_server = (play.store.stop(play.run_id, kill=kill) for play in self.plays)
+        assert in_memory == on_server
+
+    @invariant()
+    def keep_the_same(self) -> None:
+        memory, server = self.plays
+        assert memory.states() == server.states()
+        assert memory.counts() == server.counts()
+        assert memory.status == server.status
+        assert memory.lines() == server.lines()
+        assert [memory.queued(route) for route in ROUTES] == [server.queued(route) for route in ROUTES]
+        assert memory.stage.leases(memory.run_id) == server.stage.leases(server.run_id)
+
+    @invariant()
+    def end_each_task_once_and_start_none_early(self) -> None:
+        succeeded: set[int] = set()
+        ended: set[int] = set()
+        for step in self.plays[0].transitions():
+            if step.kind in {TransitionKind.QUEUED, TransitionKind.RUNNING}:
+                assert succeeded >= set(self.specs[step.index].after)
+                assert step.index not in ended
+            if step.kind in ENDINGS:
+                assert step.index not in ended
+                ended.add(step.index)
+            if step.kind is TransitionKind.SUCCEEDED:
+                succeeded.add(step.index)
+        head = self.plays[0].store.head(self.plays[0].run_id)
+        assert head.left == head.tasks - len(ended)
+        assert head.succeeded + head.failed + head.skipped + head.cancelled == len(ended)
+
+    def teardown(self) -> None:
+        """Serve what is left: whatever happened before, the run ends, once."""
+        if not hasattr(self, "plays"):
+            return
+        for _ in range(20):
+            self.both("keep_reaping", 2.5)
+            for members in self._take_all():
+                won = self.both("won", *members, worker="w3")
+                self.both("complete", *won, worker="w3")
+        self.keep_the_same()
+        self.end_each_task_once_and_start_none_early()
+        play = self.plays[0]
+        assert play.counts().get("left", 0) == 0
+        assert [step.detail for step in play.transitions() if step.kind is TransitionKind.ENDED] == [play.status]
+        assert all(play.run_id not in each.store.active() for each in self.plays)
+        assert play.stage.leases(play.run_id) == set()
+
+    def _take_all(self) -> Iterator[tuple[tuple[int, int], ...]]:
+        if self.plays[0].status != "running":
+            return
+        for route in ROUTES:
+            while (message := self.both("take", route)) is not None:
+                yield tuple((member.index, member.attempt) for member in message.members)
+
+
+@pytest.mark.timeout(300)
+def test_any_steps_do_the_same_on_both_stores(connection: Connection) -> None:
+    machine = type("TwinsOnThisServer", (Twins,), {"connection": connection})
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,131 @@
+"""A run on a stage, in the words of the tests: take, claim, complete, and see what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from support.programs import Spec, make_program, queue_of
+from support.stages import Message, Stage
+
+from taskexec.domain.events import Transition, parse_entry
+from taskexec.domain.program import Claim, Completion, Member, RunOptions
+from taskexec.store.runs import lease_name
+
+__all__ = ["LEASE_S", "Play"]
+
+LEASE_S = 1000.0
+"""Long against what a test takes, so that only `pass_time` ends it."""
+
+
+class Play:
+    """One run on one stage; steps return what the store says."""
+
+    def __init__(
+        self, stage: Stage, run_id: str, specs: Sequence[Spec], options: RunOptions | None = None, *, start: bool = True
+    ) -> None:
+        self.stage = stage
+        self.store = stage.store
+        self.run_id = run_id
+        self.lists = sorted({queue_of(run_id, spec.route) for spec in specs})
+        self.store.put(make_program(run_id, specs, options))
+        if start:
+            self.store.start(run_id)
+
+    def take(self, route: str = "cpu") -> Message | None:
+        return self.stage.take(queue_of(self.run_id, route))
+
+    def queued(self, route: str = "cpu") -> list[tuple[tuple[int, int], ...]]:
+        """Return the (index, attempt) pairs of each message of a route, oldest first."""
+        messages = self.stage.messages(queue_of(self.run_id, route))
+        return [tuple((member.index, member.attempt) for member in message.members) for message in messages]
+
+    def claim(self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d", lease_s: float = LEASE_S) -> Claim:
+        pairs = [Member(*member) for member in members]
+        return self.store.claim(self.run_id, pairs, worker=worker, token=f"{worker}/{delivery}", lease_s=lease_s)
+
+    def won(self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d") -> list[tuple[int, int]]:
+        claim = self.claim(*members, worker=worker, delivery=delivery)
+        return [(won.member.index, won.member.attempt) for won in claim.members]
+
+    def complete(
+        self,
+        *members: tuple[int, int],
+        succeeded: bool = True,
+        worker: str = "w1",
+        delivery: str = "d",
+        result: bytes = b"",
+        spent_s: float = 0.0,
+    ) -> list[bool]:
+        completions = [
+            Completion(
+                member=Member(*member),
+                token=f"{worker}/{delivery}",
+                succeeded=succeeded,
+                record=b'{"by":"test"}',
+                result=result,
+                celery_key=f"result-{self.run_id}-{member[0]}",
+                celery_result=b"final",
+                celery_retry=b"retry",
+            )
+            for member in members
+        ]
+        return self.store.complete(self.run_id, completions, worker=worker, agent="noop", spent_s=spent_s)
+
+    def fail(self, *members: tuple[int, int]) -> list[bool]:
+        return self.complete(*members, succeeded=False)
+
+    def do(self, *members: tuple[int, int], succeeded: bool = True) -> None:
+        """Claim and complete each member, one after the other; nobody minds their messages."""
+        for member in members:
+            assert self.won(member) == [member]
+            assert self.complete(member, succeeded=succeeded) == [True]
+
+    def release(self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d") -> int:
+        pairs = [Member(*member) for member in members]
+        return self.store.release(self.run_id, pairs, worker=worker, token=f"{worker}/{delivery}")
+
+    def lose(self, *members: tuple[int, int], worker: str = "w1") -> int:
+        return self.store.lose(self.run_id, [Member(*member) for member in members], worker=worker, record=b'{"lost":1}')
+
+    def renew(self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d") -> list[int]:
+        leases = [lease_name(Member(*member), f"{worker}/{delivery}") for member in members]
+        return self.store.renew(self.run_id, leases, lease_s=LEASE_S)
+
+    def reap(self) -> tuple[int, int]:
+        return self.store.reap(self.run_id, worker="reaper", lease_s=LEASE_S, record=b'{"lapsed":1}')
+
+    def pass_time(self, leases: float) -> None:
+        """Let so many leases pass without anybody reaping."""
+        self.stage.advance(self.run_id, leases * LEASE_S, *self.lists)
+
+    def keep_reaping(self, leases: float) -> tuple[int, int]:
+        """Let time pass with a round of reaping every half lease, as caretakers do; return how much was ended."""
+        lapsed, requeued = self.reap()
+        for _ in range(round(leases * 2)):
+            self.pass_time(0.5)
+            more = self.reap()
+            lapsed, requeued = lapsed + more[0], requeued + more[1]
+        return lapsed, requeued
+
+    def states(self) -> dict[int, str]:
+        return dict(sorted(self.store.states(self.run_id).items()))
+
+    def counts(self) -> dict[str, int]:
+        head = self.store.head(self.run_id)
+        names = ("left", "succeeded", "failed", "skipped", "cancelled")
+        return {name: getattr(head, name) for name in names if getattr(head, name)}
+
+    @property
+    def status(self) -> str:
+        return self.store.head(self.run_id).status
+
+    def lines(self) -> list[str]:
+        """Return the lines of the whole log."""
+        return [line for entry in self.store.read_log(self.run_id) for line in entry.lines.split("\n")]
+
+    def short_lines(self, letters: str = "AQRSFTLBXCDE") -> list[str]:
+        """Return the lines with one of these letters, without their records."""
+        return [" ".join(line.split(" ")[:3]) for line in self.lines() if line[0] in letters]
+
+    def transitions(self) -> list[Transition]:
+        return [step for entry in self.store.read_log(self.run_id) for step in parse_entry(entry)]

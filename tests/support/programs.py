@@ -1,0 +1,56 @@
+"""Small programs for the stores: graphs given as the dependencies of each task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from taskexec.broker.messages import message_template
+from taskexec.domain.program import Program, ProgramTask, RunOptions
+
+__all__ = ["Spec", "make_program", "queue_of"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one task of a test program is like."""
+
+    after: tuple[int, ...] = ()
+    """Indexes that it depends on."""
+    retries: int = 0
+    route: str = "cpu"
+    agent: str = "noop"
+
+
+def queue_of(run_id: str, route: str = "cpu") -> str:
+    """Return the list that the messages of a route of a test run go to; every run has its own."""
+    return f"{route}-{run_id}"
+
+
+def make_program(run_id: str, specs: Sequence[Spec], options: RunOptions | None = None) -> Program:
+    """Return a program of these tasks."""
+    successors: list[list[int]] = [[] for _ in specs]
+    for index, spec in enumerate(specs):
+        for before in spec.after:
+            successors[before].append(index)
+    tasks = [
+        ProgramTask(
+            successors=tuple(successors[index]),
+            pending=len(spec.after),
+            dispatch="\t".join(
+                (queue_of(run_id, spec.route), spec.route, spec.agent, str(spec.retries), f"task-{index}")
+            ),
+            spec=",".join(map(str, spec.after)).encode() + b"\n" + f'{{"id":"task-{index}"}}'.encode(),
+        )
+        for index, spec in enumerate(specs)
+    ]
+    return Program(
+        run_id=run_id,
+        tasks=tasks,
+        template=message_template(run_id),
+        plan=b"plan",
+        canvas=b"canvas",
+        source="test",
+        digest="sha256:0",
+        options=options or RunOptions(batch_max=1),
+    )

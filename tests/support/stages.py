@@ -1,0 +1,134 @@
+"""A run store with what surrounds it: its queues, its slots and its time, the same in memory and on a server."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from taskexec.domain.program import Member
+from taskexec.store.connection import Connection
+from taskexec.store.keys import SLOTS, run_key
+from taskexec.store.memory import MemoryRunStore
+from taskexec.store.runs import RedisRunStore
+from taskexec.testing.clock import ManualClock
+
+__all__ = ["MemoryStage", "Message", "ServerStage", "Stage"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a message says."""
+
+    id: str
+    members: tuple[Member, ...]
+
+
+class Stage(ABC):
+    """One store and what a test needs to see and move around it."""
+
+    store: RedisRunStore | MemoryRunStore
+
+    @abstractmethod
+    def messages(self, list_key: str) -> list[Message]:
+        """Return the messages of a list, oldest first."""
+
+    @abstractmethod
+    def take(self, list_key: str) -> Message | None:
+        """Take the oldest message off a list."""
+
+    @abstractmethod
+    def set_slots(self, route: str, slots: int) -> None:
+        """Say how many slots live workers of a route have."""
+
+    @abstractmethod
+    def advance(self, run_id: str, seconds: float, *list_keys: str) -> None:
+        """Let time pass for a run and for the messages in its lists."""
+
+    @abstractmethod
+    def leases(self, run_id: str) -> set[str]:
+        """Return the names of the leases that are held."""
+
+    @abstractmethod
+    def celery_result(self, key: str) -> bytes | None:
+        """Return the Celery result under a key."""
+
+
+class MemoryStage(Stage):
+    """The memory twin and its manual clock."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store: MemoryRunStore = MemoryRunStore(self.clock)
+
+    def messages(self, list_key: str) -> list[Message]:
+        return [Message(message.id, message.members) for message in self.store.queues.get(list_key, [])]
+
+    def take(self, list_key: str) -> Message | None:
+        message = self.store.take(list_key)
+        return None if message is None else Message(message.id, message.members)
+
+    def set_slots(self, route: str, slots: int) -> None:
+        self.store.slots[route] = slots
+
+    def advance(self, run_id: str, seconds: float, *list_keys: str) -> None:
+        self.clock.advance(seconds)
+
+    def leases(self, run_id: str) -> set[str]:
+        return self.store.leases(run_id)
+
+    def celery_result(self, key: str) -> bytes | None:
+        result = self.store.celery_results.get(key)
+        return result.encode() if isinstance(result, str) else result
+
+
+class ServerStage(Stage):
+    """A real server; its clock cannot be moved, so all times that it keeps of a run are moved back instead."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.store: RedisRunStore = RedisRunStore(connection)
+
+    def messages(self, list_key: str) -> list[Message]:
+        return [_parse(raw) for raw in reversed(self.connection.call("LRANGE", list_key, 0, -1))]
+
+    def take(self, list_key: str) -> Message | None:
+        raw = self.connection.call("RPOP", list_key)
+        return None if raw is None else _parse(raw)
+
+    def set_slots(self, route: str, slots: int) -> None:
+        self.connection.call("HSET", SLOTS, route, slots)
+
+    def advance(self, run_id: str, seconds: float, *list_keys: str) -> None:
+        move_us = round(seconds * 1e6)
+        commands: list[tuple[Any, ...]] = []
+        for name in ("lease", "queued"):
+            key = run_key(run_id, name)
+            commands += [("ZINCRBY", key, -move_us, member) for member in self.connection.call("ZRANGE", key, 0, -1)]
+        for name in ("reaped_us", "calm_us"):
+            if self.connection.call("HEXISTS", run_key(run_id, "meta"), name):
+                commands.append(("HINCRBY", run_key(run_id, "meta"), name, -move_us))
+        for list_key in list_keys:
+            for position, raw in enumerate(self.connection.call("LRANGE", list_key, 0, -1)):
+                commands.append(("LSET", list_key, position, _aged(raw, move_us)))
+        if commands:
+            self.connection.pipeline(commands)
+
+    def leases(self, run_id: str) -> set[str]:
+        return {name.decode() for name in self.connection.call("ZRANGE", run_key(run_id, "lease"), 0, -1)}
+
+    def celery_result(self, key: str) -> bytes | None:
+        result: bytes | None = self.connection.call("GET", key)
+        return result
+
+
+def _parse(raw: bytes) -> Message:
+    headers = orjson.loads(raw)["headers"]
+    return Message(headers["id"], tuple(Member(*pair) for pair in headers["tek"]["members"]))
+
+
+def _aged(raw: bytes, move_us: int) -> bytes:
+    return re.sub(rb'("tek_at":)(\d+)', lambda found: found[1] + str(int(found[2]) - move_us).encode(), raw)

@@ -1,0 +1,99 @@
+"""Tests of admission: what could never run is refused before anything starts, all of it at once."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from taskexec.agents import AgentRegistry
+from taskexec.agents.noop import NoopAgent
+from taskexec.agents.shell import ShellAgent
+from taskexec.domain.resources import Capacity, Needs, Route
+from taskexec.domain.task import Task
+from taskexec.errors import Fault, NeedsUnmet, Place, PlanRejected
+from taskexec.plan import Graph, Plan
+from taskexec.submission import KnownWorker, admit, check_agents
+
+SMALL = KnownWorker("small", frozenset({Route.CPU}), Capacity(cpus=2, memory_mib=1024))
+LARGE = KnownWorker("large", frozenset({Route.CPU}), Capacity(cpus=8, memory_mib=4096))
+GPU = KnownWorker("gpu", frozenset({Route.GPU}), Capacity(cpus=4, memory_mib=4096, gpus=1))
+
+
+def plan_of(**tasks: dict[str, Any]) -> Plan:
+    """Return a plan of unconnected tasks; each stands on a line of its own, from 2."""
+    built = tuple(Task(id=name, **values) for name, values in tasks.items())
+    places = tuple(Place("p.csv", line) for line, _ in enumerate(built, 2))
+    return Plan("p.csv", "csv", built, places, Graph.of([] for _ in built))
+
+
+def faults_of(plan: Plan, *workers: KnownWorker) -> list[Fault]:
+    with pytest.raises(NeedsUnmet) as unmet:
+        admit(plan, workers)
+    return list(unmet.value.faults())
+
+
+def test_tasks_that_fit_some_worker_are_admitted() -> None:
+    plan = plan_of(a={}, b={"needs": Needs(cpus=8, memory_mib=4096)}, c={"route": Route.GPU, "needs": Needs(gpus=1)})
+
+    admit(plan, [SMALL, LARGE, GPU])
+
+
+def test_task_must_fit_one_worker_not_their_sum() -> None:
+    tall, wide = Needs(cpus=1, memory_mib=4000), Needs(cpus=4, memory_mib=1)
+    odd = KnownWorker("odd", frozenset({Route.CPU}), Capacity(cpus=1, memory_mib=8192))
+
+    admit(plan_of(a={"needs": tall}, b={"needs": wide}), [odd, KnownWorker("w", SMALL.routes, Capacity(8, 100))])
+    faults = faults_of(plan_of(c={"needs": Needs(cpus=4, memory_mib=8000)}), odd, LARGE)
+
+    assert [fault.code for fault in faults] == ["needs.unmet"]
+
+
+def test_all_tasks_that_cannot_run_are_named_with_their_places() -> None:
+    plan = plan_of(a={"needs": Needs(cpus=16)}, b={}, c={"needs": Needs(cpus=16)})
+
+    faults = faults_of(plan, SMALL)
+
+    assert [fault.places for fault in faults] == [(Place("p.csv", 2),), (Place("p.csv", 4),)]
+    assert all("16 cpus of 2" in fault.message for fault in faults)
+    assert all(fault.hint for fault in faults)
+
+
+def test_nearest_miss_is_told() -> None:
+    (fault,) = faults_of(plan_of(a={"needs": Needs(cpus=4, memory_mib=8192)}), SMALL, LARGE)
+
+    assert "`large`" in fault.message
+    assert "`small`" not in fault.message
+
+
+def test_route_that_nobody_serves_is_told() -> None:
+    (fault,) = faults_of(plan_of(a={"route": Route.DISTRIBUTED}), SMALL, GPU)
+
+    assert "`distributed`" in fault.message
+
+
+def test_without_workers_nothing_is_admitted() -> None:
+    assert len(faults_of(plan_of(a={}, b={}))) == 2
+
+
+def registry() -> AgentRegistry:
+    entries: list[Any] = [
+        SimpleNamespace(name="noop", load=lambda: NoopAgent),
+        SimpleNamespace(name="shell", load=lambda: ShellAgent),
+    ]
+    return AgentRegistry(entries)
+
+
+def test_agents_that_accept_their_instructions_are_accepted() -> None:
+    check_agents(plan_of(a={}, b={"agent": "shell", "payload": {"commands": [{"argv": ["true"]}]}}), registry())
+
+
+def test_missing_agents_and_bad_instructions_are_told_at_once() -> None:
+    plan = plan_of(a={"agent": "shall"}, b={}, c={"agent": "shell", "payload": {}})
+
+    with pytest.raises(PlanRejected) as rejected:
+        check_agents(plan, registry())
+
+    faults = rejected.value.faults()
+    assert [(fault.code, fault.places[0].line) for fault in faults] == [("agent.missing", 2), ("agent.instructions", 4)]
