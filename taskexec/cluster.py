@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,8 @@ __all__ = [
 ]
 
 _SPEC = "TEK_WORKER_SPEC"
+_DATA_PREFIX = "tek-server-"
+_ABANDONED_S = 86_400
 _PR_SET_PDEATHSIG = 1
 
 
@@ -157,12 +161,23 @@ def embedded_server(settings: Settings) -> Iterator[EmbeddedServer]:
         ServerMissing: No server program was found.
         ServerFailed: It does not start.
     """
-    data_dir = Path(tempfile.mkdtemp(prefix="tek-server-"))
+    _remove_abandoned()
+    data_dir = Path(tempfile.mkdtemp(prefix=_DATA_PREFIX))
     try:
         with kept_server(settings, data_dir) as server:
             yield server
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    """Remove the data folders of servers whose owners were killed more than a day ago."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_DATA_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_uid == os.getuid() and time.time() - folder.stat().st_mtime > _ABANDONED_S:
+                with (folder / "lock").open("a") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
 
 
 def worker_supervisor(
@@ -240,9 +255,9 @@ def _capacity_json(capacity: Capacity) -> dict[str, Any]:
 
 
 def _end_with_supervisor(pid: int) -> None:
-    """Have the kernel send TERM when the supervisor dies, so that a worker never outlives it unseen."""
+    """Have the kernel send QUIT when the supervisor dies: nobody is left who could end the worker's attempts later."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
         if os.getppid() != pid:
             sys.exit(1)
 
@@ -269,9 +284,12 @@ def main() -> int:
         scratch=Path(spec["scratch"]),
         limits=EvidenceLimits(spec["inline_limit_bytes"], spec["output_limit_bytes"]),
     )
-    return run_worker(
-        profile, spec["url"], carrier, reap_interval_s=spec["reap_interval_s"], grace_s=spec["kill_grace_s"]
-    )
+    try:
+        return run_worker(
+            profile, spec["url"], carrier, reap_interval_s=spec["reap_interval_s"], grace_s=spec["kill_grace_s"]
+        )
+    finally:
+        shutil.rmtree(spec["scratch"], ignore_errors=True)
 
 
 if __name__ == "__main__":

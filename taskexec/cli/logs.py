@@ -123,6 +123,4 @@ class _LiveLog:
 
 
 def _write(name: str, data: bytes) -> None:
-    stream = click.get_binary_stream("stdout") if name == "stdout.log" else click.get_binary_stream("stderr")
-    stream.write(data)
-    stream.flush()
+    click.echo(data, nl=False, err=name == "stderr.log")

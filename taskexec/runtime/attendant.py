@@ -15,7 +15,7 @@ from taskexec.broker import HEADER
 from taskexec.domain.program import Member
 from taskexec.domain.states import Reason
 from taskexec.runtime.attempt import Performed, RunInfo, lost_record
-from taskexec.runtime.carrier import Carrier, CarrierSettings
+from taskexec.runtime.carrier import Carrier, CarrierSettings, delivery_token
 from taskexec.runtime.sweep import end_orphans
 from taskexec.runtime.watch import Watch
 from taskexec.runtime.workplace import Workplace
@@ -117,7 +117,7 @@ class Attendant:
         header = getattr(request, HEADER)
         own = self.process
         members = [Member(index, attempt) for index, attempt in header["members"]]
-        token = f"{self._settings.worker}/{own.pid}-{next(own.deliveries)}"
+        token = delivery_token(self._settings.worker, own.pid, next(own.deliveries))
         run = self._run_info(header["run"])
         claim = keep_trying(
             lambda: own.store.claim(

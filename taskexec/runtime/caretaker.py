@@ -9,6 +9,8 @@ from typing import Any
 
 from taskexec.errors import ConnectionLost
 from taskexec.runtime.attempt import lost_record
+from taskexec.runtime.carrier import child_of
+from taskexec.runtime.sweep import end_orphans, is_alive
 from taskexec.store.connection import Connection
 from taskexec.store.runs import RedisRunStore
 from taskexec.store.workers import WorkerRegistry
@@ -54,10 +56,24 @@ class Caretaker:
                 log.warning("%s", error.message)
 
     def make_round(self) -> None:
-        """Renew the registration and reap every active run once."""
+        """Renew the registration, release what dead pool children held, and reap every active run once."""
         self._registry.register(self._worker, self._record, lifetime_s=3 * self._interval_s + 1)
         record = lost_record("its lease lapsed: the worker died, hung or lost its connection", worker=self._worker)
         for run_id in self._store.active():
+            self._release_dead_children(run_id)
             lapsed, requeued = self._store.reap(run_id, worker=self._worker, lease_s=self._lease_s, record=record)
             if lapsed or requeued:
                 log.warning("run %s: %d leases lapsed, %d lost messages queued again", run_id, lapsed, requeued)
+
+    def _release_dead_children(self, run_id: str) -> None:
+        """End the attempts of pool children that are gone; Celery itself takes five seconds to notice."""
+        lost = [
+            member
+            for member, token in self._store.leases(run_id)
+            if token.startswith(f"{self._worker}/") and not is_alive(child_of(token))
+        ]
+        if lost:
+            end_orphans(self._worker)
+            record = lost_record("its pool child died", worker=self._worker)
+            self._store.lose(run_id, lost, worker=self._worker, record=record)
+            log.warning("run %s: %d attempts lost with their pool child", run_id, len(lost))

@@ -24,7 +24,7 @@ from taskexec.runtime.workplace import Workplace
 from taskexec.store.connection import keep_trying
 from taskexec.store.runs import RedisRunStore, lease_name
 
-__all__ = ["Carrier", "CarrierSettings"]
+__all__ = ["Carrier", "CarrierSettings", "child_of", "delivery_token"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,16 @@ class CarrierSettings:
     """Longest time a finished member waits for its batch, and a claimed one for the member before it."""
     limits: EvidenceLimits = field(default_factory=EvidenceLimits)
     """How much evidence an attempt may leave."""
+
+
+def delivery_token(worker: str, child: int, number: int) -> str:
+    """Return the token of one delivery to a pool child; it names who holds the leases taken with it."""
+    return f"{worker}/{child}-{number}"
+
+
+def child_of(token: str) -> int:
+    """Return the process id of the pool child that a token names."""
+    return int(token.rpartition("/")[2].partition("-")[0])
 
 
 class Carrier:

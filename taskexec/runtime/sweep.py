@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
-__all__ = ["end_all", "end_orphans", "left_by"]
+__all__ = ["end_all", "end_orphans", "is_alive", "left_by"]
 
 
 def left_by(worker: str) -> Iterator[tuple[psutil.Process, int]]:
@@ -43,13 +43,13 @@ def _kill(worker: str, is_orphan: Callable[[int], bool]) -> int:
 def _await_ends(processes: list[psutil.Process]) -> None:
     """Wait, at most a second, until processes have ended; one that nobody has collected yet has ended as well."""
     deadline = time.monotonic() + 1.0
-    while any(_is_alive(process.pid) for process in processes) and time.monotonic() < deadline:
+    while any(is_alive(process.pid) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.002)
 
 
 def end_orphans(worker: str) -> int:
     """Kill what pool children of a worker that are gone have left; return how many processes."""
-    return _kill(worker, lambda slot: not _is_alive(slot))
+    return _kill(worker, lambda slot: not is_alive(slot))
 
 
 def end_all(worker: str) -> int:
@@ -57,7 +57,8 @@ def end_all(worker: str) -> int:
     return _kill(worker, lambda _: True)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended and was not collected does not."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:

@@ -17,6 +17,7 @@ from taskexec.domain.resources import Capacity, Route
 from taskexec.runtime.attendant import Attendant
 from taskexec.runtime.caretaker import Caretaker
 from taskexec.runtime.carrier import CarrierSettings
+from taskexec.runtime.sweep import end_all
 from taskexec.runtime.tasks import register_tasks
 from taskexec.store.connection import Connection
 
@@ -74,6 +75,7 @@ def run_worker(
     finally:
         caretaker.stop()
         attendant.close()
+        end_all(profile.name)
     return int(worker.exitcode or 0)
 
 

@@ -6,6 +6,7 @@ file, and holds a lock on its data folder so that two servers never write one fi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import hashlib
@@ -93,17 +94,17 @@ def find_server(configured: Path | None = None) -> ServerProgram:
 
 
 def _socket_path(data_dir: Path) -> Path:
-    """Return a socket path short enough for `sockaddr_un`, private to this user and data folder."""
+    """Return a socket path short enough for `sockaddr_un`, private to this user: in the data folder, else beside it."""
     digest = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:12]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folders = [Path(runtime, f"tek-{digest}")] if runtime else []
+    folders = [data_dir.resolve(), *([Path(runtime, f"tek-{digest}")] if runtime else [])]
     folders.append(Path(tempfile.gettempdir(), f"tek-{os.getuid()}-{digest}"))
     folders.append(Path("/tmp", f"tek-{os.getuid()}-{digest}"))  # noqa: S108 - made 0700 and checked below
     for folder in folders:
         if len(os.fsencode(folder / "s.sock")) > _SOCKET_LIMIT_BYTES:
             continue
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=folder == folders[0], exist_ok=True)
         except OSError:
             continue
         status = folder.stat()
@@ -261,6 +262,9 @@ class EmbeddedServer:
                 process.wait()
         if process is not None:
             self.socket.unlink(missing_ok=True)
+            if self.socket.parent != self.data_dir.resolve():
+                with contextlib.suppress(OSError):
+                    self.socket.parent.rmdir()
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -216,6 +216,14 @@ class RedisRunStore:
         """Return chunks of evidence after an entry id, oldest first, at most some hundred."""
         return self._read_stream(run_key(run_id, "output"), after, 0.0, count=100)
 
+    def leases(self, run_id: str) -> list[tuple[Member, str]]:
+        """Return the attempts at work, each with the token it was claimed with."""
+        found = []
+        for name in self.connection.call("ZRANGE", run_key(run_id, "lease"), 0, -1):
+            index, attempt, token = name.decode().split("|", 2)
+            found.append((Member(int(index), int(attempt)), token))
+        return found
+
     def append_output(self, run_id: str, fields: Mapping[str, Any]) -> None:
         """Append one chunk of evidence; repeating it is harmless (chunks name their offset)."""
         parts = [part for item in fields.items() for part in item]

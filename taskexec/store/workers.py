@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -34,6 +35,10 @@ class WorkerRegistry:
             ]
         )
         self._recount()
+
+    def expect(self, routes: Iterable[str], slots: int) -> None:
+        """Count on slots of a worker that is about to register, so that the first tasks are spread over them."""
+        self._connection.call("HSET", SLOTS, *(part for route in routes for part in (route, slots)))
 
     def remove(self, name: str) -> None:
         """Forget a worker that has ended."""
