@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +30,7 @@ class ShellAgent:
 
     def describe(self, assignment: Assignment) -> str:
         """Return the commands that would run."""
-        return "; ".join("run " + shlex.join(command.argv) for command in _commands(assignment))
+        return "; ".join("run " + command.text for command in _commands(assignment))
 
     def perform(self, assignment: Assignment, runner: ProcessRunner) -> Outcome:
         """Run the commands; the attempt fails with the first one that does."""
@@ -67,7 +66,7 @@ def _commands(assignment: Assignment) -> list[Command]:
 
 
 def _shown(command: Command) -> str:
-    text = shlex.join(command.argv)
+    text = command.text
     return text if len(text) <= 80 else text[:79] + "…"
 
 

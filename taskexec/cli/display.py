@@ -83,6 +83,7 @@ class LiveDisplay:
         self._task_ids = task_ids
         self._drawn_at = 0.0
         self._failures = 0
+        self._seen_us, self._seen_at = 0, time.monotonic()
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
 
     def update(self, view: RunView) -> None:
@@ -93,13 +94,13 @@ class LiveDisplay:
         now = time.monotonic()
         if now - self._drawn_at >= _FRAME_S:
             self._drawn_at = now
-            self._live.update(self._picture(view), refresh=True)
+            self._live.update(self._picture(view, now), refresh=True)
 
     def note(self, text: str) -> None:
         """Print a line above the picture."""
         self._live.console.print(printable(text), markup=False, highlight=False)
 
-    def _picture(self, view: RunView) -> Any:
+    def _picture(self, view: RunView, now: float) -> Any:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -112,7 +113,9 @@ class LiveDisplay:
             Text(_line(view)),
         )
         running = sorted(view.running.items(), key=lambda item: item[1])[:_SHOWN_RUNNING]
-        now_us = max(view.last_us, 1)
+        if view.last_us != self._seen_us:
+            self._seen_us, self._seen_at = view.last_us, now
+        now_us = view.last_us + (now - self._seen_at) * 1e6
         rows = [
             Text(f"  {seconds_text((now_us - since) / 1e6):>8}  {shorten(printable(self._task_ids[index]), 80)}")
             for index, since in running

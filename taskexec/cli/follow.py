@@ -24,7 +24,7 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, and of a run that was cancelled."""
 _STEP_S = 0.2
 _SHOWN_FAILURES = 50
-_TAIL_LINES = 3
+_TAIL_LINES = 2
 
 
 def follow(
@@ -169,7 +169,8 @@ def _last_words(folder: Path, result: Mapping[str, Any]) -> str:
             continue
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - 2000, 0))
-            lines = file.read().decode(errors="replace").strip().splitlines()
-        if lines:
-            return shorten(" / ".join(lines[-_TAIL_LINES:]), 160)
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        told = [line for line in lines if line.strip("^~ ")]
+        if told:
+            return shorten(" / ".join(told[-_TAIL_LINES:]), 160)
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import click
 
 from taskexec.cli.options import PlanSource, output_option, plan_source_options
 from taskexec.cli.output import Output, build_table, emit, report_faults, say, shorten, write_file
+from taskexec.domain.command import Command
 from taskexec.domain.resources import Route
 from taskexec.domain.task import Task
 from taskexec.errors import Fault
@@ -230,12 +230,7 @@ def _instructions(task: Task) -> str:
     if isinstance(task.payload.get("call"), str):
         return str(task.payload["call"])
     commands = task.payload.get("commands") or ()
-    return "; ".join(_command(command["argv"]) for command in commands)
-
-
-def _command(argv: Sequence[str]) -> str:
-    is_shell_text = len(argv) == 3 and tuple(argv[:2]) == ("/bin/sh", "-c")
-    return argv[2] if is_shell_text else shlex.join(argv)
+    return "; ".join(Command.from_json(command).text for command in commands)
 
 
 def _dependencies(ids: Sequence[str]) -> str:

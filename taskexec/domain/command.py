@@ -20,6 +20,7 @@ Any other text is split into words as a POSIX shell would (quotes and backslashe
 _SHELL = re.compile(f"[{re.escape(SHELL_CHARACTERS)}]")
 _QUOTING = re.compile(r"""[\\'"]""")
 _BLANKS = re.compile(r"[ \t\r]+")
+_SHELL_WORDS = ("/bin/sh", "-c")
 _CALL = re.compile(r"(?P<call>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:\s+(?P<arguments>[\[{].*))?\s*", re.DOTALL)
 
 
@@ -31,6 +32,12 @@ class Command:
     """Program and arguments, at least one; for shell text `("/bin/sh", "-c", text)`."""
     cwd: str | None = None
     """Working folder, relative to the worker's project folder; None is that folder."""
+
+    @property
+    def text(self) -> str:
+        """The command as a person would write it: shell text as it is, else the words quoted."""
+        is_shell_text = len(self.argv) == 3 and self.argv[:2] == _SHELL_WORDS
+        return self.argv[2] if is_shell_text else shlex.join(self.argv)
 
     def to_json(self) -> dict[str, Any]:
         """Return the command as it stands in a task's payload."""
@@ -70,7 +77,7 @@ def parse_command(text: str) -> Command:
     if "\0" in text:
         raise ValueError("holds a NUL character")
     if needs_shell(text):
-        return Command(("/bin/sh", "-c", text))
+        return Command((*_SHELL_WORDS, text))
     words = _split_words(text)
     if not words or not words[0]:
         raise ValueError("is empty")

@@ -76,7 +76,8 @@ class RunView:
         """Return tasks finished a second since the start; 0 before anything happened."""
         if self.started_us is None or self.last_us <= self.started_us:
             return 0.0
-        return self.done / ((self.last_us - self.started_us) / 1e6)
+        finished = self.counts[TaskStatus.SUCCEEDED] + self.counts[TaskStatus.FAILED]
+        return finished / ((self.last_us - self.started_us) / 1e6)
 
     def left_s(self) -> float | None:
         """Return the seconds left at the present rate; None while nothing is known."""
