@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskexec.cli.options import PlanSource, output_option, plan_source_options
+from taskexec.cli.options import (
+    PlanSource,
+    SettingsRequest,
+    output_option,
+    plan_source_options,
+    settings_options,
+)
 from taskexec.cli.output import Output, build_table, emit, report_faults, say, shorten, write_file
 from taskexec.domain.command import Command
 from taskexec.domain.resources import Route
@@ -41,6 +47,8 @@ class _View:
     summary: Summary
     estimates: Sequence[Estimate]
     canvas: Canvas | None
+    observed: Mapping[str, float]
+    """Durations of an earlier run, in seconds, by task."""
 
 
 @click.command()
@@ -62,15 +70,26 @@ class _View:
     metavar="FILE",
     help="Write a drawing (SVG).",
 )
+@click.option("--observed", "observed_run", metavar="RUN", help="Estimate with the durations of a run, where known.")
+@settings_options
 def plan(
-    source: PlanSource, output: Output, with_canvas: bool, plan_file: Path | None, graph_file: Path | None
+    source: PlanSource,
+    output: Output,
+    with_canvas: bool,
+    plan_file: Path | None,
+    graph_file: Path | None,
+    observed_run: str | None,
+    settings_request: SettingsRequest,
 ) -> None:
     """Read a plan, check it and show it; nothing is run.
 
     PLAN is a CSV file, a State of Truth (Markdown) or a plan.json.
     """
     checked = load_plan(source)
-    view = _view(checked, with_canvas=with_canvas)
+    from taskexec.cli.snapshot import observed_durations
+
+    observed = None if observed_run is None else observed_durations(observed_run, settings_request)
+    view = _view(checked, observed, with_canvas=with_canvas)
     _save(view, plan_file, graph_file)
     if output is not Output.JSON:
         report_warnings(checked.warnings)
@@ -116,7 +135,7 @@ def _save(view: _View, plan_file: Path | None, graph_file: Path | None) -> None:
         write_file(graph_file, draw_svg(view.plan, view.summary, view.estimates).encode())
 
 
-def _view(checked: Plan, *, with_canvas: bool) -> _View:
+def _view(checked: Plan, observed: Mapping[str, float] | None, *, with_canvas: bool) -> _View:
     from taskexec.plan import estimate_tasks, summarize
 
     canvas = None
@@ -124,7 +143,7 @@ def _view(checked: Plan, *, with_canvas: bool) -> _View:
         from taskexec.compiler import compile_canvas
 
         canvas = compile_canvas(checked)
-    return _View(checked, summarize(checked), estimate_tasks(checked), canvas)
+    return _View(checked, summarize(checked, observed), estimate_tasks(checked, observed), canvas, observed or {})
 
 
 def _to_json(view: _View) -> dict[str, Any]:
@@ -174,7 +193,10 @@ def _task_to_json(task: Task, estimate: Estimate) -> dict[str, Any]:
 def _table(view: _View) -> Iterator[Any]:
     """Yield the summary, the tasks, and the stages of the canvas."""
     yield _summary_line(view.summary)
-    rows = [_row(task, estimate) for task, estimate in zip(view.plan.tasks[:SHOWN_TASKS], view.estimates, strict=False)]
+    rows = [
+        _row(task, estimate, view.observed.get(task.id, task.duration_s))
+        for task, estimate in zip(view.plan.tasks[:SHOWN_TASKS], view.estimates, strict=False)
+    ]
     filled = [position for position in range(len(_COLUMNS)) if any(row[position] for row in rows)]
     if all(task.route is Route.CPU for task in view.plan.tasks):
         filled.remove(_COLUMNS.index("route"))
@@ -208,7 +230,7 @@ def _summary_line(summary: Summary) -> str:
     )
 
 
-def _row(task: Task, estimate: Estimate) -> tuple[str, ...]:
+def _row(task: Task, estimate: Estimate, duration_s: float | None) -> tuple[str, ...]:
     """Return the cells of a task, in the order of `_COLUMNS`."""
     return (
         "*" if estimate.is_critical else "",
@@ -220,7 +242,7 @@ def _row(task: Task, estimate: Estimate) -> tuple[str, ...]:
         task.route.value,
         _dependencies(task.depends_on),
         str(estimate.level),
-        _duration(task.duration_s),
+        _duration(duration_s),
         _duration(estimate.slack_s),
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from taskexec.cli.where import RunPlace
+from taskexec.cli.options import SettingsRequest
+from taskexec.cli.where import RunPlace, find_run
 
-__all__ = ["Snapshot", "take_snapshot"]
+__all__ = ["Snapshot", "observed_durations", "take_snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,17 @@ def _from_server(place: RunPlace) -> Snapshot:
                 lines.append(json.loads(line))
     summary = run_summary(store.head(place.run_id), plan, account, ledger_head=ledger.head)
     return Snapshot(summary, lines, plan)
+
+
+def observed_durations(run_id: str, request: SettingsRequest) -> dict[str, float]:
+    """Return how long each task of a run took that succeeded, in seconds, by its id.
+
+    Raises:
+        NotFound: No such run.
+    """
+    durations = {}
+    for event in take_snapshot(find_run(run_id, request, None)).events():
+        if event["status"] == "succeeded":
+            span = datetime.fromisoformat(event["finished_at"]) - datetime.fromisoformat(event["started_at"])
+            durations[event["id"]] = span.total_seconds()
+    return durations

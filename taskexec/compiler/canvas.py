@@ -90,11 +90,15 @@ class Canvas:
 
 def _describe(stage: Stage) -> str:
     body = " -> ".join(stage.tasks)
-    chain = f"chain({body})" if len(stage.tasks) > 1 else body
-    if not isinstance(stage.signature, StagedChord):
-        return chain
-    header = ", ".join(member.args[0] for member in stage.signature.kwargs["header"])
-    return f"chord([{header}], {chain})"
+    text = f"chain({body})" if len(stage.tasks) > 1 else body
+    signature = stage.signature
+    if isinstance(signature, StagedChord):
+        header = ", ".join(member.args[0] for member in signature.kwargs["header"])
+        text = f"chord([{header}], {text})"
+        signature = signature.kwargs["body"]
+    last = signature.tasks[-1] if isinstance(signature, _chain) else signature
+    links = ", ".join(link.args[0] for link in last.options.get("link", ()))
+    return f"{text}, linked to {links}" if links else text
 
 
 def _task_signature(task: Task) -> Any:

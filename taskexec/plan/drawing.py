@@ -240,9 +240,7 @@ class _Picture:
         if self._look.has_titles:
             parts += self._card_text(index, room)
         else:
-            parts.append(
-                f'<text class="id small" x="26" y="14">{escape(fit_text(task.id, room * 1.3))}</text>'
-            )
+            parts.append(f'<text class="id small" x="26" y="14">{escape(fit_text(task.id, room * 1.3))}</text>')
         if sign:
             parts.append(
                 f'<text class="sign t-{escape(status)}" x="{number(width - 15)}"'

@@ -140,9 +140,7 @@ class _Web:
         is_counted = sum(map(len, self.right)) <= _MOST_EDGES_COUNTED
         best, fewest = [*self.columns], self._crossings(rank) if is_counted else 0
         for sweep in range(self._grid.sweeps):
-            neighbours, columns = (
-                (self.left, self.columns) if sweep % 2 == 0 else (self.right, self.columns[::-1])
-            )
+            neighbours, columns = (self.left, self.columns) if sweep % 2 == 0 else (self.right, self.columns[::-1])
             for column in columns:
                 middles = {index: _mean(neighbours[index], rank, rank[index]) for index in column}
                 column.sort(key=middles.__getitem__)
@@ -234,10 +232,7 @@ def _choose_rails(graph: Graph, edges: Sequence[tuple[int, int]]) -> dict[tuple[
     long_edges = [(before, node) for before, node in edges if levels[node] - levels[before] > 1]
     leaving = Counter(before for before, _ in long_edges)
     entering = Counter(node for _, node in long_edges)
-    return {
-        (before, node): node - size if entering[node] > leaving[before] else before
-        for before, node in long_edges
-    }
+    return {(before, node): node - size if entering[node] > leaving[before] else before for before, node in long_edges}
 
 
 def _mean(indices: Sequence[int], values: Sequence[float], otherwise: float) -> float:

@@ -133,7 +133,5 @@ def plan_to_json(plan: Plan, *, generated_at: str) -> dict[str, Any]:
 def _queues(tasks: Sequence[Task]) -> list[dict[str, Any]]:
     queues: dict[str, list[dict[str, Any]]] = {}
     for task in tasks:
-        queues.setdefault(queue_name(task), []).append(
-            {"id": task.id, "title": task.title, "layer": task.layer}
-        )
+        queues.setdefault(queue_name(task), []).append({"id": task.id, "title": task.title, "layer": task.layer})
     return [{"name": name, "tasks": members} for name, members in queues.items()]

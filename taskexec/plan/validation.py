@@ -155,9 +155,7 @@ def _case_warnings(ids: Sequence[str], places: Sequence[Place]) -> Iterator[Faul
 
 
 def _build_task(draft: DraftTask, task_id: str, depends_on: tuple[str, ...]) -> Task:
-    needs = Needs(
-        cpus=_value(draft.cpus, 1.0), memory_mib=_value(draft.memory_mib, 0), gpus=_value(draft.gpus, 0.0)
-    )
+    needs = Needs(cpus=_value(draft.cpus, 1.0), memory_mib=_value(draft.memory_mib, 0), gpus=_value(draft.gpus, 0.0))
     return Task(
         id=task_id,
         title=_value(draft.title, ""),

@@ -49,9 +49,7 @@ def has_id_column(cells: Sequence[Cell]) -> bool:
     return any(_normalize(cell) == "id" for cell in cells)
 
 
-def resolve_header(
-    cells: Sequence[Cell], source: str, *, faults: list[Fault], warnings: list[Fault]
-) -> Header:
+def resolve_header(cells: Sequence[Cell], source: str, *, faults: list[Fault], warnings: list[Fault]) -> Header:
     """Return what the columns mean; duplicate, missing and doubtful names are appended to the two lists."""
     header = Header(len(cells))
     for index, cell in enumerate(cells):
@@ -60,9 +58,7 @@ def resolve_header(
             header.metadata.append((cell.text.strip() or f"column_{index + 1}", index))
         elif name in header.known:
             places = (cells[header.known[name]].place(source), cell.place(source))
-            faults.append(
-                Fault("csv.header", f"column `{name}` stands twice", places, "keep one of the two columns")
-            )
+            faults.append(Fault("csv.header", f"column `{name}` stands twice", places, "keep one of the two columns"))
         else:
             header.known[name] = index
     if "id" in header.known:

@@ -130,9 +130,7 @@ class _HookReader:
 
     def _fault(self, node: Node, message: str) -> None:
         place = self._places.at(node.offset)
-        fault = Fault(
-            "hooks.shape", f"{message}, at {show(node.path)}", (place,), f"a hook looks like {_SHAPE}"
-        )
+        fault = Fault("hooks.shape", f"{message}, at {show(node.path)}", (place,), f"a hook looks like {_SHAPE}")
         self._draft.faults.append(fault)
 
     def _warn(self, code: str, message: str, place: Place, hint: str | None) -> None:

@@ -167,9 +167,7 @@ class _PlanReader:
     def _text(self, node: Node, field: str) -> Located[str] | None:
         return self._read(node, field, _text, "a text")
 
-    def _read(
-        self, node: Node, field: str, convert: Callable[[object], T | None], expected: str
-    ) -> Located[T] | None:
+    def _read(self, node: Node, field: str, convert: Callable[[object], T | None], expected: str) -> Located[T] | None:
         """Return the value of a field; a field that is absent or null says nothing."""
         member = node.members().get(field)
         if member is None or member.value is None:

@@ -83,9 +83,7 @@ def _read_text(path: Path | str) -> str:
     data = _read_bytes(path)
     for mark, name in _FOREIGN_MARKS.items():
         if data.startswith(mark):
-            raise _rejected(
-                "source.encoding", f"the file is {name}, not UTF-8", Place(str(path)), _SAVE_AS_UTF8
-            )
+            raise _rejected("source.encoding", f"the file is {name}, not UTF-8", Place(str(path)), _SAVE_AS_UTF8)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

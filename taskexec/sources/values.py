@@ -28,9 +28,7 @@ _SHOWN_MAX = 60
 _MEMORY_MAX_MIB = 2**53
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_MEMORY = re.compile(
-    r"\+?(?P<number>\d{1,18}(?:\.\d*)?)\s*(?:(?P<unit>[KMG])i?B?)?", re.ASCII | re.IGNORECASE
-)
+_MEMORY = re.compile(r"\+?(?P<number>\d{1,18}(?:\.\d*)?)\s*(?:(?P<unit>[KMG])i?B?)?", re.ASCII | re.IGNORECASE)
 _MIB_PER_UNIT = {"k": 1 / 1024, "m": 1.0, "g": 1024.0}
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 

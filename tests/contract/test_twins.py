@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from support.plays import Play
 from support.programs import Spec
 from support.stages import MemoryStage, ServerStage
@@ -29,10 +36,10 @@ _numbers = count(1)
 
 @st.composite
 def graphs(draw: st.DrawFn) -> list[Spec]:
-    size = draw(st.integers(1, 7))
+    size = draw(st.integers(2, 7))
     specs = []
     for index in range(size):
-        after = draw(st.sets(st.integers(0, index - 1), max_size=3)) if index else set()
+        after = draw(st.sets(st.integers(0, index - 1), max_size=2)) if index else set()
         specs.append(
             Spec(
                 after=tuple(sorted(after)),
@@ -50,7 +57,11 @@ class Twins(RuleBasedStateMachine):
     connection: Connection
 
     @initialize(
-        specs=graphs(), fail_fast=st.booleans(), lost_max=st.integers(1, 3), batch_max=st.integers(1, 4), slots=st.integers(1, 3)
+        specs=graphs(),
+        fail_fast=st.booleans(),
+        lost_max=st.integers(1, 3),
+        batch_max=st.integers(1, 4),
+        slots=st.integers(1, 3),
     )
     def begin(self, specs: list[Spec], fail_fast: bool, lost_max: int, batch_max: int, slots: int) -> None:
         options = RunOptions(fail_fast=fail_fast, lost_max=lost_max, batch_max=batch_max)
@@ -58,6 +69,7 @@ class Twins(RuleBasedStateMachine):
         self.specs = specs
         self.known: list[tuple[int, int]] = []
         self.messages: list[tuple[tuple[int, int], ...]] = []
+        self.held: list[tuple[list[tuple[int, int]], str, str]] = []
         stages = (MemoryStage(), ServerStage(self.connection))
         for stage in stages:
             for route in ROUTES:
@@ -85,17 +97,32 @@ class Twins(RuleBasedStateMachine):
             self.messages.append(members)
             self.known += [member for member in members if member not in self.known]
 
-    @precondition(lambda self: self.messages)
-    @rule(pick=PICK, worker=WORKERS, delivery=DELIVERIES)
-    def claim(self, pick: int, worker: str, delivery: str) -> None:
-        self.both("won", *self.messages[pick % len(self.messages)], worker=worker, delivery=delivery)
+    @rule(route=st.sampled_from(ROUTES), worker=WORKERS, delivery=DELIVERIES)
+    def take_and_claim(self, route: str, worker: str, delivery: str) -> None:
+        self.take(route)
+        if self.messages:
+            self.hold(self.messages[-1], worker, delivery)
 
     @precondition(lambda self: self.messages)
-    @rule(pick=PICK, worker=WORKERS, delivery=DELIVERIES, succeeded=st.booleans())
-    def carry_out(self, pick: int, worker: str, delivery: str, succeeded: bool) -> None:
-        members = self.messages[pick % len(self.messages)]
+    @rule(pick=PICK, worker=WORKERS, delivery=DELIVERIES)
+    def claim_any(self, pick: int, worker: str, delivery: str) -> None:
+        self.hold(self.messages[pick % len(self.messages)], worker, delivery)
+
+    def hold(self, members: tuple[tuple[int, int], ...], worker: str, delivery: str) -> None:
         won = self.both("won", *members, worker=worker, delivery=delivery)
-        self.both("complete", *won, succeeded=succeeded, worker=worker, delivery=delivery)
+        if won:
+            self.held.append((won, worker, delivery))
+
+    @precondition(lambda self: self.held)
+    @rule(pick=PICK, outcome=st.sampled_from(["succeed", "succeed", "fail", "fail", "lose", "lose", "release"]))
+    def end_held(self, pick: int, outcome: str) -> None:
+        members, worker, delivery = self.held[pick % len(self.held)]
+        if outcome == "lose":
+            self.both("lose", *members, worker=worker)
+        elif outcome == "release":
+            self.both("release", *members, worker=worker, delivery=delivery)
+        else:
+            self.both("complete", *members, succeeded=outcome == "succeed", worker=worker, delivery=delivery)
 
     @precondition(lambda self: self.known)
     @rule(picks=st.lists(PICK, min_size=1, max_size=3), worker=WORKERS, delivery=DELIVERIES, succeeded=st.booleans())
@@ -128,8 +155,10 @@ class Twins(RuleBasedStateMachine):
             play.store.start(play.run_id)
 
     @precondition(lambda self: len(self.messages) > 2)
-    @rule(kill=st.booleans())
-    def stop(self, kill: bool) -> None:
+    @rule(kill=st.booleans(), really=st.sampled_from([False] * 4 + [True]))
+    def stop(self, kill: bool, really: bool) -> None:
+        if not really:
+            return
         in_memory, on_server = (play.store.stop(play.run_id, kill=kill) for play in self.plays)
         assert in_memory == on_server
 
@@ -164,7 +193,9 @@ class Twins(RuleBasedStateMachine):
         """Serve what is left: whatever happened before, the run ends, once."""
         if not hasattr(self, "plays"):
             return
-        for _ in range(20):
+        for _ in range(40):
+            if self.plays[0].status != "running":
+                break
             self.both("keep_reaping", 2.5)
             for members in self._take_all():
                 won = self.both("won", *members, worker="w3")
@@ -178,20 +209,18 @@ class Twins(RuleBasedStateMachine):
         assert play.stage.leases(play.run_id) == set()
 
     def _take_all(self) -> Iterator[tuple[tuple[int, int], ...]]:
-        if self.plays[0].status != "running":
-            return
         for route in ROUTES:
             while (message := self.both("take", route)) is not None:
                 yield tuple((member.index, member.attempt) for member in message.members)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)  # making a failure small takes minutes
 def test_any_steps_do_the_same_on_both_stores(connection: Connection) -> None:
     machine = type("TwinsOnThisServer", (Twins,), {"connection": connection})
 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=80, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

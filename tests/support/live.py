@@ -74,8 +74,7 @@ class Home:
             f"{task['id']} started before {dependency} finished"
             for task in tasks
             for dependency in str(task.get("depends_on", "")).split(";")
-            if dependency
-            and self.results[str(task["id"])]["started_at"] < self.results[dependency]["finished_at"]
+            if dependency and self.results[str(task["id"])]["started_at"] < self.results[dependency]["finished_at"]
         ]
 
 

@@ -39,7 +39,9 @@ class Play:
         messages = self.stage.messages(queue_of(self.run_id, route))
         return [tuple((member.index, member.attempt) for member in message.members) for message in messages]
 
-    def claim(self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d", lease_s: float = LEASE_S) -> Claim:
+    def claim(
+        self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d", lease_s: float = LEASE_S
+    ) -> Claim:
         pairs = [Member(*member) for member in members]
         return self.store.claim(self.run_id, pairs, worker=worker, token=f"{worker}/{delivery}", lease_s=lease_s)
 
@@ -85,7 +87,9 @@ class Play:
         return self.store.release(self.run_id, pairs, worker=worker, token=f"{worker}/{delivery}")
 
     def lose(self, *members: tuple[int, int], worker: str = "w1") -> int:
-        return self.store.lose(self.run_id, [Member(*member) for member in members], worker=worker, record=b'{"lost":1}')
+        return self.store.lose(
+            self.run_id, [Member(*member) for member in members], worker=worker, record=b'{"lost":1}'
+        )
 
     def renew(self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d") -> list[int]:
         leases = [lease_name(Member(*member), f"{worker}/{delivery}") for member in members]
