@@ -270,6 +270,8 @@ def main() -> int:
     from taskexec.runtime.carrier import CarrierSettings
     from taskexec.runtime.worker import WorkerProfile, run_worker
 
+    # what billiard and kombu leave in temporary folders goes with the worker; tasks keep their TMPDIR
+    tempfile.tempdir = spec["scratch"]
     os.chdir(spec["project_dir"])
     profile = WorkerProfile(
         name=spec["name"],

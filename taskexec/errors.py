@@ -10,6 +10,7 @@
     │   ├── ServerMissing                      no server program was found on this machine
     │   ├── ServerFailed                       the embedded server did not start
     │   └── WorkerFailed                       a worker does not start or keeps dying
+    ├── EvidenceUnwritable            exit 3   the folder of a run cannot be written
     └── Refused                       exit 4   understood, and will not be done
         └── NeedsUnmet                         no known worker could ever run a task
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 __all__ = [
     "ClusterError",
     "ConnectionLost",
+    "EvidenceUnwritable",
     "Fault",
     "InputError",
     "NeedsUnmet",
@@ -161,6 +163,13 @@ class WorkerFailed(ClusterError):
     """A worker does not start, or dies again and again; the run stays in the store."""
 
     code = "worker.failed"
+
+
+class EvidenceUnwritable(TekError):
+    """The folder of a run cannot be written (disk full, no right); what the server holds is unharmed."""
+
+    code = "evidence.unwritable"
+    exit_status = 3
 
 
 class Refused(TekError):

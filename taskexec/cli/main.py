@@ -7,6 +7,7 @@ A command returns its exit status, or None for 0.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -94,6 +95,11 @@ class TekGroup(click.Group):
             return error.exit_status
         except BrokenPipeError:
             return _leave_pipe()
+        except OSError as error:
+            if error.errno not in _EXPECTED:
+                return _report_internal(error, ctx)
+            report_faults([_system_fault(error)])
+            return INTERNAL_STATUS
         except (click.ClickException, click.exceptions.Exit, click.Abort, EOFError):
             raise
         except Exception as error:
@@ -138,6 +144,15 @@ def tek() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `tek` and exit."""
     tek.main(arguments, prog_name="tek")
+
+
+_EXPECTED = {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENOMEM, errno.ENOSPC, errno.EPERM, errno.EROFS}
+"""What a machine may refuse to anybody; other errors of the system are ours."""
+
+
+def _system_fault(error: OSError) -> Fault:
+    where = f": `{error.filename}`" if error.filename else ""
+    return Fault("system", f"{(error.strerror or str(error)).lower()}{where}", (), "see to the machine and try again")
 
 
 def _usage_fault(error: click.ClickException) -> Fault:

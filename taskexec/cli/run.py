@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,9 +68,25 @@ def run(
     plan = load_plan(source)
     if output is not Output.JSON:
         report_warnings(plan.warnings)
+    _check_writable(settings.evidence.runs_dir)
     capacity = measure_capacity(slots=settings.worker.concurrency)
     admit_locally(plan, capacity)
     return _carry_out(plan, settings, capacity, dry_run=dry_run, output=output)
+
+
+def _check_writable(runs_dir: Path) -> None:
+    """Refuse to start what could not leave its evidence."""
+    from taskexec.errors import EvidenceUnwritable
+
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs_dir):
+            pass
+    except OSError as error:
+        raise EvidenceUnwritable(
+            f"evidence cannot be written to `{runs_dir}`: {error.strerror or error}",
+            hint="give another folder with --runs-dir or evidence.runs_dir",
+        ) from error
 
 
 def _carry_out(plan: Plan, settings: Settings, capacity: Capacity, *, dry_run: bool, output: Output) -> int:

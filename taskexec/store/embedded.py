@@ -139,11 +139,17 @@ class EmbeddedServer:
         self.socket = _socket_path(data_dir)
         self._port = port
         self._password = secrets.token_urlsafe(24) if port else None
-        self.url = f"redis://:{self._password}@127.0.0.1:{port}/0" if port else f"unix://{self.socket}"
         self._appendfsync = appendfsync
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
         self._detached = False
+
+    @property
+    def url(self) -> str:
+        """Where clients find it: its loopback port with the password, else its socket."""
+        if self._port:
+            return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+        return f"unix://{self.socket}"
 
     @property
     def pid(self) -> int | None:
@@ -160,6 +166,7 @@ class EmbeddedServer:
         self._detached = detached
         if self._lock is None:
             self._take_lock()
+        self.socket = _socket_path(self.data_dir)  # its folder went with the last stop
         log = self.data_dir / "server.log"
         try:
             with log.open("ab") as output:

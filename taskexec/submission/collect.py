@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from taskexec.completion.home import RunFolder
 from taskexec.domain.events import LogEntry
+from taskexec.errors import EvidenceUnwritable
 from taskexec.observability import RunView
 from taskexec.store.runs import RedisRunStore
 
@@ -31,11 +34,14 @@ class Collector:
         Raises:
             NotFound: No such run.
             ConnectionLost: The server did not answer.
+            EvidenceUnwritable: The folder cannot be made.
         """
         self._store = store
         self.run_id = run_id
         plan, canvas = store.documents(run_id)
-        self.folder = RunFolder(runs_dir / run_id, zlib.decompress(plan), zlib.decompress(canvas))
+        self._path = runs_dir / run_id
+        with self._writing():
+            self.folder = RunFolder(self._path, zlib.decompress(plan), zlib.decompress(canvas))
         self.view = RunView(len(self.folder.account.tasks))
         self._backlog: deque[LogEntry] = deque()
         self._read_to = "0"
@@ -48,7 +54,7 @@ class Collector:
 
         Raises:
             ConnectionLost: The server did not answer; call again to go on where this stopped.
-            OSError: The folder cannot be written; nothing is lost.
+            EvidenceUnwritable: The folder cannot be written; what the server holds is unharmed.
         """
         entries = self._store.read_log(self.run_id, self._read_to, wait_s=wait_s)
         self.is_up_to_date = not entries
@@ -65,23 +71,38 @@ class Collector:
 
         Raises:
             ConnectionLost: The server did not answer; call again to go on.
-            OSError: The folder cannot be written; nothing is lost.
+            EvidenceUnwritable: The folder cannot be written; what the server holds is unharmed.
         """
         while self._backlog:
             self._write(limit=500)
         self._write(limit=0)
-        return self.folder.write_summary(self._store.head(self.run_id))
+        head = self._store.head(self.run_id)
+        with self._writing():
+            return self.folder.write_summary(head)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise EvidenceUnwritable(
+                f"the evidence of run `{self.run_id}` cannot be written to {self._path}: {error.strerror or error}",
+                hint=f"make room or give another folder with --runs-dir; `tek collect {self.run_id}` brings home what "
+                "a cluster still holds",
+            ) from error
 
     def _write(self, limit: int) -> None:
         batch = [self._backlog.popleft() for _ in range(min(limit, len(self._backlog)))]
         # chunks of an attempt were appended before its end was logged: read them before the end is written
         while chunks := self._store.read_output(self.run_id, self._output_to):
-            for id_, fields in chunks:
-                self.folder.take_output(fields)
-                self._output_to = id_
-        for entry in batch:
-            self.folder.take(entry)
-        self.folder.flush()
+            with self._writing():
+                for id_, fields in chunks:
+                    self.folder.take_output(fields)
+                    self._output_to = id_
+        with self._writing():
+            for entry in batch:
+                self.folder.take(entry)
+            self.folder.flush()
 
     def close(self) -> None:
         """Close the folder's files."""

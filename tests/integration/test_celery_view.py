@@ -109,7 +109,7 @@ def test_task_revoked_through_celery_while_it_is_queued_is_done_all_the_same(fre
     live.await_state(run_id, "R1", 0)
     live.await_state(run_id, "Q1", 1)
     app.control.revoke(task_id)
-    wait_until(lambda: task_id in str(app.control.inspect(timeout=1.0).revoked()), "the revocation to arrive")
+    assert app.control.ping(timeout=5.0, limit=1)  # answered after what was sent before it
 
     sign.touch()
     home = live.finish(run_id)

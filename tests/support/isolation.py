@@ -41,14 +41,18 @@ class Place:
         }
 
     def processes(self) -> list[psutil.Process]:
-        """Return the live processes that were started with this place's environment, this one excepted."""
+        """Return the live processes that work in this place or were started with its environment, but this one."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                is_ours = process.environ().get("TMPDIR") == str(self.tmp) and process.pid != os.getpid()
-                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
+                is_alive = process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
+                if is_alive and (self._is_here(process.cwd()) or process.environ().get("TMPDIR") == str(self.tmp)):
                     found.append(process)
         return found
+
+    def _is_here(self, folder: str) -> bool:
+        """Return whether a folder is in this place: the server writes its title over its environment."""
+        return Path(folder).is_relative_to(self.folder)
 
     def listing(self) -> str:
         """Return those processes for people."""
