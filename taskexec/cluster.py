@@ -76,8 +76,8 @@ class Cluster:
             NeedsUnmet: Some tasks could never run.
             PlanRejected: An agent is missing everywhere, or refuses its instructions.
         """
-        from taskexec.agents import AgentRegistry
-        from taskexec.submission import KnownWorker, admit, check_agents
+        from taskexec.agents import AgentRegistry, check_agents
+        from taskexec.submission import KnownWorker, admit
 
         workers = self.workers.listed()
         known = [
@@ -129,8 +129,8 @@ def admit_locally(plan: Plan, capacity: Capacity) -> None:
         NeedsUnmet: Some tasks could never run here.
         PlanRejected: An agent is missing or refuses its instructions.
     """
-    from taskexec.agents import AgentRegistry
-    from taskexec.submission import KnownWorker, admit, check_agents
+    from taskexec.agents import AgentRegistry, check_agents
+    from taskexec.submission import KnownWorker, admit
 
     check_agents(plan, AgentRegistry())
     admit(plan, [KnownWorker("this machine", frozenset(Route), capacity)])

@@ -88,7 +88,7 @@ class LatchBackend(RedisBackend):
         store_result: bool = True,
         state: str = states.REVOKED,
     ) -> None:
-        """A task of ours may come without its request, its id says whose it is; it is not over, so nothing is stored."""
+        """Store nothing for a task of ours, which the latch puts back; its id says whose it is, with no request."""
         if self.app.latch is None or not self.app.latch.revoke(task_id):
             super().mark_as_revoked(task_id, reason, request=request, store_result=store_result, state=state)
 

@@ -139,7 +139,7 @@ def end_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[Any]:
         if len(failures) > _SHOWN_FAILURES:
             yield f"… and {len(failures) - _SHOWN_FAILURES:,} more failed (run.json lists all)"
         if skipped := summary["counts"].get(TaskStatus.SKIPPED):
-            yield f"{skipped:,} tasks that depend on them were skipped"
+            yield f"skipped, because they depend on these: {skipped:,}"
         yield ""
     counts = ", ".join(f"{count:,} {status}" for status, count in summary["counts"].items())
     verb = f"{summary['status']} (dry run)" if summary["dry_run"] else summary["status"]

@@ -207,7 +207,9 @@ def _read_state(settings: Settings) -> dict[str, Any] | None:
 
     try:
         state: dict[str, Any] = json.loads(up_file(settings).read_text())
-        is_same = psutil.Process(state["pid"]).create_time() == state["started"]
+        process = psutil.Process(state["pid"])
+        # a killed node may stay a zombie for long where nobody collects it, as in some containers
+        is_same = process.create_time() == state["started"] and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, KeyError, psutil.Error):
         return None
     return state if is_same else None

@@ -44,7 +44,7 @@ def worker(
     with Interrupts(terminate_counts=1) as interrupts:
         supervisor = worker_supervisor(cluster, routes=routes, capacity=capacity, log_path=None)
         served = ", ".join(routes)
-        say(f"worker for {served} with {capacity.slots} slots; Ctrl-C lets running tasks finish")
+        say(f"worker for {served}, tasks at once: {capacity.slots}; Ctrl-C lets running tasks finish")
         return serve_worker(supervisor, interrupts)
 
 
@@ -114,7 +114,7 @@ def up(
             f"server {state['redis_url']}"
             if not port
             else f"server on 127.0.0.1:{port} (address with password: --output json)",
-            f"{len(state['workers'])} workers: {', '.join(state['workers'])}",
+            f"workers: {', '.join(state['workers']) or 'none'}",
             *(
                 [f"Flower {flower['url']}, user {flower['user']}, password {flower['password']}"]
                 if (flower := state["flower"])

@@ -21,7 +21,7 @@ from taskexec.cli.output import Output, build_table, emit, report_faults, say, s
 from taskexec.domain.command import Command
 from taskexec.domain.resources import Route
 from taskexec.domain.task import Task
-from taskexec.errors import Fault
+from taskexec.errors import Fault, PlanRejected
 
 if TYPE_CHECKING:
     from taskexec.compiler import Canvas
@@ -92,7 +92,7 @@ def plan(
     view = _view(checked, observed, with_canvas=with_canvas)
     _save(view, plan_file, graph_file)
     if output is not Output.JSON:
-        report_warnings(checked.warnings)
+        report_warnings((*checked.warnings, *_agent_faults(checked)))
     emit(
         output,
         table=lambda: list(_table(view)),
@@ -118,6 +118,17 @@ def report_warnings(warnings: Sequence[Fault]) -> None:
     report_faults(warnings[:SHOWN_TASKS], label="warning")
     if len(warnings) > SHOWN_TASKS:
         say(f"… and {len(warnings) - SHOWN_TASKS:,} more warnings (`tek plan --output json` lists all)")
+
+
+def _agent_faults(checked: Plan) -> Sequence[Fault]:
+    """Return which agents are missing here or refuse their instructions; a cluster's workers may have others."""
+    from taskexec.agents import AgentRegistry, check_agents
+
+    try:
+        check_agents(checked, AgentRegistry())
+    except PlanRejected as error:
+        return error.faults()
+    return ()
 
 
 def _save(view: _View, plan_file: Path | None, graph_file: Path | None) -> None:

@@ -68,9 +68,9 @@ def run(
     plan = load_plan(source)
     if output is not Output.JSON:
         report_warnings(plan.warnings)
-    _check_writable(settings.evidence.runs_dir)
     capacity = measure_capacity(slots=settings.worker.concurrency)
     admit_locally(plan, capacity)
+    _check_writable(settings.evidence.runs_dir)
     return _carry_out(plan, settings, capacity, dry_run=dry_run, output=output)
 
 

@@ -59,4 +59,8 @@ def shortfalls(needs: Needs, capacity: Capacity) -> list[str]:
         ("MiB of memory", needs.memory_mib, capacity.memory_mib),
         ("gpus", needs.gpus, capacity.gpus),
     ]
-    return [f"{asked:g} {name} of {there:g}" for name, asked, there in pairs if asked > there]
+    return [f"{_amount(asked)} {name} of {_amount(there)}" for name, asked, there in pairs if asked > there]
+
+
+def _amount(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:g}"

@@ -99,9 +99,11 @@ def judge_claim(state: TaskState | None, attempt: int, *, holds_lease: bool) -> 
     return ClaimVerdict.REFUSED
 
 
-def judge_completion(state: TaskState | None, attempt: int, *, succeeded: bool) -> CompletionVerdict:
-    """Return what the completion of an attempt brings."""
-    if state == TaskState(TaskStatus.RUNNING, attempt):
+def judge_completion(
+    state: TaskState | None, attempt: int, *, succeeded: bool, holds_lease: bool
+) -> CompletionVerdict:
+    """Return what the completion of an attempt brings; `holds_lease` says that its delivery has its lease."""
+    if holds_lease and state == TaskState(TaskStatus.RUNNING, attempt):
         return CompletionVerdict.ACCEPTED
     if state == TaskState(TaskStatus.SUCCEEDED if succeeded else TaskStatus.FAILED, attempt):
         return CompletionVerdict.REPEATED

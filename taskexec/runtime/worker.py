@@ -6,10 +6,12 @@ import logging
 import os
 import platform
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from taskexec.agents import AgentRegistry
 from taskexec.broker import make_app
@@ -49,6 +51,8 @@ def run_worker(
     logging.basicConfig(
         level=profile.log_level, stream=sys.stderr, format=f"%(asctime)s {profile.name} %(levelname)s %(message)s"
     )
+    # Celery warns root because of pickle, which we do not accept
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     connection = Connection(url)
     connection.ping()
     agents = AgentRegistry()
@@ -69,6 +73,7 @@ def run_worker(
         without_gossip=True,
         task_events=profile.with_events,
         optimization="fair",
+        quiet=True,
     )
     try:
         worker.start()

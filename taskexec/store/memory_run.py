@@ -193,12 +193,15 @@ class RunChange:
     def complete(self, done: Completion) -> CompletionVerdict:
         """Record how an attempt ended; latches behind a success are counted down by `open_latches`."""
         run, index, attempt = self.run, done.member.index, done.member.attempt
-        verdict = rules.judge_completion(run.state.get(index), attempt, succeeded=done.succeeded)
+        lease = lease_name(done.member, done.token)
+        verdict = rules.judge_completion(
+            run.state.get(index), attempt, succeeded=done.succeeded, holds_lease=lease in run.lease
+        )
         if verdict is CompletionVerdict.LATE:
             self.write_line("D", index, attempt, done.record)
         if verdict is not CompletionVerdict.ACCEPTED:
             return verdict
-        run.lease.pop(lease_name(done.member, done.token), None)
+        del run.lease[lease]
         tries_again = not done.succeeded and rules.gets_another_try(
             attempt, lost=run.lost[index], retries=run.dispatches[index].retries
         )

@@ -165,7 +165,7 @@ class RedisRunStore:
         self, run_id: str, completions: Sequence[Completion], *, worker: str, agent: str, spent_s: float
     ) -> list[bool]:
         """See `RunStore.complete`."""
-        arguments: list[Any] = [worker, 604_800, agent, int(spent_s * 1e6)]
+        arguments: list[Any] = [worker, agent, int(spent_s * 1e6)]
         for done in completions:
             arguments += (
                 done.member.index,

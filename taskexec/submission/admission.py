@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from taskexec.agents import AgentMissing, AgentRegistry
 from taskexec.domain.resources import Capacity, Route, shortfalls
 from taskexec.domain.task import Task
-from taskexec.errors import Fault, NeedsUnmet, PlanRejected
+from taskexec.errors import Fault, NeedsUnmet
 from taskexec.plan import Plan
 
-__all__ = ["KnownWorker", "admit", "check_agents"]
+__all__ = ["KnownWorker", "admit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +22,6 @@ class KnownWorker:
     capacity: Capacity
 
 
-def check_agents(plan: Plan, agents: AgentRegistry, *, elsewhere: Collection[str] = ()) -> None:
-    """Check that every agent is installed here, and accepts its instructions, or is known `elsewhere`.
-
-    Raises:
-        PlanRejected: With one fault a task.
-    """
-    faults = []
-    for task, place in zip(plan.tasks, plan.places, strict=True):
-        try:
-            agents.get(task.agent).check(task.payload)
-        except AgentMissing as error:
-            if task.agent in elsewhere:
-                continue
-            faults.append(Fault("agent.missing", f"task `{task.id}`: {error}", (place,)))
-        except ValueError as error:
-            faults.append(Fault("agent.instructions", f"task `{task.id}`: {error}", (place,)))
-    if faults:
-        raise PlanRejected(faults)
-
-
 def admit(plan: Plan, workers: Sequence[KnownWorker]) -> None:
     """Check that for every task there is a worker that could run it if it were idle.
 
@@ -50,28 +29,28 @@ def admit(plan: Plan, workers: Sequence[KnownWorker]) -> None:
         NeedsUnmet: With one fault a task, each with the nearest miss.
     """
     faults = []
-    known: dict[tuple[Route, object], str | None] = {}
+    known: dict[tuple[Route, object], tuple[str, str] | None] = {}
     for task, place in zip(plan.tasks, plan.places, strict=True):
         key = (task.route, task.needs)
         if key not in known:
             known[key] = _refusal(task, workers)
-        reason = known[key]
-        if reason is not None:
-            hint = "ask for less, or start a worker that has more with `tek worker`"
+        refusal = known[key]
+        if refusal is not None:
+            reason, hint = refusal
             faults.append(Fault("needs.unmet", f"task `{task.id}` can never run: {reason}", (place,), hint))
     if faults:
         raise NeedsUnmet(faults)
 
 
-def _refusal(task: Task, workers: Sequence[KnownWorker]) -> str | None:
-    """Return why no worker could run a task, by the worker that comes nearest; None when one could."""
+def _refusal(task: Task, workers: Sequence[KnownWorker]) -> tuple[str, str] | None:
+    """Return why no worker could run a task (by the worker that comes nearest) and what to do; None when one could."""
     serving = [worker for worker in workers if task.route in worker.routes]
     if not serving:
-        return f"no worker serves the route `{task.route}`"
+        return f"no worker serves the route `{task.route}`", f"start one with `tek worker --class {task.route}`"
     misses = []
     for worker in serving:
         short = shortfalls(task.needs, worker.capacity)
         if not short:
             return None
         misses.append((len(short), f"it asks for {' and '.join(short)} on the nearest worker, `{worker.name}`"))
-    return min(misses)[1]
+    return min(misses)[1], "ask for less, or start a worker that has more with `tek worker`"

@@ -30,8 +30,9 @@ class SubmittedRun:
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """Return a new run id: time in UTC and six random hex digits; sorts by time and is a plain file name."""
-    return f"{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    """Return a new run id, a plain file name that sorts by time: UTC to the millisecond, and four random hex digits."""
+    now = now or datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}{secrets.token_hex(2)}"
 
 
 def submit(plan: Plan, store: RunStore, options: RunOptions, *, run_id: str | None = None) -> SubmittedRun:

@@ -28,7 +28,6 @@ def start_run(tek: Tek, tasks: list[dict[str, object]], *options: object, until:
     return started
 
 
-
 def test_first_interrupt_lets_running_tasks_finish_and_cancels_the_others(tek: Tek) -> None:
     started = start_run(
         tek,
@@ -57,7 +56,9 @@ def ledger_of(tek: Tek) -> str:
 
 
 def test_second_interrupt_kills_even_a_task_that_ignores_term(tek: Tek) -> None:
-    started = start_run(tek, [{"id": "busy", "command": STUBBORN}, {"id": "next", "depends_on": "busy"}], until="started")
+    started = start_run(
+        tek, [{"id": "busy", "command": STUBBORN}, {"id": "next", "depends_on": "busy"}], until="started"
+    )
     begun = time.monotonic()
 
     started.signal(signal.SIGINT)
@@ -71,7 +72,9 @@ def test_second_interrupt_kills_even_a_task_that_ignores_term(tek: Tek) -> None:
 
 
 def test_term_ends_a_run_at_once_and_leaves_nothing(tek: Tek) -> None:
-    started = start_run(tek, [{"id": "busy", "command": STUBBORN}, {"id": "next", "depends_on": "busy"}], until="started")
+    started = start_run(
+        tek, [{"id": "busy", "command": STUBBORN}, {"id": "next", "depends_on": "busy"}], until="started"
+    )
 
     started.signal(signal.SIGTERM)
     outcome = started.finish().expect(130)

@@ -443,3 +443,16 @@ def test_run_is_forgotten_after_its_retention(run, stage: Stage) -> None:
     assert stage.store.listed() == []
     with pytest.raises(NotFound):
         stage.store.head(play.run_id)
+
+
+def test_completion_with_another_token_is_refused(run) -> None:
+    play = run(*CHAIN)
+    play.claim((0, 1), worker="slow", delivery="d1")
+    play.release((0, 1), worker="slow", delivery="d1")
+    play.claim((0, 1), worker="quick", delivery="d2")
+
+    accepted = play.complete((0, 1), worker="slow", delivery="d1")
+
+    assert accepted == [False]
+    assert play.states() == {0: "R1"}
+    assert play.complete((0, 1), worker="quick", delivery="d2") == [True]

@@ -9,8 +9,9 @@ import pytest
 from support.isolation import Place, environment, new_place
 from support.live import LiveCluster, live_cluster
 
-STEPS = '''
-import time
+STEPS = """
+import os
+import subprocess
 
 def make(n):
     return {"n": n}
@@ -20,7 +21,13 @@ def total(inputs):
 
 def fail():
     raise ValueError("no such luck")
-'''
+
+def grow_tree(pids):
+    branch = f"echo $$ >> {pids}; sh -c 'echo $$ >> {pids}; exec sleep 300'; true"
+    with open(pids, "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    subprocess.run(["sh", "-c", branch])
+"""
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from taskexec.completion.evidence import EvidenceLimits
 from taskexec.domain.program import Member
 from taskexec.domain.resources import Route
 from taskexec.runtime.attempt import lost_record
-from taskexec.runtime.attendant import Attendant, AttemptFailed, celery_meta
+from taskexec.runtime.attendant import AttemptFailed, Attendant, celery_meta
 from taskexec.runtime.caretaker import Caretaker
 from taskexec.runtime.carrier import CarrierSettings
 from taskexec.store.connection import Connection
@@ -290,9 +290,7 @@ def test_agent_that_keeps_no_time_limit_ends_with_its_process(
     assert (home.results["a"]["status"], home.results["a"]["reason"]) == ("failed", "timeout")
 
 
-def test_agent_that_is_not_installed_refuses_the_attempt(
-    idle: LiveCluster, attend: Callable[..., Attendant]
-) -> None:
+def test_agent_that_is_not_installed_refuses_the_attempt(idle: LiveCluster, attend: Callable[..., Attendant]) -> None:
     run_id = idle.submit([{"id": "a", "command": "true"}])
     attendant, request = attend(AgentRegistry([])), request_of(run_id, (0, 1))
 

@@ -52,7 +52,9 @@ def test_waiting_for_a_result_is_woken_by_its_completion(live: LiveCluster, app:
     live.finish(run_id)
 
 
-def test_failed_attempt_with_retries_left_is_retry_and_never_failure(live: LiveCluster, app: Any, tmp_path: Path) -> None:
+def test_failed_attempt_with_retries_left_is_retry_and_never_failure(
+    live: LiveCluster, app: Any, tmp_path: Path
+) -> None:
     sign = tmp_path / "go"
     command = f'[ "$TEK_ATTEMPT" = 2 ] || exit 1; while [ ! -e {sign} ]; do sleep 0.02; done'
     run_id = live.submit([{"id": "a", "command": command, "retries": 1}])

@@ -9,7 +9,9 @@ from support.live import LiveCluster
 AWAIT = "while [ ! -e {0} ]; do sleep 0.02; done"
 
 
-def test_task_starts_when_its_own_dependency_ends_though_another_root_runs_on(live: LiveCluster, tmp_path: Path) -> None:
+def test_task_starts_when_its_own_dependency_ends_though_another_root_runs_on(
+    live: LiveCluster, tmp_path: Path
+) -> None:
     sign = tmp_path / "c-has-run"
     tasks = [
         {"id": "a", "command": "true"},
@@ -96,7 +98,9 @@ def test_fail_fast_cancels_what_has_not_started_and_lets_the_rest_finish(live: L
 
 
 def test_stopped_run_kills_what_runs_and_cancels_the_rest(live: LiveCluster, tmp_path: Path) -> None:
-    run_id = live.submit([{"id": "busy", "command": "sleep 300"}, {"id": "next", "command": "true", "depends_on": "busy"}])
+    run_id = live.submit(
+        [{"id": "busy", "command": "sleep 300"}, {"id": "next", "command": "true", "depends_on": "busy"}]
+    )
     live.await_state(run_id, "R1")
 
     live.store.stop(run_id, kill=True)

@@ -103,8 +103,7 @@ def test_worker_runs_no_more_at_once_than_it_has_slots(live: LiveCluster) -> Non
 def test_stopping_a_run_at_once_leaves_none_of_its_processes(live: LiveCluster, tmp_path: Path, warm: str) -> None:
     pids = tmp_path / "pids"
     shell = {"id": "a", "command": TREE.format(pids=pids)}
-    call = f"""subprocess:run ["sh -c 'echo $$ >> {pids}; sleep 300' & echo $$ >> {pids}; sleep 300 & echo $! >> {pids}; wait"]"""
-    python = {"id": "a", "agent": "python", "command": call.replace('"]', '", -1, null, null, null, null, null, true, true]')}
+    python = {"id": "a", "agent": "python", "command": f'steps:grow_tree ["{pids}"]'}
     run_id = live.submit([shell if warm == "shell" else python])
     started = pids_in(pids, 3)
 

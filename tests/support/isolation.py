@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
-
 from support.waiting import wait_until
 
 __all__ = ["Place", "environment", "new_place"]

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from support.isolation import Place
+from support.waiting import wait_until
+
 from taskexec.cluster import Cluster, kept_server, worker_supervisor
 from taskexec.domain.resources import Capacity, Route
 from taskexec.plan import Plan, build_plan
@@ -19,8 +22,6 @@ from taskexec.settings import load_settings
 from taskexec.sources import read_csv
 from taskexec.store.embedded import EmbeddedServer
 from taskexec.submission import Collector
-from support.isolation import Place
-from support.waiting import wait_until
 
 __all__ = ["Home", "LiveCluster", "Task", "csv_text", "live_cluster", "make_plan"]
 

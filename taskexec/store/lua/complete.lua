@@ -1,17 +1,20 @@
 -- Completes attempts: checks each, stores the Celery result, counts down the latches of what depends on it and
 -- publishes what became ready. Atomic: there is no moment between "done" and "published".
--- ARGV: worker, lifetime of Celery results in seconds, agent, microseconds spent, then for each member:
+-- ARGV: worker, agent, microseconds spent, then for each member:
 --   index, attempt, token, S or F, key of the Celery result ('' for none), the result, its twin for a failure
 --   that will be tried again, the record (one line of JSON), the value for dependents ('' for none).
--- May be repeated: an attempt that this call has completed before counts as accepted and changes nothing.
+-- An attempt is completed by who holds its lease, with the token it was claimed with, and by nobody else.
+-- May be repeated: an attempt that this call has completed before counts as accepted and changes nothing; one that
+-- has failed and is tried again by now counts as refused.
 -- Of an attempt that is named twice in one call, the first counts.
 -- Returns, for each member, 1 accepted or 0 refused (another attempt owns the task, or it was cancelled).
-local worker, lifetime, agent, spent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local FIRST, WIDTH = 5, 9
+local worker, agent, spent = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local FIRST, WIDTH = 4, 9
+local lifetime = math.max(tonumber(meta('retention_s') or '1'), 1)
 local indexes = {}
 for at = FIRST, #ARGV, WIDTH do indexes[#indexes + 1] = ARGV[at] end
 local current, following = fetch(K.state, indexes), fetch(K.successors, indexes)
-local replies, states, leases, results, done, judged = {}, {}, {}, {}, {}, {}
+local replies, states, results, done, judged = {}, {}, {}, {}, {}
 
 local function store_result(key, value)
   if key ~= '' then
@@ -26,13 +29,12 @@ for at, index in ipairs(indexes) do
   local record, member = ARGV[base + 7], index .. '|' .. attempt
   if judged[member] then
     replies[at] = judged[member]
-  elseif current[at] ~= 'R' .. attempt then
+  elseif current[at] ~= 'R' .. attempt or redis.call('ZREM', K.lease, member .. '|' .. token) == 0 then
     local repeated = current[at] == outcome .. attempt
     replies[at] = repeated and 1 or 0
     if not repeated and meta('run') then line('D', index, attempt, record) end  -- a run that is gone has no log
   else
     replies[at] = 1
-    leases[#leases + 1] = member .. '|' .. token
     if outcome == 'S' then
       states[#states + 1] = index
       states[#states + 1] = 'S' .. attempt
@@ -59,7 +61,6 @@ for at, index in ipairs(indexes) do
   judged[member] = replies[at]
 end
 set_states(states)
-if #leases > 0 then redis.call('ZREM', K.lease, unpack(leases)) end
 sliced(results, function(slice) redis.call('HSET', K.result, unpack(slice)) end)
 add('succeeded', #states / 2)
 add('left', -#states / 2)

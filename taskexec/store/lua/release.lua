@@ -1,6 +1,7 @@
 -- Gives back members of a batch that were claimed and not started; they are queued again as the same attempt.
 -- Atomic: a member is either held or queued. ARGV: worker, token, then index, attempt of each member.
--- What they stood behind is long, and counts as measured, so that its like travel alone. May be repeated: only members still leased to the token are given back.
+-- What they stood behind is long, and counts as measured, so that its like travel alone.
+-- May be repeated: only members still leased to the token are given back.
 -- Returns how many were queued again.
 local worker, token = ARGV[1], ARGV[2]
 local kind

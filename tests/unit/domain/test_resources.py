@@ -19,7 +19,7 @@ def test_needs_within_the_capacity_fit(needs: Needs) -> None:
 def test_every_shortfall_is_named_with_both_amounts() -> None:
     needs = Needs(cpus=4.5, memory_mib=9000, gpus=2)
 
-    assert shortfalls(needs, WORKER) == ["4.5 cpus of 4", "9000 MiB of memory of 8192", "2 gpus of 1"]
+    assert shortfalls(needs, WORKER) == ["4.5 cpus of 4", "9,000 MiB of memory of 8,192", "2 gpus of 1"]
 
 
 @given(cpus=st.floats(0, 64), memory_mib=st.integers(0, 10**6), gpus=st.floats(0, 8))

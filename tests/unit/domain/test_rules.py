@@ -66,7 +66,7 @@ def test_completion_is_judged_by_state_and_attempt(
 ) -> None:
     known = None if state is None else TaskState.decode(state)
 
-    assert rules.judge_completion(known, 2, succeeded=succeeded) is verdict
+    assert rules.judge_completion(known, 2, succeeded=succeeded, holds_lease=True) is verdict
 
 
 @given(retries=st.integers(0, 5), lost=st.integers(0, 5))
@@ -144,3 +144,11 @@ def test_message_is_popped_when_everything_in_its_list_is_younger() -> None:
     assert rules.is_popped(10, 11)
     assert not rules.is_popped(10, 10)
     assert not rules.is_popped(10, 9)
+
+
+def test_completion_without_the_lease_is_late() -> None:
+    running = rules.TaskState(TaskStatus.RUNNING, 2)
+
+    verdict = rules.judge_completion(running, 2, succeeded=True, holds_lease=False)
+
+    assert verdict is rules.CompletionVerdict.LATE

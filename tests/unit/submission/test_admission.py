@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from taskexec.agents import AgentRegistry
+from taskexec.agents import AgentRegistry, check_agents
 from taskexec.agents.noop import NoopAgent
 from taskexec.agents.shell import ShellAgent
 from taskexec.domain.resources import Capacity, Needs, Route
 from taskexec.domain.task import Task
 from taskexec.errors import Fault, NeedsUnmet, Place, PlanRejected
 from taskexec.plan import Graph, Plan
-from taskexec.submission import KnownWorker, admit, check_agents
+from taskexec.submission import KnownWorker, admit
 
 SMALL = KnownWorker("small", frozenset({Route.CPU}), Capacity(cpus=2, memory_mib=1024))
 LARGE = KnownWorker("large", frozenset({Route.CPU}), Capacity(cpus=8, memory_mib=4096))
