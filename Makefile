@@ -26,7 +26,7 @@ style: $(STAMP) ## Check types, style and layers
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/lint-imports --no-timings
+	$(BIN)/lint-imports
 
 bench: $(STAMP) ## Measure, beside the floor of this machine, and write benchmarks/README.md's table
 	$(BIN)/python benchmarks/run.py

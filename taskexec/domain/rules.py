@@ -99,9 +99,7 @@ def judge_claim(state: TaskState | None, attempt: int, *, holds_lease: bool) -> 
     return ClaimVerdict.REFUSED
 
 
-def judge_completion(
-    state: TaskState | None, attempt: int, *, succeeded: bool, holds_lease: bool
-) -> CompletionVerdict:
+def judge_completion(state: TaskState | None, attempt: int, *, succeeded: bool, holds_lease: bool) -> CompletionVerdict:
     """Return what the completion of an attempt brings; `holds_lease` says that its delivery has its lease."""
     if holds_lease and state == TaskState(TaskStatus.RUNNING, attempt):
         return CompletionVerdict.ACCEPTED
