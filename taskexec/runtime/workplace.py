@@ -77,11 +77,14 @@ class Workplace:
         """Return the path of the inputs of attempts whose dependencies left no results; all share it."""
         path = f"{self.scratch}/no-inputs.json"
         try:
-            is_there = os.stat(path).st_size == len(_NO_INPUTS)
-        except FileNotFoundError:
-            is_there = False
-        if not is_there:  # not yet written, or a task has written to it
-            with open(path, "wb") as file:
+            with open(path, "rb") as file:
+                is_whole = file.read(len(_NO_INPUTS) + 1) == _NO_INPUTS
+        except OSError:
+            is_whole = False
+        if not is_whole:  # not yet written, or a task has written to it
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            with open(path, "xb") as file:
                 file.write(_NO_INPUTS)
         return path
 

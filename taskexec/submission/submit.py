@@ -30,9 +30,9 @@ class SubmittedRun:
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """Return a new run id, a plain file name that sorts by time: UTC to the millisecond, and four random hex digits."""
+    """Return a new run id, a plain file name that sorts by time: UTC to the millisecond, and six random hex digits."""
     now = now or datetime.now(UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}{secrets.token_hex(2)}"
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}{secrets.token_hex(3)}"
 
 
 def submit(plan: Plan, store: RunStore, options: RunOptions, *, run_id: str | None = None) -> SubmittedRun:

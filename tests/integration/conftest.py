@@ -30,6 +30,12 @@ def grow_tree(pids):
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have pytest choose its own folder before TMPDIR is another one for a while."""
+    tmp_path_factory.getbasetemp()
+
+
 @pytest.fixture(scope="session")
 def shared_place() -> Iterator[Place]:
     with new_place() as place:

@@ -226,7 +226,7 @@ def test_without_results_of_dependencies_the_inputs_are_empty(runner_of: RunnerO
 
 
 def test_inputs_that_a_task_has_overwritten_are_empty_again_for_the_next(runner_of: RunnerOf, kept: Any) -> None:
-    runner_of().run(shell('echo hostile > "$TEK_INPUTS"'))
+    runner_of().run(shell('printf "[]" > "$TEK_INPUTS"'))
 
     runner_of().run(shell('cat "$TEK_INPUTS"'))
 
