@@ -19,6 +19,7 @@ CHUNK_BYTES = 65_536
 """Most bytes of one chunk on its way home."""
 
 _FLUSH_AFTER_S = 0.3
+_EMPTY = hashlib.sha256().hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class EvidenceLimits:
 
 @dataclass(slots=True)
 class _Stream:
-    digest: Any = field(default_factory=hashlib.sha256)
+    digest: Any = None
+    """Made with the first byte: most streams of most tasks stay empty."""
     size_bytes: int = 0
     sent_bytes: int = 0
     dropped_bytes: int = 0
@@ -73,6 +75,8 @@ class AttemptEvidence:
             return
         self._total += len(data)
         stream.size_bytes += len(data)
+        if stream.digest is None:
+            stream.digest = hashlib.sha256()
         stream.digest.update(data)
         stream.buffer += data
         if stream.beginning is not None:
@@ -134,7 +138,8 @@ class AttemptEvidence:
                     inline[name] = _encode_inline(bytes(stream.buffer))
             else:
                 self._flush(name, stream)
-            account[name] = {"bytes": stream.size_bytes, "sha256": stream.digest.hexdigest()}
+            digest = _EMPTY if stream.digest is None else stream.digest.hexdigest()
+            account[name] = {"bytes": stream.size_bytes, "sha256": digest}
             if stream.dropped_bytes:
                 account[name]["truncated"] = stream.dropped_bytes
         return account, inline

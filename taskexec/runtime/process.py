@@ -20,6 +20,7 @@ from taskexec.domain.states import Reason
 __all__ = ["Limits", "OutputSink", "Watched", "kill_group", "spawn"]
 
 _READ_BYTES = 65_536
+"""Capacity of a pipe (Linux's default), so that one read empties it."""
 _LONGEST_WAIT_S = 0.5
 _RESET = [
     number
@@ -115,6 +116,9 @@ class Watched:
         self._poller = select.poll()
         for descriptor in (self._pidfd, stdout, stderr, *([] if answers is None else [answers])):
             self._poller.register(descriptor, select.POLLIN)
+        self._pipes = select.poll()
+        for descriptor in self._streams:
+            self._pipes.register(descriptor, select.POLLIN)
         self._lock = threading.Lock()
         self._gone = False
         self._ended_by: Reason | None = None
@@ -144,6 +148,8 @@ class Watched:
                 self._drain(sink)
                 return None
             if self._pidfd in ready:
+                # first, so that nothing of the group writes any more; its number is not reused before it is collected
+                kill_group(self.pid, signal.SIGKILL)
                 self._drain(sink)
                 return self._reap(started)
             self._keep_limits(limits)
@@ -165,11 +171,12 @@ class Watched:
         return bool(data)
 
     def _drain(self, sink: OutputSink) -> None:
-        """Read all that has been written; a child left behind may hold the pipe open, so never wait for its end."""
-        for descriptor, name in self._streams.items():
-            with contextlib.suppress(BlockingIOError):
-                while data := os.read(descriptor, _READ_BYTES):
-                    sink.write(name, data)
+        """Read what lies in the pipes, once each: one read takes all that a pipe can hold.
+
+        Who has left the group may hold a pipe open, or write to it for ever; neither is waited for.
+        """
+        for descriptor, _ in self._pipes.poll(0):
+            self._read(descriptor, sink)
 
     def _keep_limits(self, limits: Limits) -> None:
         now = time.monotonic()
@@ -179,9 +186,8 @@ class Watched:
             kill_group(self.pid, signal.SIGKILL)
 
     def _reap(self, started: float) -> Exit:
-        """Collect the exit status. The group is killed first: its number is not reused while its leader is unreaped."""
+        """Collect the exit status; from then on the process number may be another's."""
         with self._lock:
-            kill_group(self.pid, signal.SIGKILL)
             _, status = os.waitpid(self.pid, 0)
             self._gone = True
         code = os.waitstatus_to_exitcode(status)

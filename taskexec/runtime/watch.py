@@ -20,6 +20,8 @@ from taskexec.runtime.carrier import Carrier
 
 __all__ = ["Watch"]
 
+_AWAKE_S = 1.0
+
 Encode = Callable[[Performed], tuple[str, bytes, bytes]]
 
 
@@ -35,6 +37,7 @@ class Watch:
         self._carrier: Carrier | None = None
         self._encode: Encode | None = None
         self._is_batch = False
+        self._is_asleep = False
         self._thread: threading.Thread | None = None
 
     def begin(self, carrier: Carrier, encode: Encode, *, is_batch: bool) -> None:
@@ -44,7 +47,7 @@ class Watch:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="tek-watch", daemon=True)
                 self._thread.start()
-            elif is_batch:
+            elif is_batch and self._is_asleep:
                 self._changed.notify()
 
     def end(self) -> None:
@@ -53,11 +56,14 @@ class Watch:
             self._carrier = None
 
     def _loop(self) -> None:
-        renewed = time.monotonic()
+        renewed = last_batch = time.monotonic()
         while True:
             with self._changed:
-                busy_batch = self._carrier is not None and self._is_batch
-                self._changed.wait(self._patience_s if busy_batch else self._renew_every_s)
+                if self._carrier is not None and self._is_batch:
+                    last_batch = time.monotonic()
+                # a thread that is woken for every batch would cost each of them a switch
+                self._is_asleep = time.monotonic() - last_batch > _AWAKE_S
+                self._changed.wait(self._renew_every_s if self._is_asleep else self._patience_s)
                 carrier, encode, is_batch = self._carrier, self._encode, self._is_batch
             if carrier is None or encode is None:
                 continue

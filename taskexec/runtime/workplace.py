@@ -65,12 +65,20 @@ class Workplace:
         else:
             os.rename(spare, path)
 
+    def helper_folder(self) -> str:
+        """Return the empty folder of attempts that ask a helper: one process performs them all, so one path will do."""
+        path = f"{self.scratch}/helper.out"
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+        return path
+
     def give_folder_back(self, path: str) -> bool:
         """Keep a folder for the next attempt if it is empty; return whether it was."""
         with os.scandir(path) as entries:
             if next(entries, None) is not None:
                 return False
-        self._spare = path
+        if not path.endswith("helper.out"):
+            self._spare = path
         return True
 
     def no_inputs(self) -> str:
@@ -164,7 +172,8 @@ class AttemptRunner:
 
     def ask(self, argv: Sequence[str], request: Mapping[str, JSON]) -> Exit:
         """Ask a warm helper; see `ProcessRunner.ask`."""
-        self._make_folder()
+        self._output = self._place.helper_folder()
+        self._has_folder = True
         if self._aborted is not None:
             return Exit(None, None, 0.0, ended_by=self._aborted)
         helper = self._place.helper(argv)
