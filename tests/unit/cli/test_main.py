@@ -131,9 +131,7 @@ def test_all_faults_are_told_with_places_and_hints(call_tek: Tek, command_fails:
 
 
 def test_faults_cannot_steer_the_terminal(call_tek: Tek, command_fails: Fail) -> None:
-    command_fails(
-        PlanRejected([Fault("plan.x", "id `\x1b[2J\n`", (Place("\x07.csv"),), "\u202eevil \ud800")])
-    )
+    command_fails(PlanRejected([Fault("plan.x", "id `\x1b[2J\n`", (Place("\x07.csv"),), "\u202eevil \ud800")]))
 
     outcome = call_tek("runs")
 

@@ -55,20 +55,14 @@ def test_json_has_the_promised_shape(draft: PlanDraft, call_tek: Tek) -> None:
         "series_parallel": True,
     }
     assert [task["id"] for task in shape["tasks"]] == ["d", "a", "b", "c"]
-    assert {"depends_on": ["b", "c"], "level": 2, "critical": True, "slack_s": 0}.items() <= shape["tasks"][
-        0
-    ].items()
-    assert shape["warnings"] == [
-        {"code": "csv.doubt", "message": "odd", "places": ["p.csv:1"], "hint": "look"}
-    ]
+    assert {"depends_on": ["b", "c"], "level": 2, "critical": True, "slack_s": 0}.items() <= shape["tasks"][0].items()
+    assert shape["warnings"] == [{"code": "csv.doubt", "message": "odd", "places": ["p.csv:1"], "hint": "look"}]
     assert shape["digest"].startswith("sha256:")
     assert "canvas" not in shape
 
 
 @pytest.mark.parametrize("arguments", [["p.csv"], ["--sot", "p.csv"], ["--plan", "p.csv"]])
-def test_quiet_is_the_ids_in_a_topological_order(
-    arguments: list[str], draft: PlanDraft, call_tek: Tek
-) -> None:
+def test_quiet_is_the_ids_in_a_topological_order(arguments: list[str], draft: PlanDraft, call_tek: Tek) -> None:
     outcome = call_tek("plan", *arguments, "--output", "quiet")
 
     assert outcome.stdout.split() == ["a", "b", "c", "d"]

@@ -58,9 +58,7 @@ def test_lanes_differ_by_shape_and_stand_in_the_legend() -> None:
 
     picture = draw(plan)
 
-    marks = [
-        path.get("d") for path in picture.iter(f"{SVG}path") if (path.get("class") or "").startswith("q")
-    ]
+    marks = [path.get("d") for path in picture.iter(f"{SVG}path") if (path.get("class") or "").startswith("q")]
     assert len(set(marks)) == 2
     assert {"Lane one (1)", "Lane two (1)"} <= {text.text for text in picture.iter(f"{SVG}text")}
 

@@ -52,6 +52,5 @@ def test_real_plans_have_the_expected_properties(path: Path) -> None:
 
     names = ("tasks", "edges", "levels", "max_level_width", "critical_path_s", "series_parallel")
     assert list(summary.to_json().values()) == [
-        pytest.approx(expected[name], abs=2e-6) if name == "critical_path_s" else expected[name]
-        for name in names
+        pytest.approx(expected[name], abs=2e-6) if name == "critical_path_s" else expected[name] for name in names
     ]

@@ -34,9 +34,7 @@ def test_levels_and_widths_are_those_of_the_topological_generations(predecessors
 
     generations = [sorted(nodes) for nodes in nx.topological_generations(oracle(predecessors))]
 
-    found = [
-        [node for node in range(len(graph)) if graph.levels[node] == at] for at in range(len(graph.widths))
-    ]
+    found = [[node for node in range(len(graph)) if graph.levels[node] == at] for at in range(len(graph.widths))]
     assert found == generations
     assert list(graph.widths) == [len(nodes) for nodes in generations]
 
@@ -54,9 +52,7 @@ def test_longest_path_is_as_long_as_the_oracles(predecessors: list[list[int]], d
 
     assert path.length == nx.dag_longest_path_length(weighted)
     assert path.length == sum(weights[node] for node in path.nodes)
-    assert all(
-        one in graph.predecessors[other] for one, other in zip(path.nodes, path.nodes[1:], strict=False)
-    )
+    assert all(one in graph.predecessors[other] for one, other in zip(path.nodes, path.nodes[1:], strict=False))
     assert all(path.slack(node) == 0 for node in path.nodes)
 
 

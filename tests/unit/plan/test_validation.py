@@ -33,9 +33,7 @@ def test_empty_plan_is_rejected() -> None:
 
 def test_faults_of_the_reader_reject_the_plan_and_come_in_order_of_place() -> None:
     ragged = Fault("csv.ragged", "too few cells", (Place("p.csv", 3),))
-    read = PlanDraft(
-        source="p.csv", kind="csv", tasks=[task("a", "x", line=4), task("", line=2)], faults=[ragged]
-    )
+    read = PlanDraft(source="p.csv", kind="csv", tasks=[task("a", "x", line=4), task("", line=2)], faults=[ragged])
 
     with pytest.raises(PlanRejected) as caught:
         build_plan(read)

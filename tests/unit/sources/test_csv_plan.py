@@ -26,9 +26,7 @@ def lines(draft: PlanDraft) -> list[int]:
 
 
 def test_every_known_column_fills_its_field():
-    header = (
-        "id,title,command,depends_on,queue,cpus,memory_mb,gpus,duration_s,priority,timeout_s,retries,layer"
-    )
+    header = "id,title,command,depends_on,queue,cpus,memory_mb,gpus,duration_s,priority,timeout_s,retries,layer"
     draft = read_csv(f"{header}\na,A,true,b;c,gpu,1.5,512,1,2.5,7,30,2,base\n", "p.csv")
 
     task = draft.tasks[0]
@@ -316,9 +314,7 @@ def test_any_text_gives_a_draft_whose_places_are_inside_it(header, text):
 @given(st.lists(st.tuples(IDS, TITLES, DEPENDENCIES), min_size=1, max_size=4))
 def test_dependencies_of_unescaped_cells_stand_where_their_place_says(rows):
     buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows(
-        [["id", "title", "depends_on"], *([a, b, ";".join(names)] for a, b, names in rows)]
-    )
+    csv.writer(buffer).writerows([["id", "title", "depends_on"], *([a, b, ";".join(names)] for a, b, names in rows)])
     text = buffer.getvalue()
 
     draft = read_csv(text, "p.csv")

@@ -76,9 +76,7 @@ def test_section_ends_at_a_heading_of_its_level_but_not_at_a_lower_one():
 
 
 def test_list_goes_on_over_indented_lines_and_deeper_bullets():
-    draft = read(
-        QUEUE_A + "   - Tasks: `a`,\n   `b`,\n     `c`\n     - `d`\n     - `e`\n   - Order: sequential\n"
-    )
+    draft = read(QUEUE_A + "   - Tasks: `a`,\n   `b`,\n     `c`\n     - `d`\n     - `e`\n   - Order: sequential\n")
 
     assert (draft.faults, ids(draft)) == ([], ["a", "b", "c", "d", "e"])
 
@@ -252,9 +250,7 @@ def test_any_text_gives_tasks_or_faults(text):
     assert draft.tasks or draft.faults
 
 
-@pytest.mark.parametrize(
-    "piece", ["<!-- ", "```\n", "`", "- Tasks: `a\n", "<!-- <!-- -->\n", "1. **Queue A**\n"]
-)
+@pytest.mark.parametrize("piece", ["<!-- ", "```\n", "`", "- Tasks: `a\n", "<!-- <!-- -->\n", "1. **Queue A**\n"])
 def test_hostile_text_is_read_in_time_that_grows_with_its_length(piece):
     begun_at = time.process_time()
 
