@@ -42,10 +42,17 @@ class Caller:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Callable[..., Any], bool]] = {}
+        self._environ: dict[str, str] = {}
+
+    def _set_environ(self, environ: dict[str, str]) -> None:
+        """Set what has changed since the last call; each variable costs as much as a call."""
+        for name, value in environ.items():
+            if self._environ.get(name) != value:
+                os.environ[name] = self._environ[name] = value
 
     def answer(self, request: dict[str, Any]) -> bytes:
         """Make one call and return the answer's JSON; never raises for what the callable does."""
-        os.environ.update(request.get("environ", {}))
+        self._set_environ(request.get("environ", {}))
         try:
             known = self._known.get(request["call"])
             if known is None:

@@ -23,9 +23,10 @@ from taskexec.runtime.workplace import Workplace
 from taskexec.store.connection import Connection, keep_trying
 from taskexec.store.runs import RedisRunStore
 
-__all__ = ["AttemptFailed", "Attendant", "celery_meta"]
+__all__ = ["AttemptFailed", "Attendant", "celery_meta", "short_result"]
 
 _KNOWN_RUNS = 64
+_SHOWN_CHARACTERS = 200
 
 
 class AttemptFailed(Exception):
@@ -192,13 +193,25 @@ def _reason(error: BaseException) -> Reason:
     return Reason.LOST_WORKER if type(error).__name__ in lost else Reason.INFRASTRUCTURE
 
 
+_META: dict[str, Any] = {"traceback": None, "children": [], "date_done": None}
+
+
+def short_result(result: Any) -> Any:
+    """Return what Celery keeps of a result and Flower shows: itself if it is small, else a beginning or its type."""
+    if isinstance(result, str) and len(result) > _SHOWN_CHARACTERS:
+        return result[:_SHOWN_CHARACTERS] + "…"
+    return result if isinstance(result, str | int | float | bool | None) else type(result).__name__
+
+
 def celery_meta(task_id: str, performed: Performed) -> tuple[str, bytes, bytes]:
     """Return key, result and retry of a batch member, as Celery's backend would have stored them."""
     outcome = performed.outcome
     key = f"celery-task-meta-{task_id}"
-    meta: dict[str, Any] = {"task_id": task_id, "traceback": None, "children": [], "date_done": None}
+    meta: dict[str, Any] = {"task_id": task_id, "status": "SUCCESS", "result": None, **_META}
     if outcome.succeeded:
-        return key, orjson.dumps(meta | {"status": "SUCCESS", "result": None}), b""
+        if outcome.result is not None:
+            meta["result"] = short_result(outcome.result)
+        return key, orjson.dumps(meta), b""
     failure = {"exc_type": "AttemptFailed", "exc_message": [outcome.error], "exc_module": AttemptFailed.__module__}
     failed = orjson.dumps(meta | {"status": "FAILURE", "result": failure})
     return key, failed, orjson.dumps(meta | {"status": "RETRY", "result": failure})

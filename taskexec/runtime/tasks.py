@@ -8,7 +8,7 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from taskexec.broker import ATTEMPT_TASK, BATCH_TASK
-from taskexec.runtime.attendant import AttemptFailed, Attendant, celery_meta
+from taskexec.runtime.attendant import AttemptFailed, Attendant, celery_meta, short_result
 
 __all__ = ["register_tasks"]
 
@@ -23,15 +23,8 @@ def register_tasks(app: Celery, attendant: Attendant) -> None:
             raise Ignore  # a duplicate, cancelled or superseded message, or the lease was lost
         if not performed.outcome.succeeded:
             raise AttemptFailed(performed.outcome.error)
-        return _short(performed.outcome.result)
+        return short_result(performed.outcome.result)
 
     @app.task(name=BATCH_TASK, bind=True, ignore_result=True)
     def batch(self: Any) -> None:
         attendant.batch(self.request, celery_meta)
-
-
-def _short(result: Any) -> Any:
-    """Return what Flower shows as a task's result: the result itself if it is small."""
-    if isinstance(result, str) and len(result) > 200:
-        return result[:200] + "…"
-    return result if isinstance(result, str | int | float | bool | None) else type(result).__name__

@@ -6,6 +6,7 @@
 local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local indexes = {}
 for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
+local until_us = text(now + lease)
 local positions, claimed, states, leases, seen = {}, {}, {}, {}, {}
 for at, state in ipairs(fetch(K.state, indexes)) do
   local index, attempt = indexes[at], ARGV[3 + 2 * at]
@@ -15,7 +16,7 @@ for at, state in ipairs(fetch(K.state, indexes)) do
   if (fresh or again) and not seen[member] then  -- what one message names twice runs once
     positions[#positions + 1] = at - 1
     claimed[#claimed + 1] = index
-    leases[#leases + 1] = text(now + lease)
+    leases[#leases + 1] = until_us
     leases[#leases + 1] = member
     if fresh then
       states[#states + 1] = index

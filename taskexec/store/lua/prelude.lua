@@ -33,6 +33,8 @@ local function meta(name) return redis.call('HGET', K.meta, name) end
 
 -- Calls fn(slice) for slices of at most MANY items of list.
 local function sliced(list, fn)
+  if #list == 0 then return end
+  if #list <= MANY then return fn(list) end
   for first = 1, #list, MANY do
     local slice = {}
     for at = first, math.min(first + MANY - 1, #list) do slice[#slice + 1] = list[at] end
@@ -42,6 +44,8 @@ end
 
 -- Returns the values of several fields of a hash, in their order (false where absent).
 local function fetch(key, fields)
+  if #fields == 0 then return {} end
+  if #fields <= MANY then return redis.call('HMGET', key, unpack(fields)) end
   local values = {}
   sliced(fields, function(slice)
     for _, value in ipairs(redis.call('HMGET', key, unpack(slice))) do values[#values + 1] = value end
@@ -81,7 +85,8 @@ local function publish(members, record, settings)
   redis.call('LPUSH', record.list, message)
 end
 
--- A dispatch record: list key, route, agent, retries, label (JSON text without its quotes), tab-separated.
+-- A dispatch record: list key, route, agent, retries, label (JSON text without its quotes), tab-separated. Those of
+-- one message agree in the first three.
 local function parse(record)
   local list, route, kind, retries, label = string.match(record, '^(.-)\t(.-)\t(.-)\t(%d+)\t(.*)$')
   return {list = list, route = route, kind = kind, retries = tonumber(retries), label = label}
@@ -107,33 +112,33 @@ local function push()
   if meta('stopping') then return cancel_ready() end
   local settings = redis.call('HMGET', K.meta, 'run', 'template', 'batch_max', 'batch_target_us')
   settings = {run = settings[1], template = settings[2], max = tonumber(settings[3]), target = tonumber(settings[4])}
-  local indexes, states, times, groups, order = {}, {}, {}, {}, {}
+  local indexes, states, times, groups, order, at_now = {}, {}, {}, {}, {}, text(now)
   for at, member in ipairs(ready) do indexes[at] = member[1] end
   for at, record in ipairs(fetch(K.task, indexes)) do
     local index, attempt = ready[at][1], ready[at][2]
     states[#states + 1] = index
     states[#states + 1] = 'Q' .. attempt
-    times[#times + 1] = text(now)
+    times[#times + 1] = at_now
     times[#times + 1] = index
     line('Q', index, attempt)
-    record = parse(record)
-    local name = record.list .. '\t' .. record.kind
-    if not groups[name] then
-      groups[name] = {}
+    local name = string.match(record, '^[^\t]*\t[^\t]*\t[^\t]*')
+    local group = groups[name]
+    if not group then
+      group = {}
+      groups[name] = group
       order[#order + 1] = name
     end
-    table.insert(groups[name], {index, attempt, record})
+    group[#group + 1] = {index, attempt, record}
   end
   set_states(states)
   sliced(times, function(slice) redis.call('ZADD', K.queued, unpack(slice)) end)
   for _, name in ipairs(order) do
     local group = groups[name]
-    local first = group[1][3]
-    local size = batch_size(#group, first, settings)
+    local size = batch_size(#group, parse(group[1][3]), settings)
     for start = 1, #group, size do
       local members = {}
       for at = start, math.min(start + size - 1, #group) do members[#members + 1] = group[at] end
-      publish(members, members[1][3], settings)
+      publish(members, parse(members[1][3]), settings)
     end
   end
 end
