@@ -19,6 +19,10 @@ _ENDINGS = {
     TransitionKind.SKIPPED: TaskStatus.SKIPPED,
     TransitionKind.CANCELLED: TaskStatus.CANCELLED,
 }
+_SHOWN = (
+    *("attempt", "agent", "reason", "error", "exit_status", "signal", "started_at", "finished_at"),
+    "commands",
+)
 _WITH_RECORD = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED, TransitionKind.LOST}
 
 
@@ -33,7 +37,7 @@ class TaskAccount:
         """Attempts that were started."""
         self.worker = ""
         self.record: Mapping[str, Any] = {}
-        """Record of the last attempt that ended."""
+        """What the account shows of the record of the last attempt that ended."""
         self.because_of: int | None = None
         """Index of the failed task that made this one be skipped."""
 
@@ -78,7 +82,9 @@ class RunAccount:
             if kind is TransitionKind.SKIPPED:
                 task.because_of = int(transition.detail)
         if kind in _WITH_RECORD and transition.detail:
-            task.record = orjson.loads(split_record(transition.detail)[0])
+            record = orjson.loads(split_record(transition.detail)[0])
+            # a run of 100,000 tasks is held in memory: only what the account shows
+            task.record = {name: record[name] for name in _SHOWN if record.get(name) is not None}
 
     def lines(self) -> list[dict[str, Any]]:
         """Return one object a task, in plan order; the list that scripts read."""

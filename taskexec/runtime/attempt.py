@@ -74,6 +74,8 @@ class AttemptWork:
         spec = orjson.loads(claimed.spec)
         self.claimed = claimed
         self.started: float | None = None
+        self.is_performing = False
+        """Whether the agent is at work; bringing its evidence on the way may outlast the task's time limit."""
         self.timeout_s: float | None = spec["timeout_s"]
         self._run = run
         self._agent_name: str = spec["agent"]
@@ -94,7 +96,9 @@ class AttemptWork:
     def perform(self, agents: AgentRegistry, clock: ServerClock, worker: str) -> Performed:
         """Perform the attempt and return its account; what the agent raises becomes a failed outcome."""
         self.started = begun = time.monotonic()
+        self.is_performing = True
         outcome = self._outcome(agents)
+        self.is_performing = False
         try:
             self.runner.collect()
         except OSError as error:

@@ -174,13 +174,15 @@ class Carrier:
             if rest:
                 self._todo.clear()
         if rest:
-            self._store.release(self._run.run_id, rest, worker=self._settings.worker, token=self._token)
+            keep_trying(
+                lambda: self._store.release(self._run.run_id, rest, worker=self._settings.worker, token=self._token)
+            )
         self.complete_done(encode)
 
     def overdue(self, margin_s: float) -> AttemptWork | None:
         """Return the attempt that runs longer than its timeout and a margin: its agent does not keep limits itself."""
         current = self._current
-        if current is None or current.started is None or current.timeout_s is None:
+        if current is None or current.started is None or current.timeout_s is None or not current.is_performing:
             return None
         late = time.monotonic() - current.started - current.timeout_s
         return current if late >= margin_s else None
