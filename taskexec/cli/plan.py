@@ -179,25 +179,12 @@ def _to_json(view: _View) -> dict[str, Any]:
 
 
 def _task_to_json(task: Task, estimate: Estimate) -> dict[str, Any]:
-    return {
-        "id": task.id,
-        "title": task.title,
-        "agent": task.agent,
-        "payload": dict(task.payload),
-        "route": task.route.value,
-        "lane": task.lane,
-        "depends_on": task.depends_on,
+    from taskexec.plan import task_to_json
+
+    return task_to_json(task) | {
         "level": estimate.level,
         "slack_s": estimate.slack_s,
         "critical": estimate.is_critical,
-        "cpus": task.needs.cpus,
-        "memory_mib": task.needs.memory_mib,
-        "gpus": task.needs.gpus,
-        "duration_s": task.duration_s,
-        "timeout_s": task.timeout_s,
-        "retries": task.retries,
-        "priority": task.priority,
-        "layer": task.layer,
     }
 
 

@@ -5,7 +5,7 @@ from taskexec.plan.drawing import draw_svg
 from taskexec.plan.estimate import Estimate, Summary, estimate_tasks, summarize
 from taskexec.plan.folders import evidence_folder
 from taskexec.plan.graph import Graph, LongestPath
-from taskexec.plan.plan import Plan, normal_id, plan_to_json, queue_name
+from taskexec.plan.plan import Plan, normal_id, plan_to_json, queue_name, task_to_json
 from taskexec.plan.series_parallel import is_series_parallel
 from taskexec.plan.validation import build_plan
 
@@ -27,4 +27,5 @@ __all__ = [
     "plan_to_json",
     "queue_name",
     "summarize",
+    "task_to_json",
 ]

@@ -16,7 +16,7 @@ from taskexec.errors import Fault, NotFound, Place
 from taskexec.plan.folders import evidence_folder
 from taskexec.plan.graph import Graph
 
-__all__ = ["Plan", "normal_id", "plan_to_json", "queue_name"]
+__all__ = ["Plan", "normal_id", "plan_to_json", "queue_name", "task_to_json"]
 
 _FORMAT_VERSION = 2
 
@@ -78,14 +78,15 @@ class Plan:
 
 def _meaning(task: Task) -> dict[str, Any]:
     """Return a task with its dependencies sorted and its numbers in one form (2 cpus are 2.0 cpus)."""
-    fields = _task_to_json(task)
+    fields = task_to_json(task)
     fields["depends_on"] = sorted(task.depends_on)
     for name in ("cpus", "gpus", "duration_s", "timeout_s"):
         fields[name] = None if fields[name] is None else float(fields[name])
     return fields
 
 
-def _task_to_json(task: Task) -> dict[str, Any]:
+def task_to_json(task: Task) -> dict[str, Any]:
+    """Return a task as it stands in plan.json."""
     return {
         "id": task.id,
         "title": task.title,
@@ -125,7 +126,7 @@ def plan_to_json(plan: Plan, *, generated_at: str) -> dict[str, Any]:
         "generated_at": generated_at,
         "digest": plan.digest,
         "queues": _queues(plan.tasks),
-        "tasks": [_task_to_json(task) for task in plan.tasks],
+        "tasks": [task_to_json(task) for task in plan.tasks],
         "folders": {task_id: folder for task_id, folder in folders.items() if folder != task_id},
     }
 

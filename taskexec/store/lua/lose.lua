@@ -6,23 +6,13 @@
 -- Returns how many attempts were ended or queued again.
 local worker, record = ARGV[1], ARGV[2]
 local lost = 0
-local function end_lease(member)
-  local index, attempt = string.match(member, '^(%d+)|(%d+)|')
-  redis.call('ZREM', K.lease, member)
-  if redis.call('HGET', K.state, index) == 'R' .. attempt then
-    lose(index, tonumber(attempt), record)
-    lost = lost + 1
-  end
-end
 local wanted = {}
 for at = 3, #ARGV, 2 do wanted[ARGV[at] .. '|' .. ARGV[at + 1]] = true end
 local suffix = '|' .. worker .. '/'
 for _, member in ipairs(redis.call('ZRANGE', K.lease, 0, -1)) do
   local mine = string.find(member, suffix, 1, true)
-  if #ARGV == 2 and mine then
-    end_lease(member)
-  elseif mine and wanted[string.match(member, '^(%d+|%d+)|')] then
-    end_lease(member)
+  if mine and (#ARGV == 2 or wanted[string.match(member, '^(%d+|%d+)|')]) then
+    lost = lost + end_lease(member, record)
   end
 end
 for at = 3, #ARGV, 2 do

@@ -232,6 +232,15 @@ local function long_queued(before)
   return found
 end
 
+-- Ends a lease (a member of <run>:lease) and the attempt that holds it, if it still runs; returns how many: 0 or 1.
+local function end_lease(member, json)
+  local index, attempt = string.match(member, '^(%d+)|(%d+)|')
+  redis.call('ZREM', K.lease, member)
+  if redis.call('HGET', K.state, index) ~= 'R' .. attempt then return 0 end
+  lose(index, tonumber(attempt), json)
+  return 1
+end
+
 -- Queues again the attempts whose message left its queue before `before` and that nobody has claimed.
 -- A message still in a live worker's hands is then there twice; the second claim finds the first.
 local function requeue_popped(before)

@@ -15,12 +15,7 @@ end
 if now < calm then return {0, 0} end
 local lapsed = 0
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.lease, '-inf', text(now), 'LIMIT', 0, 100)) do
-  local index, attempt = string.match(member, '^(%d+)|(%d+)|')
-  redis.call('ZREM', K.lease, member)
-  if redis.call('HGET', K.state, index) == 'R' .. attempt then
-    lose(index, tonumber(attempt), record)
-    lapsed = lapsed + 1
-  end
+  lapsed = lapsed + end_lease(member, record)
 end
 local requeued = requeue_popped(now - lease)
 finish(worker)
