@@ -54,9 +54,10 @@ def follow(
             return
         try:
             if interrupts.count > stopped:
-                stopped = interrupts.count
-                display.note(_STOPPING[min(stopped, 2)])
-                stop(stopped > 1)
+                wanted = interrupts.count
+                display.note(_STOPPING[min(wanted, 2)])
+                stop(wanted > 1)
+                stopped = wanted  # only now: a server that did not answer is told again
             ended = collector.step(wait_s=_STEP_S)
         except ConnectionLost as error:
             if interrupts.count > 1:

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,14 +20,17 @@ from taskexec.cli.options import (
 )
 from taskexec.cli.output import Output
 from taskexec.cli.where import LIVE_FILE
+from taskexec.errors import ConnectionLost
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
     from taskexec.domain.resources import Capacity
     from taskexec.plan import Plan
+    from taskexec.runtime.interrupts import Interrupts
     from taskexec.runtime.supervisor import WorkerSupervisor
     from taskexec.settings import Settings
     from taskexec.store.embedded import EmbeddedServer
+    from taskexec.submission import Collector
 
 __all__ = ["run"]
 
@@ -74,6 +77,17 @@ def run(
     return _carry_out(plan, settings, capacity, dry_run=dry_run, output=output)
 
 
+def _bring_home(collector: Collector, server: EmbeddedServer, interrupts: Interrupts) -> dict[str, Any]:
+    """Write home what is left; a server that dies meanwhile is started again, unless interrupted twice."""
+    while True:
+        try:
+            return collector.finish()
+        except ConnectionLost:
+            if interrupts.count > 1:
+                raise
+            server.tend()
+
+
 def _check_writable(runs_dir: Path) -> None:
     """Refuse to start what could not leave its evidence."""
     from taskexec.errors import EvidenceUnwritable
@@ -113,7 +127,7 @@ def _carry_out(plan: Plan, settings: Settings, capacity: Capacity, *, dry_run: b
             with display:
                 follow(collector, display, interrupts, tend=tend, stop=stop)
             supervisor.kill()
-            summary = collector.finish()
+            summary = _bring_home(collector, server, interrupts)
             live.unlink(missing_ok=True)
             show_end(output, collector, summary)
         return INTERRUPTED if interrupts.count else run_status_exit(summary["status"])

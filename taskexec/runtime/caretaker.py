@@ -54,6 +54,8 @@ class Caretaker:
                 self.make_round()
             except ConnectionLost as error:
                 log.warning("%s", error.message)
+            except Exception:
+                log.exception("a round failed; the next one follows")  # without rounds nothing would ever be reaped
 
     def make_round(self) -> None:
         """Renew the registration, release what dead pool children held, and reap every active run once."""

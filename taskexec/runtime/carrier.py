@@ -180,9 +180,14 @@ class Carrier:
         self.complete_done(encode)
 
     def overdue(self, margin_s: float) -> AttemptWork | None:
-        """Return the attempt that runs longer than its timeout and a margin: its agent does not keep limits itself."""
+        """Return the attempt that runs longer than its timeout and a margin, if its agent works in this process.
+
+        One that has started a process is limited by its supervision, and may take longer to send what it wrote.
+        """
         current = self._current
-        if current is None or current.started is None or current.timeout_s is None or not current.is_performing:
+        if current is None or current.started is None or current.timeout_s is None:
+            return None
+        if current.runner.has_processes or not current.is_performing:
             return None
         late = time.monotonic() - current.started - current.timeout_s
         return current if late >= margin_s else None

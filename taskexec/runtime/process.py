@@ -124,6 +124,18 @@ class Watched:
         self._ended_by: Reason | None = None
         self._told_at: float | None = None
 
+    @property
+    def ended_by(self) -> Reason | None:
+        """Why the process was told to end; None when it was not."""
+        return self._ended_by
+
+    def kill(self) -> None:
+        """Kill the process with its group and collect it."""
+        kill_group(self.pid, signal.SIGKILL)
+        with self._lock, contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+            self._gone = True
+
     def abort(self, reason: Reason) -> None:
         """Tell the process to end, from any thread; it is killed when it does not within the grace."""
         with self._lock:

@@ -23,6 +23,8 @@ __all__ = ["WorkerSupervisor", "new_worker_name"]
 _QUICK_S = 3.0
 """A worker that dies within this time counts as one that does not start."""
 _QUICK_LIMIT = 5
+_LONG_S = 3600.0
+"""A worker that has lived so long earns its supervisor all restarts again."""
 
 
 def new_worker_name() -> str:
@@ -56,7 +58,7 @@ class WorkerSupervisor:
         """
         self._launch = launch
         self._on_lost = on_lost
-        self._restarts_left = restart_limit
+        self._restart_limit = self._restarts_left = restart_limit
         self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch: Path | None = None
@@ -100,6 +102,8 @@ class WorkerSupervisor:
         if self._process is None or self._process.poll() is None:
             return False
         status = self._process.returncode
+        if time.monotonic() - self._started > _LONG_S:
+            self._restarts_left = self._restart_limit
         self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - self._started < _QUICK_S else 0
         self._clear()
         if self._quick_deaths >= _QUICK_LIMIT or self._restarts_left == 0:

@@ -30,6 +30,7 @@ class WarmHelper:
         self._stdout, out_write = os.pipe()
         self._stderr, err_write = os.pipe()
         theirs = (request_read, answer_write, out_write, err_write)
+        ours = (self._requests, self._answers, self._stdout, self._stderr)
         try:
             self.pid = spawn(
                 [*argv, str(_REQUESTS), str(_ANSWERS)],
@@ -38,6 +39,10 @@ class WarmHelper:
                 cwd=cwd,
                 descriptors={_REQUESTS: request_read, _ANSWERS: answer_write},
             )
+        except BaseException:
+            for descriptor in ours:
+                os.close(descriptor)
+            raise
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
@@ -71,11 +76,17 @@ class WarmHelper:
             with contextlib.suppress(BrokenPipeError):
                 _write_all(self._requests, len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
             exit_ = self._watched.wait(sink, limits, self._read_answer)
+        except BaseException:
+            self.end()  # its answer would be taken for that of the next request
+            raise
         finally:
             on_watched(None)
         if exit_ is not None:
             self._close()
             return exit_
+        if self._watched.ended_by is not None:  # told to end, and answered all the same: too late
+            self.end()
+            return Exit(None, None, time.monotonic() - started, ended_by=self._watched.ended_by)
         return Exit(0, None, time.monotonic() - started, reply=bytes(self._frame[_LENGTH_BYTES:]))
 
     def _read_answer(self) -> bool:

@@ -5,7 +5,7 @@ It lives in the process that executes, so that a lease cannot outlive its work.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import signal
 import threading
@@ -19,6 +19,8 @@ from taskexec.runtime.attempt import Performed
 from taskexec.runtime.carrier import Carrier
 
 __all__ = ["Watch"]
+
+log = logging.getLogger("taskexec.watch")
 
 _AWAKE_S = 1.0
 
@@ -67,12 +69,17 @@ class Watch:
                 carrier, encode, is_batch = self._carrier, self._encode, self._is_batch
             if carrier is None or encode is None:
                 continue
-            with contextlib.suppress(ConnectionLost):
+            try:
                 if is_batch:
                     carrier.tend(encode)
                 if time.monotonic() - renewed >= self._renew_every_s * 0.9:
                     renewed = time.monotonic()
                     carrier.renew()
+            except ConnectionLost:
+                continue
+            except Exception:
+                log.exception("watching failed; it goes on")  # without it every lease of this process would lapse
+                continue
             self._end_overdue(carrier, encode)
 
     def _end_overdue(self, carrier: Carrier, encode: Encode) -> None:

@@ -53,10 +53,14 @@ def run_worker(
     )
     # Celery warns root because of pickle, which we do not accept
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    connection = Connection(url)
+    # a call that hangs must not outlast a lease: it is given up and made again
+    timeout_s = max(settings.lease_s / 3, 1.0)
+    connection = Connection(url, socket_timeout_s=timeout_s)
     connection.ping()
     agents = AgentRegistry()
-    attendant = Attendant(settings, connect=lambda: Connection(url), agents=agents, grace_s=grace_s)
+    attendant = Attendant(
+        settings, connect=lambda: Connection(url, socket_timeout_s=timeout_s), agents=agents, grace_s=grace_s
+    )
     app = make_app(url, latch=attendant, routes=profile.routes)
     register_tasks(app, attendant)
     caretaker = Caretaker(

@@ -164,6 +164,9 @@ class AttemptRunner:
             exit_ = watched.wait(self._evidence, self._limits)
             assert exit_ is not None
             return exit_
+        except BaseException:
+            watched.kill()  # it must not run beside its next attempt
+            raise
         finally:
             self._set_current(None)
             watched.close()
@@ -195,6 +198,11 @@ class AttemptRunner:
             return json.loads(text, parse_constant=_refuse_constant)
         except ValueError as error:
             raise ValueError(f"what was written to TEK_RESULT is not JSON: {error}") from error
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether the attempt has started a process or asked a helper."""
+        return self._has_folder
 
     def abort(self, reason: Reason) -> None:
         """End what runs and start nothing more; from any thread."""

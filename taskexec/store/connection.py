@@ -18,6 +18,9 @@ from taskexec.errors import ConnectionLost, UsageError
 
 __all__ = ["LOST", "Connection", "check_url", "keep_trying"]
 
+_PASSING = ("BUSY", "MISCONF", "MASTERDOWN", "TRYAGAIN", "OOM", "LOADING", "CLUSTERDOWN", "NOREPLICAS")
+"""Beginnings of answers that say that the server cannot do it now: memory or disk full, a long script, no master."""
+
 LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingError)
 """What the client raises when the server is gone, stalled, loading or demoted; every script may be repeated."""
 
@@ -67,6 +70,8 @@ class Connection:
 
     def __init__(self, url: str, *, socket_timeout_s: float = 30.0) -> None:
         self.url = check_url(url)
+        # without it, a connection that a firewall has dropped is found out only when a call times out
+        keepalive = {} if url.startswith("unix:") else {"socket_keepalive": True}
         self.client: Any = redis.Redis.from_url(
             url,
             protocol=2,
@@ -76,6 +81,7 @@ class Connection:
             retry=Retry(NoBackoff(), 0),
             retry_on_timeout=False,
             decode_responses=False,
+            **keepalive,
         )
         self._scripts: dict[str, Any] = {}
 
@@ -92,8 +98,8 @@ class Connection:
             registered = self._scripts[name] = self.client.register_script(_source(name))
         try:
             return registered(keys=[prefix], args=arguments)
-        except LOST as error:
-            raise self.lost(error) from error
+        except redis.RedisError as error:
+            raise self._told(error) from error
 
     def call(self, *command: Any) -> Any:
         """Execute one command.
@@ -103,8 +109,8 @@ class Connection:
         """
         try:
             return self.client.execute_command(*command)
-        except LOST as error:
-            raise self.lost(error) from error
+        except redis.RedisError as error:
+            raise self._told(error) from error
 
     def pipeline(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Execute commands in one round trip, not atomically; raises as `call` does."""
@@ -113,8 +119,8 @@ class Connection:
                 for command in commands:
                     pipe.execute_command(*command)
                 return list(pipe.execute())
-        except LOST as error:
-            raise self.lost(error) from error
+        except redis.RedisError as error:
+            raise self._told(error) from error
 
     def ping(self) -> None:
         """Check that the server answers and is allowed to.
@@ -130,6 +136,11 @@ class Connection:
     def close(self) -> None:
         """Close all sockets; the object can be used again and reconnects."""
         self.client.close()
+
+    def _told(self, error: redis.RedisError) -> Exception:
+        """Return what to raise for an error of the client: `ConnectionLost` when the call may be tried again later."""
+        is_passing = isinstance(error, (*LOST, redis.exceptions.OutOfMemoryError)) or str(error).startswith(_PASSING)
+        return self.lost(error) if is_passing else error
 
     def lost(self, cause: Exception) -> ConnectionLost:
         """Return the error that says that this server is lost."""

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import redis
+
 from taskexec.errors import ConnectionLost, ServerFailed, ServerMissing
 from taskexec.store.connection import Connection
 
@@ -246,7 +248,9 @@ class EmbeddedServer:
                 if status is None:
                     try:
                         return connection.ping()
-                    except ConnectionLost:
+                    except ConnectionLost as error:
+                        if isinstance(error.__cause__, redis.exceptions.BusyLoadingError):
+                            deadline = time.monotonic() + timeout_s  # it reads its data, however long that takes
                         if time.monotonic() < deadline:
                             time.sleep(0.002)
                             continue

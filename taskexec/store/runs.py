@@ -10,7 +10,7 @@ from taskexec.domain.events import LogEntry
 from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, RunHead
 from taskexec.errors import NotFound
 from taskexec.store.connection import Connection
-from taskexec.store.keys import ACTIVE, RUNS, run_key, run_prefix
+from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix
 
 __all__ = ["RedisRunStore", "RunStore"]
 
@@ -116,6 +116,8 @@ class RedisRunStore:
                 ("SET", key("canvas"), program.canvas),
                 ("HSET", key("meta"), *(part for item in meta.items() for part in item)),
                 ("ZADD", RUNS, meta["submitted_us"], program.run_id),
+                # until it is started: a submitter may die here
+                *(("EXPIRE", key(name), max(options.retention_s, 1)) for name in sorted(RUN_KEYS)),
             ]
         )
 
@@ -227,7 +229,7 @@ class RedisRunStore:
     def append_output(self, run_id: str, fields: Mapping[str, Any]) -> None:
         """Append one chunk of evidence; repeating it is harmless (chunks name their offset)."""
         parts = [part for item in fields.items() for part in item]
-        self.connection.call("XADD", run_key(run_id, "output"), "*", *parts)
+        self._run("append", run_id, parts)
 
     def _read_stream(
         self, key: str, after: str, wait_s: float, count: int = 1000

@@ -67,7 +67,7 @@ class Collector:
             self.view.apply(entries)
             self._backlog.extend(entries)
         if not entries or len(self._backlog) > _BACKLOG:
-            self._write(limit=100)
+            self._write(limit=max(100, len(entries)))
         elif not self.view.is_final and wait_s:
             time.sleep(_PAUSE_S)
         return self.view.is_final and not entries

@@ -6,6 +6,7 @@ if not meta('run') then return redis.error_reply('TEK no such run') end
 if meta('status') == 'pending' then
   redis.call('HSET', K.meta, 'status', 'running', 'started_us', text(now))
   redis.call('SADD', 'tek:active', meta('run'))
+  for _, key in pairs(K) do redis.call('PERSIST', key) end  -- stored runs lapse, started ones do not
   lines[#lines + 1] = 'A 0 0'
 end
 if meta('status') == 'running' and not meta('stopping') then

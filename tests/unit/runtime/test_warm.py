@@ -30,6 +30,11 @@ def stubborn():
     import signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(60)
+def late():
+    import signal
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+    while not told: time.sleep(0.01)
 def move(): os.chdir(os.environ["TEK_OUTPUT"])
 def where(): return os.getcwd()
 def echo(value): return value
@@ -165,3 +170,33 @@ def test_helpers_leave_no_descriptor_open(runner_of: RunnerOf, place: Workplace)
     place.close()
 
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+class _BrokenSink:
+    """A sink that cannot take what is written, as when the server refuses a chunk."""
+
+    def write(self, name: str, data: bytes) -> None:
+        raise RuntimeError(name)
+
+    def tick(self) -> None:
+        """Do nothing."""
+
+
+def test_answer_after_an_error_on_our_side_goes_to_nobody_else(runner_of: RunnerOf) -> None:
+    first = call(runner_of(), "pid").result
+    broken = runner_of()
+    broken._evidence = _BrokenSink()  # type: ignore[assignment]
+
+    with pytest.raises(RuntimeError):
+        call(broken, "say", "lost")
+
+    after = call(runner_of(), "pid")
+    assert after.succeeded
+    assert after.result != first
+
+
+def test_answer_that_comes_after_the_time_limit_is_too_late_and_harms_no_other_call(runner_of: RunnerOf) -> None:
+    outcome = call(runner_of(timeout_s=0.2, grace_s=30.0), "late")
+
+    assert (outcome.succeeded, outcome.reason) == (False, Reason.TIMEOUT)
+    assert call(runner_of(timeout_s=None), "echo", 1).result == 1

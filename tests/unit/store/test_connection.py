@@ -74,3 +74,19 @@ def test_scripts_survive_a_server_that_has_forgotten_them(connection: Connection
     connection.call("SCRIPT", "FLUSH")
 
     assert connection.script("renew", "tek:{r}", [1, "0|1|w/d"]) == [0]
+
+
+def test_server_without_memory_is_a_lost_connection_so_that_calls_are_repeated(connection: Connection) -> None:
+    connection.call("CONFIG", "SET", "maxmemory", "1")
+    try:
+        with pytest.raises(ConnectionLost):
+            connection.call("SET", "key", "value")
+    finally:
+        connection.call("CONFIG", "SET", "maxmemory", "0")
+
+
+def test_other_errors_of_the_server_are_not_taken_for_a_lost_connection(connection: Connection) -> None:
+    connection.call("SET", "text", "value")
+
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        connection.call("HGET", "text", "field")
