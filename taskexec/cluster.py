@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,6 +50,8 @@ __all__ = [
 _SPEC = "TEK_WORKER_SPEC"
 _DATA_PREFIX = "tek-server-"
 _ABANDONED_S = 86_400
+_ROUND_S = 1.0
+_ORPHAN_GRACE_S = 2.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -262,10 +265,31 @@ def _end_with_supervisor(pid: int) -> None:
             sys.exit(1)
 
 
+def _watch_supervisor(pid: int, worker: str, scratch: Path) -> None:
+    """End this worker for good some seconds after its supervisor has died.
+
+    Celery ends by itself on the signal, but may wait for ever to say so to a server that has died as well.
+    """
+    from taskexec.runtime.sweep import end_all
+
+    while os.getppid() == pid:
+        time.sleep(_ROUND_S)
+    time.sleep(_ORPHAN_GRACE_S)
+    end_all(worker)
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 def main() -> int:
     """Be the worker that the environment describes; return its exit status."""
     spec = json.loads(os.environ.pop(_SPEC))
     _end_with_supervisor(spec["supervisor"])
+    threading.Thread(
+        target=_watch_supervisor,
+        args=(spec["supervisor"], spec["name"], Path(spec["scratch"])),
+        name="tek-supervisor-watch",
+        daemon=True,
+    ).start()
     from taskexec.completion.evidence import EvidenceLimits
     from taskexec.runtime.carrier import CarrierSettings
     from taskexec.runtime.worker import WorkerProfile, run_worker

@@ -161,3 +161,17 @@ def test_task_that_escapes_its_session_does_not_outlive_the_run(tek: Tek) -> Non
 
     pid = int(Path(tek.cwd, "escaped").read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_run_that_is_killed_takes_its_server_its_worker_and_its_tasks_with_it(tek: Tek) -> None:
+    started = start_run(tek, [{"id": "busy", "command": STUBBORN}], until="started")
+    family = psutil.Process(started.pid).children(recursive=True)
+
+    started.signal(signal.SIGKILL)
+    started.process.wait()
+
+    def are_gone() -> bool:
+        return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family)
+
+    assert len(family) >= 5  # server, worker, two pool children or one, the task and what it started
+    wait_until(are_gone, "the end of all processes of the run", timeout_s=20.0, diagnose=lambda: str(family))
