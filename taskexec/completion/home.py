@@ -6,7 +6,6 @@ repeated. An attempt's folder is put together beside its place and renamed into 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -114,19 +113,6 @@ class RunFolder:
         write_atomically(self.path / "run.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
         return summary
 
-    def check_digests(self) -> list[str]:
-        """Return the evidence files that are missing or differ from their record, by path; none when all is well."""
-        wrong = []
-        for folder in self._folders:
-            for result in folder.glob("attempt-*/result.json"):
-                files = orjson.loads(result.read_bytes()).get("files", {})
-                wrong += [
-                    str(result.parent / name)
-                    for name, file in files.items()
-                    if _digest(_safe_path(result.parent, name)) != file["sha256"]
-                ]
-        return wrong
-
     def close(self) -> None:
         """Close the ledger."""
         self._ledger_file.close()
@@ -164,10 +150,3 @@ def _safe_path(folder: Path, name: str) -> Path:
 def _possible_name(part: str) -> str:
     """Return a part of a path that every file system takes."""
     return evidence_folder(part) if "\0" in part or len(part.encode()) > _LONGEST_NAME_BYTES else part
-
-
-def _digest(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

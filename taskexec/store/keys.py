@@ -5,7 +5,7 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 
 | key | type | holds | lifetime |
 |---|---|---|---|
-| `tek:{R}:meta` | hash | counters and settings of the run, see `RunMeta` | until `retention_s` after the end |
+| `tek:{R}:meta` | hash | counters, settings and measured durations of the run | until `retention_s` after the end |
 | `tek:{R}:state` | hash | task index -> state letter and attempt (absent: waiting) | the same |
 | `tek:{R}:pending` | hash | task index -> dependencies not yet succeeded: the latch | the same |
 | `tek:{R}:successors` | hash | task index -> indexes that depend on it, comma-separated | the same |
