@@ -92,9 +92,6 @@ class Attendant:
             return None
         self.process.watch.begin(carrier, _no_result, is_batch=False)
         performed = carrier.perform_one()
-        if performed is None:
-            self.process.watch.end()
-            return None
         request.tek_carrier = carrier
         request.tek_performed = performed
         return performed

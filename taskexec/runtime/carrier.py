@@ -88,20 +88,19 @@ class Carrier:
             performed = work.perform(self._agents, self._clock, self._settings.worker)
             with self._lock:
                 self._current = None
-                if work.claimed.member not in self._lost:
-                    self._done.append(performed)
+                self._done.append(performed)  # one whose lease was lost as well: it is refused, and that is recorded
             if time.monotonic() - self._since >= self._settings.patience_s:
                 self.complete_done(encode)
         self.complete_done(encode)
 
-    def perform_one(self) -> Performed | None:
-        """Perform the only member; None when its lease was lost on the way. Completing is the caller's."""
+    def perform_one(self) -> Performed:
+        """Perform the only member. Completing it is the caller's; one whose lease was lost is refused and recorded."""
         work = self._next()
         assert work is not None
         performed = work.perform(self._agents, self._clock, self._settings.worker)
         with self._lock:
             self._current = None
-            return None if work.claimed.member in self._lost else performed
+        return performed
 
     def complete_done(self, encode: Callable[[Performed], tuple[str, bytes, bytes]]) -> None:
         """Complete what is done; retried for ever, which is safe because completions are fenced."""

@@ -23,6 +23,7 @@ from taskexec.broker import make_app, queue_key
 from taskexec.completion.evidence import EvidenceLimits
 from taskexec.domain.program import Member
 from taskexec.domain.resources import Route
+from taskexec.domain.states import Reason
 from taskexec.runtime.attempt import lost_record
 from taskexec.runtime.attendant import AttemptFailed, Attendant, celery_meta
 from taskexec.runtime.caretaker import Caretaker
@@ -189,7 +190,8 @@ def test_lost_lease_aborts_the_attempt(idle: LiveCluster, attend: Callable[..., 
     performed = attend().attempt(request_of(run_id, (0, 1)))
     loser.join()
 
-    assert performed is None
+    assert performed is not None
+    assert performed.outcome.reason is Reason.CANCELLED
     assert idle.state(run_id) == "Q2"
 
 
