@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -107,7 +108,11 @@ class Tek:
 
     def worker_processes(self) -> list[psutil.Process]:
         """Return the main processes of the workers here."""
-        found = [process for process in self.place.processes() if "taskexec.cluster" in process.cmdline()]
+        found = []
+        for process in self.place.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a task's process may end while it is looked at
+                if "taskexec.cluster" in process.cmdline():
+                    found.append(process)
         pids = {process.pid for process in found}
         return [process for process in found if process.ppid() not in pids]
 
