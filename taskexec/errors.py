@@ -42,6 +42,9 @@ __all__ = [
 ]
 
 
+_PLACES_SHOWN = 12
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where a value stands in a source file."""
@@ -75,7 +78,10 @@ class Fault:
         """Return the fault as the lines a person reads; `label` is `error` or `warning`."""
         lines = [f"{label}[{self.code}]: {self.message}"]
         if self.places:
-            lines.append("  at " + ", ".join(str(place) for place in self.places))
+            shown = [str(place) for place in self.places[:_PLACES_SHOWN]]
+            if len(self.places) > len(shown):
+                shown.append(f"and {len(self.places) - len(shown):,} more")
+            lines.append("  at " + ", ".join(shown))
         if self.hint:
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 __all__ = ["SHELL_CHARACTERS", "Call", "Command", "needs_shell", "parse_call", "parse_command"]
@@ -32,6 +32,8 @@ class Command:
     """Program and arguments, at least one; for shell text `("/bin/sh", "-c", text)`."""
     cwd: str | None = None
     """Working folder, relative to the worker's project folder; None is that folder."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables that are added to the environment of the process; no name is empty or holds `=`."""
 
     @property
     def text(self) -> str:
@@ -41,12 +43,17 @@ class Command:
 
     def to_json(self) -> dict[str, Any]:
         """Return the command as it stands in a task's payload."""
-        return {"argv": list(self.argv)} | ({} if self.cwd is None else {"cwd": self.cwd})
+        shape: dict[str, Any] = {"argv": list(self.argv)}
+        if self.cwd is not None:
+            shape["cwd"] = self.cwd
+        if self.env:
+            shape["env"] = dict(self.env)
+        return shape
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Command:
         """Return the command that `to_json` wrote."""
-        return cls(tuple(data["argv"]), data.get("cwd"))
+        return cls(tuple(data["argv"]), data.get("cwd"), data.get("env") or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class Needs:
     """MiB of memory; 0 asks for nothing in particular."""
     gpus: float = 0.0
     """GPUs; fractions of one are allowed below 1."""
+    gpu_memory_mib: int = 0
+    """MiB of memory on each GPU; 0 asks for nothing in particular. Recorded; workers do not measure it yet."""
 
 
 @dataclass(frozen=True, slots=True)

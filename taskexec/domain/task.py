@@ -25,7 +25,7 @@ class Task:
     agent: str = "noop"
     """Name of the agent that performs it, as registered."""
     payload: Mapping[str, JSON] = field(default_factory=dict)
-    """Instructions to the agent. shell: `{"commands": [{"argv": […], "cwd": …}]}`; python:
+    """Instructions to the agent. shell: `{"commands": [{"argv": […], "cwd": …, "env": {…}}]}`; python:
     `{"call": "module:function", "args": […], "kwargs": {…}}`; noop: anything, ignored."""
     depends_on: tuple[str, ...] = ()
     """Ids of the tasks that must succeed first, without repeats, in source order."""
@@ -45,5 +45,13 @@ class Task:
     """0 to 9, higher first; larger numbers count as 9."""
     layer: str | None = None
     """The older kit's layer label, kept and shown."""
+    is_satisfied: bool = False
+    """It was done before the plan is run: it is not performed and counts as succeeded for its dependents."""
+    labels: tuple[str, ...] = ()
+    """Words that the source attaches to it, without repeats, in source order; kept and shown."""
+    acceptance_criteria: tuple[str, ...] = ()
+    """What must hold when it is done, as the source says; kept and shown."""
+    requirements: tuple[str, ...] = ()
+    """What it answers to, as the source says; kept and shown."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Columns that mean nothing to the system, kept as they are."""

@@ -1,6 +1,6 @@
 """The plan: draft, validation, graph, estimates; an immutable, digested graph of tasks."""
 
-from taskexec.plan.draft import DraftTask, Located, PlanDraft
+from taskexec.plan.draft import DraftTask, Located, PlanDraft, Reading
 from taskexec.plan.drawing import draw_svg
 from taskexec.plan.estimate import Estimate, Summary, estimate_tasks, summarize
 from taskexec.plan.folders import evidence_folder
@@ -17,6 +17,7 @@ __all__ = [
     "LongestPath",
     "Plan",
     "PlanDraft",
+    "Reading",
     "Summary",
     "build_plan",
     "draw_svg",

@@ -7,14 +7,14 @@ together (unknown or duplicate ids, cycles) is judged once, in `plan.validation`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
 
 from taskexec.domain.resources import Route
 from taskexec.domain.task import JSON
 from taskexec.errors import Fault, Place
 
-__all__ = ["DraftTask", "Located", "PlanDraft"]
+__all__ = ["DraftTask", "Located", "PlanDraft", "Reading"]
 
 T = TypeVar("T")
 
@@ -49,7 +49,36 @@ class DraftTask:
     retries: Located[int] | None = None
     priority: Located[int] | None = None
     layer: Located[str] | None = None
+    gpu_memory_mib: Located[int] | None = None
+    satisfied: Located[bool] | None = None
+    """True: done before the plan is run."""
+    labels: tuple[str, ...] = ()
+    """As written, repeats included; the next two as well."""
+    acceptance_criteria: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """How a source was understood, for people; no part of a plan's meaning."""
+
+    form: str = ""
+    """What the file is, with its encoding and dialect, such as `CSV, UTF-16, tabs between cells`."""
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    """For each field of a task that a table has: the columns it is read from, as they are written."""
+    metadata: list[str] = field(default_factory=list)
+    """Columns or fields that mean nothing here and are kept with each task, as they are written."""
+    defaults: list[str] = field(default_factory=list)
+    """What was supposed where the source says nothing: `agent noop: no column says what to run`."""
+    left_out: list[str] = field(default_factory=list)
+    """What stands in the source and is no task, with its number: `2 summary rows`."""
+    files: list[str] = field(default_factory=list)
+    """Other files that were read for the plan: hooks, manifest, included files."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,10 +88,12 @@ class PlanDraft:
     source: str
     """The file the plan was read from, as the user gave it."""
     kind: str
-    """`csv`, `sot` or `plan` (JSON)."""
+    """`csv`, `sot`, `workflow` (YAML) or `plan` (JSON)."""
     tasks: list[DraftTask] = field(default_factory=list)
     """In source order."""
     faults: list[Fault] = field(default_factory=list)
     """What could not be read; a draft with faults never becomes a plan."""
     warnings: list[Fault] = field(default_factory=list)
     """What was read, but may not be what was meant."""
+    reading: Reading = field(default_factory=Reading)
+    """How the source was understood."""

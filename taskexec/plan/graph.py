@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 __all__ = ["Graph", "LongestPath"]
+
+_CYCLE_STEPS = 2_000_000
+"""Most edges looked at for the cycles of one knot: about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,36 +132,54 @@ class Graph:
         return tuple(path)
 
     def find_cycles(self) -> list[list[int]]:
-        """Return one cycle for each knot of nodes that wait for each other, ordered by their first node.
+        """Return cycles that together use every edge within a knot of nodes, the shortest first.
 
-        Each cycle begins with the lowest node of its knot and is the shortest through it; each node waits for
-        the one before it, and the first for the last.
+        A graph may have more cycles than atoms; these are the ones to look at: for each edge that none of the
+        others uses, a shortest cycle through it. Each begins with its lowest node, each node waits for the one
+        before it, and the first for the last. In a huge knot the search ends after some cycles.
         """
         if self.is_acyclic:
             return []
         settled = set(self.order)
         suspects = [node for node in range(len(self)) if node not in settled]
-        knots = _strong_components(self.successors, suspects)
-        return sorted(self._cycle_in(knot) for knot in knots if self._is_knot(knot))
+        knots = [knot for knot in _strong_components(self.successors, suspects) if self._is_knot(knot)]
+        cycles = [cycle for knot in sorted(map(sorted, knots)) for cycle in self._cycles_in(knot)]
+        return sorted(cycles, key=lambda cycle: (len(cycle), cycle))
 
     def _is_knot(self, component: Sequence[int]) -> bool:
         return len(component) > 1 or component[0] in self.predecessors[component[0]]
 
-    def _cycle_in(self, knot: Sequence[int]) -> list[int]:
-        """Return a shortest cycle through the lowest node of a strongly connected component."""
-        members, first = set(knot), min(knot)
-        came_from: dict[int, int] = {}
-        reached = deque([first])
-        while first not in came_from:
-            node = reached.popleft()
+    def _cycles_in(self, knot: Sequence[int]) -> Iterator[list[int]]:
+        """Yield the cycles of a strongly connected component, within `_CYCLE_STEPS` visits of edges."""
+        members, used = set(knot), set[tuple[int, int]]()
+        steps = _CYCLE_STEPS
+        for node in knot:
             for after in self.successors[node]:
-                if after in members and after not in came_from:
-                    came_from[after] = node
-                    reached.append(after)
-        cycle = [came_from[first]]
-        while cycle[-1] != first:
+                if after in members and (node, after) not in used and steps > 0:
+                    cycle, spent = self._shortest_cycle(node, after, members)
+                    steps -= spent
+                    used.update(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+                    lowest = cycle.index(min(cycle))
+                    yield cycle[lowest:] + cycle[:lowest]
+
+    def _shortest_cycle(self, node: int, after: int, members: Collection[int]) -> tuple[list[int], int]:
+        """Return a shortest cycle that goes from `node` to `after`, and how many edges were looked at."""
+        if node == after:
+            return [node], 1
+        came_from = {after: node}
+        reached = deque([after])
+        spent = 0
+        while node not in came_from:
+            here = reached.popleft()
+            for successor in self.successors[here]:
+                spent += 1
+                if successor in members and successor not in came_from:
+                    came_from[successor] = here
+                    reached.append(successor)
+        cycle = [node]
+        while came_from[cycle[-1]] != node:
             cycle.append(came_from[cycle[-1]])
-        return cycle[::-1]
+        return cycle[::-1], spent
 
 
 def _strong_components(successors: Sequence[Sequence[int]], nodes: Iterable[int]) -> list[list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ import orjson
 
 from taskexec.domain.task import Task
 from taskexec.errors import Fault, NotFound, Place
+from taskexec.plan.draft import Reading
 from taskexec.plan.folders import evidence_folder
 from taskexec.plan.graph import Graph
 
@@ -34,7 +35,7 @@ class Plan:
     source: str
     """The file it was read from, as the user gave it."""
     kind: str
-    """`csv`, `sot` or `plan` (JSON)."""
+    """`csv`, `sot`, `workflow` (YAML) or `plan` (JSON)."""
     tasks: tuple[Task, ...]
     """In source order; at least one."""
     places: tuple[Place, ...]
@@ -43,6 +44,8 @@ class Plan:
     """Dependencies by index into `tasks`; acyclic."""
     warnings: tuple[Fault, ...] = ()
     """What was read, but may not be what was meant."""
+    reading: Reading = field(default_factory=Reading)
+    """How the source was understood; not part of the meaning."""
 
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, Plan) else NotImplemented
@@ -86,8 +89,8 @@ def _meaning(task: Task) -> dict[str, Any]:
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
-    """Return a task as it stands in plan.json."""
-    return {
+    """Return a task as it stands in plan.json; later fields are left out where they say nothing."""
+    fields = {
         "id": task.id,
         "title": task.title,
         "agent": task.agent,
@@ -105,6 +108,14 @@ def task_to_json(task: Task) -> dict[str, Any]:
         "layer": task.layer,
         "metadata": dict(task.metadata),
     }
+    optional = {
+        "gpu_memory_mib": task.needs.gpu_memory_mib,
+        "satisfied": task.is_satisfied,
+        "labels": list(task.labels),
+        "acceptance_criteria": list(task.acceptance_criteria),
+        "requirements": list(task.requirements),
+    }
+    return fields | {name: value for name, value in optional.items() if value}
 
 
 def queue_name(task: Task) -> str:

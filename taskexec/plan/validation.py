@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from taskexec.domain.task import Task
 from taskexec.errors import Fault, Place, PlanRejected
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
 from taskexec.plan.graph import Graph
+from taskexec.plan.limits import ID_MAX, quote, value_faults, value_warnings
 from taskexec.plan.plan import Plan, normal_id
 from taskexec.plan.suggestion import Suggestions
 
@@ -22,32 +23,40 @@ __all__ = ["build_plan"]
 T = TypeVar("T")
 
 _MOST_FAULTS = 1000
-_LONGEST_ID = 512
 _SHOWN_IN_CYCLE = 8
-_SHOWN_OF_ID = 80
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories no id may hold: control characters, lone surrogates, line and paragraph separators."""
 
 
-def build_plan(draft: PlanDraft) -> Plan:
+def build_plan(draft: PlanDraft, *, is_strict: bool = False) -> Plan:
     """Return the plan that a draft means.
 
+    Args:
+        draft: What was read.
+        is_strict: Whether a warning refuses the plan as a fault does.
+
     Raises:
-        PlanRejected: The draft has faults, its own or between its tasks; all are listed, ordered by place.
+        PlanRejected: The draft has faults, its own or between its tasks; all are listed, ordered by place,
+            cycles behind the others, the shortest first.
     """
     ids = [normal_id(task.id.value) for task in draft.tasks]
     links = _link(draft, ids)
     graph = Graph.of(links.predecessors)
     faults = [*draft.faults, *_id_faults(draft, ids), *_duplicates(draft, ids), *links.faults]
-    faults += _cycles(draft, ids, graph)
+    warnings = [*draft.warnings, *_case_warnings(ids, draft.tasks)]
+    for task, task_id in zip(draft.tasks, ids, strict=True):
+        faults.extend(value_faults(task, task_id))
+        warnings.extend(value_warnings(task, task_id))
+    if is_strict:
+        faults += warnings
+    faults = [*_ordered(faults), *_cycles(draft, ids, graph)]
     if not draft.tasks and not faults:
         faults.append(Fault("plan.empty", "the plan has no tasks", (Place(draft.source),)))
     if faults:
-        raise PlanRejected(_ordered(faults))
+        raise PlanRejected(_cut(faults))
     tasks = tuple(map(_build_task, draft.tasks, ids, links.names))
     places = tuple(task.id.place for task in draft.tasks)
-    warnings = (*draft.warnings, *_case_warnings(ids, places))
-    plan = Plan(draft.source, draft.kind, tasks, places, graph, warnings)
+    plan = Plan(draft.source, draft.kind, tasks, places, graph, tuple(_ordered(warnings)), draft.reading)
     _check_values(plan)
     return plan
 
@@ -90,15 +99,15 @@ def _place(entry: tuple[str, Located[str]]) -> Place:
 
 
 def _self_dependency(task_id: str, place: Place) -> Fault:
-    message = f"task {_quote(task_id)} depends on itself"
+    message = f"task {quote(task_id)} depends on itself"
     return Fault("plan.self_dependency", message, (place,), "remove it from its own `depends_on`")
 
 
 def _unknown_dependency(task_id: str, dependency: Located[str], suggestions: Suggestions) -> Fault:
     name = normal_id(dependency.value)
-    message = f"task {_quote(task_id)} depends on {_quote(name)}, which is no task of this plan"
+    message = f"task {quote(task_id)} depends on {quote(name)}, which is no task of this plan"
     likely = suggestions.find(name)
-    hint = None if likely is None else f"did you mean {_quote(likely)}?"
+    hint = None if likely is None else f"did you mean {quote(likely)}?"
     return Fault("plan.unknown_dependency", message, (dependency.place,), hint)
 
 
@@ -107,14 +116,14 @@ def _id_faults(draft: PlanDraft, ids: Sequence[str]) -> Iterator[Fault]:
         place = (task.id.place,)
         if not task_id:
             yield Fault("plan.empty_id", "a task has no id", place, "give every task an id of its own")
-        if len(task_id) > _LONGEST_ID:
-            message = f"id {_quote(task_id)} has {len(task_id)} characters, {_LONGEST_ID} are the most"
-            yield Fault("plan.id_length", message, place)
+        if len(task_id) > ID_MAX:
+            message = f"id {quote(task_id)} has {len(task_id):,} characters, {ID_MAX} are the most"
+            yield Fault("plan.id_length", message, place, "shorten the id and keep the text as its title")
         if not task_id.isprintable():
             forbidden = {character for character in task_id if unicodedata.category(character) in _FORBIDDEN}
             if forbidden:
                 codes = ", ".join(sorted(f"U+{ord(character):04X}" for character in forbidden))
-                message = f"id {_quote(task_id)} holds characters that ids may not have: {codes}"
+                message = f"id {quote(task_id)} holds characters that ids may not have: {codes}"
                 yield Fault("plan.id_character", message, place)
 
 
@@ -124,14 +133,14 @@ def _duplicates(draft: PlanDraft, ids: Sequence[str]) -> Iterator[Fault]:
         places.setdefault(task_id, []).append(task.id.place)
     for task_id, found in places.items():
         if task_id and len(found) > 1:
-            message = f"id {_quote(task_id)} stands {len(found)} times"
+            message = f"id {quote(task_id)} stands {len(found)} times"
             yield Fault("plan.duplicate_id", message, tuple(found), "ids are unique within a plan")
 
 
 def _cycles(draft: PlanDraft, ids: Sequence[str], graph: Graph) -> Iterator[Fault]:
     for cycle in graph.find_cycles():
         shown = cycle[:_SHOWN_IN_CYCLE]
-        names = [_quote(ids[index]) for index in shown]
+        names = [quote(ids[index]) for index in shown]
         last = names.pop() if len(shown) == len(cycle) else f"{len(cycle) - len(shown)} more"
         pairs = zip(shown, [cycle[-1], *shown], strict=False)
         places = tuple(_dependency_place(draft.tasks[index], ids[before]) for index, before in pairs)
@@ -143,35 +152,64 @@ def _dependency_place(task: DraftTask, name: str) -> Place:
     return next(entry.place for entry in task.depends_on if normal_id(entry.value) == name)
 
 
-def _case_warnings(ids: Sequence[str], places: Sequence[Place]) -> Iterator[Fault]:
-    groups: dict[str, list[int]] = {}
-    for index, task_id in enumerate(ids):
-        groups.setdefault(task_id.casefold(), []).append(index)
+def _case_warnings(ids: Sequence[str], tasks: Sequence[DraftTask]) -> Iterator[Fault]:
+    groups: dict[str, dict[str, Place]] = {}
+    for task, task_id in zip(tasks, ids, strict=True):
+        groups.setdefault(task_id.casefold(), {}).setdefault(task_id, task.id.place)
     for group in groups.values():
         if len(group) > 1:
-            names = ", ".join(_quote(ids[index]) for index in group)
-            message = f"ids {names} differ only by upper and lower case"
-            yield Fault("plan.case", message, tuple(places[index] for index in group))
+            message = f"ids {', '.join(map(quote, group))} differ only by upper and lower case"
+            yield Fault("plan.case", message, tuple(group.values()), "they are different tasks")
 
 
 def _build_task(draft: DraftTask, task_id: str, depends_on: tuple[str, ...]) -> Task:
-    needs = Needs(cpus=_value(draft.cpus, 1.0), memory_mib=_value(draft.memory_mib, 0), gpus=_value(draft.gpus, 0.0))
+    needs = _needs(draft)
     return Task(
         id=task_id,
-        title=_value(draft.title, ""),
-        agent=_value(draft.agent, "shell" if draft.payload.get("commands") else "noop"),
+        title=_text(draft.title) or "",
+        agent=_text(draft.agent) or ("shell" if draft.payload.get("commands") else "noop"),
         payload=draft.payload,
         depends_on=depends_on,
-        lane=_optional(draft.lane),
+        lane=_text(draft.lane),
         route=choose_route(_optional(draft.route), needs),
         needs=needs,
         duration_s=_optional(draft.duration_s),
         timeout_s=_optional(draft.timeout_s),
         retries=_value(draft.retries, 0),
         priority=min(max(_value(draft.priority, 0), 0), 9),
-        layer=_optional(draft.layer),
-        metadata=draft.metadata,
+        layer=_text(draft.layer),
+        is_satisfied=_value(draft.satisfied, False),
+        labels=_words(draft.labels),
+        acceptance_criteria=_words(draft.acceptance_criteria),
+        requirements=_words(draft.requirements),
+        metadata=_metadata(draft.metadata) if draft.metadata else draft.metadata,
     )
+
+
+def _needs(draft: DraftTask) -> Needs:
+    """Return what a task asks for; memory of a GPU asks for a GPU."""
+    gpu_memory_mib = _value(draft.gpu_memory_mib, 0)
+    return Needs(
+        cpus=_value(draft.cpus, 1.0),
+        memory_mib=_value(draft.memory_mib, 0),
+        gpus=_value(draft.gpus, 1.0 if gpu_memory_mib else 0.0),
+        gpu_memory_mib=gpu_memory_mib,
+    )
+
+
+def _text(located: Located[str] | None) -> str | None:
+    """Return a text without blanks around it; a blank one says nothing."""
+    return None if located is None else located.value.strip() or None
+
+
+def _words(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return texts without blanks around them, blank ones and repeats left out."""
+    return tuple(dict.fromkeys(word for text in texts if (word := text.strip()))) if texts else ()
+
+
+def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return metadata without blanks around names and values; what is blank then says nothing."""
+    return {name.strip(): value.strip() for name, value in metadata.items() if name.strip() and value.strip()}
 
 
 def _value(located: Located[T] | None, default: T) -> T:
@@ -187,28 +225,26 @@ def _check_values(plan: Plan) -> None:
     try:
         assert plan.digest
     except TypeError as cause:
-        raise PlanRejected(_ordered(_value_faults(plan))) from cause
+        raise PlanRejected(_ordered(_unstorable(plan))) from cause
 
 
-def _value_faults(plan: Plan) -> Iterator[Fault]:
+def _unstorable(plan: Plan) -> Iterator[Fault]:
     for task, place in zip(plan.tasks, plan.places, strict=True):
         try:
             orjson.dumps([task.title, task.agent, task.payload, task.lane, task.layer, task.metadata])
         except TypeError as error:
-            message = f"task {_quote(task.id)} holds a value that JSON cannot carry: {error}"
+            message = f"task {quote(task.id)} holds a value that JSON cannot carry: {error}"
             yield Fault("plan.value", message, (place,))
 
 
 def _ordered(faults: Iterable[Fault]) -> list[Fault]:
-    """Return faults by place, at most `_MOST_FAULTS` and one that says how many more there are."""
-    ordered = sorted(faults, key=lambda fault: fault.places[:1])
-    more = len(ordered) - _MOST_FAULTS
-    if more > 0:
-        ordered[_MOST_FAULTS:] = [Fault("plan.more_faults", f"{more} more faults are not shown")]
-    return ordered
+    """Return faults by place, those of one place by what they say."""
+    return sorted(faults, key=lambda fault: (fault.places[:1], fault.code, fault.message))
 
 
-def _quote(task_id: str) -> str:
-    """Return an id in backticks, on one line and cut when it is very long."""
-    cut = task_id if len(task_id) <= _SHOWN_OF_ID else task_id[: _SHOWN_OF_ID - 1] + "…"
-    return f"`{cut if cut.isprintable() else ascii(cut)[1:-1]}`"
+def _cut(faults: list[Fault]) -> list[Fault]:
+    """Return at most `_MOST_FAULTS` faults and one that says how many more there are."""
+    more = len(faults) - _MOST_FAULTS
+    if more <= 0:
+        return faults
+    return [*faults[:_MOST_FAULTS], Fault("plan.more_faults", f"{more:,} more faults are not shown")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,18 +138,6 @@ def test_hostile_names_cannot_steer_the_terminal(draft: PlanDraft, call_tek: Tek
 @pytest.mark.parametrize("arguments", [["p.csv", "--sot", "q.md"], ["--sot", "q.md", "--plan", "p.csv"]])
 def test_two_plans_are_refused(arguments: list[str], call_tek: Tek) -> None:
     assert call_tek("plan", *arguments).exit_code == 2
-
-
-def test_twenty_thousand_tasks_are_shown_quickly(call_tek: Tek, monkeypatch: pytest.MonkeyPatch) -> None:
-    edges = {f"t{number}": [f"t{number // 2}"] if number else [] for number in range(20_000)}
-    large = draft_of(edges)
-    monkeypatch.setattr("taskexec.sources.read_plan", lambda path, **options: large)
-
-    started = time.monotonic()
-    outcome = call_tek("plan", "p.csv", "--output", "json")
-
-    assert outcome.exit_code == 0
-    assert time.monotonic() - started < 3
 
 
 def test_real_file_is_read(call_tek: Tek, in_folder: Path) -> None:

@@ -14,15 +14,17 @@ from taskexec.plan import DraftTask, Located, Plan, PlanDraft, build_plan
 
 WORKLOADS = Path(__file__).resolve().parents[4] / "shared" / "workloads"
 
+PLAIN = ("payload", "metadata", "labels", "acceptance_criteria", "requirements")
+
 
 def at(value: Any, line: int = 1, column: int = 1) -> Located[Any]:
     return Located(value, Place("p.csv", line, column))
 
 
 def task(task_id: str, *depends_on: str, line: int = 1, **values: Any) -> DraftTask:
-    """Return a draft task; `payload` and `metadata` are taken as they are, others get the line."""
-    plain = {name: values.pop(name) for name in ("payload", "metadata") if name in values}
-    located = {name: at(value, line) for name, value in values.items()}
+    """Return a draft task; those of `PLAIN` are taken as they are, others get the line; None says nothing."""
+    plain = {name: values.pop(name) for name in PLAIN if name in values}
+    located = {name: at(value, line) for name, value in values.items() if value is not None}
     dependencies = [at(name, line, 20 + column) for column, name in enumerate(depends_on)]
     return DraftTask(id=at(task_id, line), depends_on=dependencies, **plain, **located)
 

@@ -114,10 +114,10 @@ def test_control_character_in_id_is_a_fault_shown_on_one_line(task_id: str) -> N
     assert fault.message.isprintable()
 
 
-def test_id_of_512_characters_is_the_longest() -> None:
-    build_plan(draft(task("x" * 512)))
+def test_id_of_200_characters_is_the_longest() -> None:
+    build_plan(draft(task("x" * 200)))
 
-    assert [fault.code for fault in faults_of(task("x" * 513))] == ["plan.id_length"]
+    assert [fault.code for fault in faults_of(task("x" * 201))] == ["plan.id_length"]
 
 
 def test_ids_that_differ_by_case_are_a_warning() -> None:
@@ -138,7 +138,7 @@ def test_more_than_a_thousand_faults_end_with_their_number() -> None:
 
     assert len(faults) == 1_001
     assert faults[-1].code == "plan.more_faults"
-    assert "2000" in faults[-1].message
+    assert "2,000" in faults[-1].message
 
 
 def test_agent_is_shell_when_there_are_commands_else_noop() -> None:
@@ -164,3 +164,67 @@ def test_value_that_json_cannot_carry_is_a_fault_at_its_task() -> None:
     (fault,) = faults_of(task("a", line=2), task("b", line=3, payload={"kwargs": {"n": 1 << 70}}))
 
     assert (fault.code, lines_of(fault)) == ("plan.value", [3])
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("cpus", 1e6),
+        ("memory_mib", 2**40),
+        ("gpus", 1e5),
+        ("gpu_memory_mib", 2**30),
+        ("timeout_s", 3e9),
+        ("retries", 10**6),
+    ],
+)
+def test_absurd_amount_is_refused_and_the_most_is_not(field: str, most: float) -> None:
+    build_plan(draft(task("a", **{field: most})))
+
+    (fault,) = faults_of(task("a", line=3, **{field: most * 2}))
+
+    assert (fault.code, lines_of(fault)) == ("plan.amount", [3])
+
+
+def test_part_of_a_gpu_beside_whole_ones_is_refused() -> None:
+    assert [fault.code for fault in faults_of(task("a", gpus=1.5))] == ["plan.gpus"]
+
+
+def test_memory_of_a_gpu_asks_for_a_gpu() -> None:
+    plan = build_plan(draft(task("a", gpu_memory_mib=1024)))
+
+    assert (plan.tasks[0].needs.gpus, plan.tasks[0].route) == (1.0, Route.GPU)
+
+
+@pytest.mark.parametrize("lane", ["a/b", "a\\b", "a*", "a?", "[a]"])
+def test_lane_with_characters_of_paths_or_patterns_is_refused(lane: str) -> None:
+    assert [fault.code for fault in faults_of(task("a", lane=lane))] == ["plan.lane"]
+
+
+def test_priority_outside_of_0_to_9_is_taken_as_the_nearest_with_a_warning() -> None:
+    plan = build_plan(draft(task("a", priority=500), task("b", priority=-1, line=2)))
+
+    assert [task.priority for task in plan.tasks] == [9, 0]
+    assert [fault.code for fault in plan.warnings] == ["plan.priority"] * 2
+
+
+def test_warnings_refuse_a_plan_when_it_is_read_strictly() -> None:
+    with pytest.raises(PlanRejected) as caught:
+        build_plan(draft(task("A"), task("a")), is_strict=True)
+
+    assert [fault.code for fault in caught.value.faults()] == ["plan.case"]
+
+
+def test_cycles_come_last_the_shortest_first() -> None:
+    faults = faults_of(task("a", "c"), task("b", "a"), task("c", "b"), task("d", "e"), task("e", "d"), task("f", "x"))
+
+    assert [fault.code for fault in faults] == ["plan.unknown_dependency", "plan.cycle", "plan.cycle"]
+    assert ["`d`" in fault.message for fault in faults[1:]] == [True, False]
+
+
+def test_blanks_around_texts_mean_nothing() -> None:
+    plain = build_plan(draft(task("a", title="t", lane="L", labels=("x",), metadata={"k": "v"})))
+    padded = build_plan(
+        draft(task("a", title=" t ", lane=" L\n", labels=(" x", "x", " "), metadata={" k ": " v", "none": " "}))
+    )
+
+    assert plain == padded
