@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TESTS := -n 2 --dist loadgroup
 
-.PHONY: test test-all style bench lock clean help
+.PHONY: test test-all style bench bench-inputs lock clean help
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ style: $(STAMP) ## Check types, style and layers
 
 bench: $(STAMP) ## Measure, beside the floor of this machine, and write benchmarks/README.md's table
 	$(BIN)/python benchmarks/run.py
+
+bench-inputs: $(STAMP) ## Measure what reading plans costs, and write the second table of benchmarks/README.md
+	$(BIN)/python benchmarks/inputs.py
 
 lock: $(STAMP) ## Write the lock file anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools

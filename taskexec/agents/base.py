@@ -43,7 +43,7 @@ class Outcome:
     result: JSON = None
     """Value for dependents; None for none."""
     commands: Sequence[Mapping[str, JSON]] = ()
-    """What was executed: `argv`, `cwd`, `exit_status`, `duration_s`."""
+    """What was executed: `argv`, `cwd`, `env` (names of variables, not their values), `exit_status`, `duration_s`."""
     note: str | None = None
     """What to leave as evidence besides logs and files: an agent's own words."""
 
@@ -81,7 +81,8 @@ class ProcessRunner(Protocol):
 
     Processes get `TEK_RUN`, `TEK_TASK`, `TEK_ATTEMPT`, `TEK_OUTPUT` (a folder whose files become evidence),
     `TEK_INPUTS` (a JSON file: the result of each dependency that left one, by its id) and `TEK_RESULT` (write JSON
-    there to leave a result). Helpers get the first four.
+    there to leave a result). Helpers get the first four. A command's own variables come on top of the worker's
+    environment, but never in the place of these.
     """
 
     def run(self, command: Command) -> Exit:

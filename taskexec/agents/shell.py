@@ -14,23 +14,24 @@ __all__ = ["ShellAgent"]
 
 
 class ShellAgent:
-    """Runs the payload's `commands`: `[{"argv": [program, argument, …], "cwd": folder}]`."""
+    """Runs the payload's `commands`: `[{"argv": [program, argument, …], "cwd": folder, "env": {name: value}}]`.
+
+    Values of variables may be secrets: neither messages nor records nor descriptions hold them.
+    """
 
     def check(self, payload: Mapping[str, JSON]) -> None:
-        """Refuse a payload without commands, or with one that is not a list of words."""
+        """Refuse a payload without commands, or with one whose words, folder or variables have another form."""
         commands = payload.get("commands")
         if not isinstance(commands, list) or not commands:
             raise ValueError("a `shell` task needs at least one command")
         for command in commands:
-            argv = command.get("argv") if isinstance(command, dict) else None
-            if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
-                raise ValueError(f"`{command}` is not a command: expected a list of words in `argv`")
-            if not isinstance(command.get("cwd"), str | None):
-                raise ValueError(f"`{command['cwd']}` is not a folder: expected a text in `cwd`")
+            if not isinstance(command, dict):
+                raise ValueError(f"`{command}` is not a command: expected an object with `argv`")
+            _check_command(command)
 
     def describe(self, assignment: Assignment) -> str:
-        """Return the commands that would run."""
-        return "; ".join("run " + command.text for command in _commands(assignment))
+        """Return the commands that would run, with the names of their variables."""
+        return "; ".join("run " + _description(command) for command in _commands(assignment))
 
     def perform(self, assignment: Assignment, runner: ProcessRunner) -> Outcome:
         """Run the commands; the attempt fails with the first one that does."""
@@ -41,7 +42,7 @@ class ShellAgent:
                 last = runner.run(command)
             except OSError as error:
                 return _not_started(command, error, done)
-            done.append(command.to_json() | {"exit_status": last.status, "duration_s": round(last.duration_s, 6)})
+            done.append(_account(command, exit_status=last.status, duration_s=last.duration_s))
             failure = last.failure()
             if failure is not None:
                 reason, words = failure
@@ -61,6 +62,36 @@ class ShellAgent:
         return Outcome(succeeded=True, exit_status=last.status, result=result, commands=done)
 
 
+def _check_command(command: Mapping[str, JSON]) -> None:
+    argv = command.get("argv")
+    if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
+        raise ValueError(f"`{argv}` is not a command: expected a list of words in `argv`")
+    if not isinstance(command.get("cwd"), str | None):
+        raise ValueError(f"`{command['cwd']}` is not a folder: expected a text in `cwd`")
+    variables = command.get("env")
+    if variables is None:
+        return
+    if not isinstance(variables, dict):
+        raise ValueError("`env` of a command is not an object of names and texts")
+    for name, value in variables.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise ValueError(f"{name!r} in `env` is not the name of a variable: expected a text without `=` and NUL")
+        if not isinstance(value, str) or "\0" in value:
+            raise ValueError(f"the value of `{name}` in `env` is not a text without NUL")
+
+
+def _description(command: Command) -> str:
+    return " ".join([*(f"{name}=…" for name in command.env), command.text])
+
+
+def _account(command: Command, *, exit_status: int | None, duration_s: float) -> dict[str, JSON]:
+    """Return what the record says of a command that was executed."""
+    account = command.to_json()
+    if command.env:
+        account["env"] = list(command.env)
+    return account | {"exit_status": exit_status, "duration_s": round(duration_s, 6)}
+
+
 def _commands(assignment: Assignment) -> list[Command]:
     return [Command.from_json(data) for data in assignment.payload["commands"]]
 
@@ -73,5 +104,5 @@ def _shown(command: Command) -> str:
 def _not_started(command: Command, error: OSError, done: list[dict[str, Any]]) -> Outcome:
     where = f" in `{command.cwd}`" if command.cwd else ""
     text = f"`{command.argv[0]}` cannot be started{where}: {error.strerror or error}"
-    done.append(command.to_json() | {"exit_status": 127, "duration_s": 0.0})
+    done.append(_account(command, exit_status=127, duration_s=0.0))
     return Outcome(succeeded=False, reason=Reason.EXIT, error=text, exit_status=127, commands=done)

@@ -18,6 +18,13 @@ __all__ = ["Display", "LiveDisplay", "PlainDisplay", "SilentDisplay", "choose_di
 _SHOWN_RUNNING = 6
 _FRAME_S = 0.2
 _LINE_S = 5.0
+_NAMED = (
+    TaskStatus.RUNNING,
+    TaskStatus.FAILED,
+    TaskStatus.SKIPPED,
+    TaskStatus.CANCELLED,
+    TaskStatus.SATISFIED,
+)
 
 
 class Display(Protocol):
@@ -153,8 +160,7 @@ def seconds_text(seconds: float) -> str:
 def _line(view: RunView) -> str:
     counts = view.counts
     parts = [f"{view.done:,}/{len(view.statuses):,}"]
-    named = (TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
-    parts += [f"{counts[status]:,} {status}" for status in named if counts[status]]
+    parts += [f"{counts[status]:,} {status}" for status in _NAMED if counts[status]]
     rate, left = view.rate(), view.left_s()
     if rate:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")

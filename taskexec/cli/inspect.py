@@ -168,11 +168,15 @@ def logs(
     attempt: int | None,
     stream: str,
 ) -> None:
-    """Print what a task wrote: its standard output to stdout, its standard error to stderr."""
+    """Print what a task wrote: its standard output to stdout, its standard error to stderr.
+
+    Of a task that was done before the run there is nothing to print, which is said on stderr.
+    """
     from taskexec.cli.logs import print_logs
 
     place = find_run(run_id, settings_request, broker)
     streams = {"stdout.log", "stderr.log"} if stream == "both" else {f"{stream}.log"}
     with contextlib.suppress(KeyboardInterrupt):
-        if not print_logs(place, task_id, attempt=attempt, streams=streams, is_followed=is_followed):
-            say(f"task `{task_id}` has not started")
+        lack = print_logs(place, task_id, attempt=attempt, streams=streams, is_followed=is_followed)
+        if lack is not None:
+            say(f"task `{task_id}` {lack}")

@@ -23,8 +23,8 @@ _PAUSE_S = 0.2
 
 def print_logs(
     place: RunPlace, task_id: str, *, attempt: int | None, streams: Collection[str], is_followed: bool
-) -> bool:
-    """Print what a task wrote; return whether any attempt at it was started.
+) -> str | None:
+    """Print what a task wrote; return in words why there is nothing of it, None when an attempt was started.
 
     Args:
         place: The run.
@@ -38,20 +38,24 @@ def print_logs(
         ConnectionLost: The server did not answer.
     """
     snapshot = take_snapshot(place)
-    ids = [task["id"] for task in snapshot.plan["tasks"]]
-    if task_id not in ids:
+    tasks = snapshot.plan["tasks"]
+    index = next((index for index, task in enumerate(tasks) if task["id"] == task_id), None)
+    if index is None:
         raise NotFound(f"run `{place.run_id}` has no task `{task_id}`", hint="`tek events` lists its tasks")
-    index = ids.index(task_id)
+    if tasks[index].get("satisfied"):
+        return "was done before the run and was not executed"
     number = attempt or int(snapshot.summary["results"][index]["attempts"])
     folder = snapshot.plan.get("folders", {}).get(task_id, task_id)
     home = place.folder / "tasks" / folder / f"attempt-{number}"
     if home.is_dir():
         for name in sorted(streams):
             _write(name, (home / name).read_bytes())
-        return True
-    if place.cluster is None:
-        return False
-    return _LiveLog(place.cluster.runs, place.run_id, index, number).print_all(streams, is_followed=is_followed)
+        return None
+    if place.cluster is not None:
+        live = _LiveLog(place.cluster.runs, place.run_id, index, number)
+        if live.print_all(streams, is_followed=is_followed):
+            return None
+    return "has not started"
 
 
 class _LiveLog:

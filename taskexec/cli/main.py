@@ -23,7 +23,9 @@ from taskexec.errors import Fault, TekError, UsageError
 __all__ = ["COMMANDS", "INTERNAL_STATUS", "INTERRUPTED_STATUS", "PIPE_STATUS", "TekGroup", "main", "tek"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("taskexec.cli.init:init", "Start a new plan to change."),
     "plan": ("taskexec.cli.plan:plan", "Read a plan, check it and show it."),
+    "convert": ("taskexec.cli.convert:convert", "Write a plan of one kind as another."),
     "run": ("taskexec.cli.run:run", "Run a plan to its end, here."),
     "submit": ("taskexec.cli.submit:submit", "Submit a plan to a cluster."),
     "status": ("taskexec.cli.inspect:status", "Show where a run and its tasks stand."),
@@ -37,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("taskexec.cli.nodes:up", "Start a server and workers on this machine."),
     "down": ("taskexec.cli.nodes:down", "Stop what `tek up` started."),
     "config": ("taskexec.cli.config:config", "Show each setting and where it came from."),
+    "schema": ("taskexec.cli.schema:schema", "Print the JSON Schema of a file, or list the schemas."),
     "flower": ("taskexec.cli.flower:flower", "Start Flower, the monitor."),
 }
 """Name -> where the command is, and its help in the list of commands."""

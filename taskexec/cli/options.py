@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEBUG_KEY",
-    "PlanSource",
     "SettingsRequest",
     "behaviour_options",
     "output_option",
-    "plan_source_options",
     "settings_options",
 ]
 
@@ -30,18 +28,6 @@ DEBUG_KEY = "taskexec.debug"
 """Key in `click.Context.meta`: whether an internal error shows its traceback."""
 
 _Command = Callable[..., Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanSource:
-    """Where a plan is read from."""
-
-    path: Path
-    """The file."""
-    hooks: Path | None = None
-    """A file of hooks for the plan's tasks or lanes, or None."""
-    kind: str | None = None
-    """`sot` for `--sot`; None finds out by the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,56 +116,6 @@ def settings_options(command: _Command) -> _Command:
         return command(*args, settings_request=request, **kwargs)
 
     return with_settings
-
-
-def plan_source_options(command: _Command) -> _Command:
-    """Add `PLAN`, `--sot`, `--plan` and `--hooks`, given to the command as `source: PlanSource`."""
-
-    @click.argument("source_argument", metavar="[PLAN]", required=False, type=click.Path(path_type=Path))
-    @click.option(
-        "--sot",
-        "source_sot",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Plan to read: a State of Truth.",
-    )
-    @click.option(
-        "--plan",
-        "source_plan",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Plan to read: any kind, as PLAN.",
-    )
-    @click.option(
-        "--hooks",
-        "source_hooks",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Hooks for its tasks or lanes.",
-    )
-    @functools.wraps(command)
-    def with_source(
-        *args: Any,
-        source_argument: Path | None,
-        source_sot: Path | None,
-        source_plan: Path | None,
-        source_hooks: Path | None,
-        **kwargs: Any,
-    ) -> Any:
-        paths = [path for path in (source_argument, source_sot, source_plan) if path is not None]
-        return command(*args, source=PlanSource(_only(paths), source_hooks, "sot" if source_sot else None), **kwargs)
-
-    return with_source
-
-
-def _only(paths: list[Path]) -> Path:
-    """Return the one path that was given."""
-    if not paths:
-        raise UsageError("no plan was given", hint="name a file: `tek plan nightly.csv`")
-    if len(paths) > 1:
-        given = " and ".join(f"`{path}`" for path in paths)
-        raise UsageError(f"{given} are {len(paths)} plans", hint="give one of PLAN, `--sot` and `--plan`")
-    return paths[0]
 
 
 def _split(assignment: str) -> tuple[str, str]:

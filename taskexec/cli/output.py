@@ -22,7 +22,20 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["Output", "build_table", "emit", "printable", "report_faults", "say", "shorten", "write_file"]
+__all__ = [
+    "FAULTS_SHOWN",
+    "Output",
+    "build_table",
+    "emit",
+    "printable",
+    "report_faults",
+    "say",
+    "shorten",
+    "write_file",
+]
+
+FAULTS_SHOWN = 50
+"""Most errors or warnings that people are shown at once."""
 
 PIPE_WIDTH = 1000
 """Columns of a table that no terminal shows: wide enough that nothing is cut."""
@@ -73,10 +86,13 @@ def say(text: str) -> None:
     click.echo(_encodable("\n".join(printable(line) for line in text.split("\n")), sys.stderr), err=True)
 
 
-def report_faults(faults: Iterable[Fault], label: str = "error") -> None:
-    """Show faults on stderr; `label` is `error` or `warning`."""
-    for fault in faults:
+def report_faults(faults: Sequence[Fault], label: str = "error") -> None:
+    """Show faults on stderr, the first ones of very many; `label` is `error` or `warning`."""
+    for fault in faults[:FAULTS_SHOWN]:
         say(_escape(fault).render(label))
+    more = len(faults) - FAULTS_SHOWN
+    if more > 0:
+        say(f"… and {more:,} more {label}s")
 
 
 def printable(text: str) -> str:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskexec.cli.options import (
-    PlanSource,
     SettingsRequest,
     output_option,
-    plan_source_options,
     settings_options,
 )
-from taskexec.cli.output import Output, build_table, emit, report_faults, say, shorten, write_file
+from taskexec.cli.output import Output, build_table, emit, shorten, write_file
+from taskexec.cli.plan_reading import describe_reading
+from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
 from taskexec.domain.command import Command
 from taskexec.domain.resources import Route
 from taskexec.domain.task import Task
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from taskexec.compiler import Canvas
     from taskexec.plan import Estimate, Plan, Summary
 
-__all__ = ["load_plan", "plan", "report_warnings"]
+__all__ = ["plan"]
 
 SHOWN_TASKS = 40
-"""Most tasks, stages and warnings that people are shown."""
+"""Most tasks and stages that people are shown."""
 
 _TEXT_WIDTH = 40
 _COLUMNS = (
@@ -83,9 +83,10 @@ def plan(
 ) -> None:
     """Read a plan, check it and show it; nothing is run.
 
-    PLAN is a CSV file, a State of Truth (Markdown) or a plan.json.
+    PLAN is a table (CSV and its kin), a State of Truth (Markdown), a workflow (YAML), a plan.json, a folder with one
+    of these, or `-` for standard input.
     """
-    checked = load_plan(source)
+    checked = load_plan(source, settings_request.load())
     from taskexec.cli.snapshot import observed_durations
 
     observed = None if observed_run is None else observed_durations(observed_run, settings_request)
@@ -99,25 +100,6 @@ def plan(
         data=lambda: _to_json(view),
         quiet=lambda: (checked.tasks[index].id for index in checked.graph.order),
     )
-
-
-def load_plan(source: PlanSource) -> Plan:
-    """Return the checked plan of a source.
-
-    Raises:
-        PlanRejected: The file cannot be read, or the plan has faults; all of them are listed.
-    """
-    from taskexec.plan import build_plan
-    from taskexec.sources import read_plan
-
-    return build_plan(read_plan(source.path, hooks=source.hooks, kind=source.kind))
-
-
-def report_warnings(warnings: Sequence[Fault]) -> None:
-    """Show a plan's warnings on stderr, the first ones of very many."""
-    report_faults(warnings[:SHOWN_TASKS], label="warning")
-    if len(warnings) > SHOWN_TASKS:
-        say(f"… and {len(warnings) - SHOWN_TASKS:,} more warnings (`tek plan --output json` lists all)")
 
 
 def _agent_faults(checked: Plan) -> Sequence[Fault]:
@@ -147,14 +129,15 @@ def _save(view: _View, plan_file: Path | None, graph_file: Path | None) -> None:
 
 
 def _view(checked: Plan, observed: Mapping[str, float] | None, *, with_canvas: bool) -> _View:
-    from taskexec.plan import estimate_tasks, summarize
+    from taskexec.plan import Estimates, summarize
 
     canvas = None
     if with_canvas:
         from taskexec.compiler import compile_canvas
 
         canvas = compile_canvas(checked)
-    return _View(checked, summarize(checked, observed), estimate_tasks(checked, observed), canvas, observed or {})
+    estimates = Estimates(checked, observed)
+    return _View(checked, summarize(checked, estimates), estimates, canvas, observed or {})
 
 
 def _to_json(view: _View) -> dict[str, Any]:
@@ -173,6 +156,7 @@ def _to_json(view: _View) -> dict[str, Any]:
             }
             for fault in view.plan.warnings
         ],
+        "reading": view.plan.reading.to_json(),
         "digest": view.plan.digest,
     }
     return shape if view.canvas is None else shape | {"canvas": view.canvas.to_json()}
@@ -191,6 +175,7 @@ def _task_to_json(task: Task, estimate: Estimate) -> dict[str, Any]:
 def _table(view: _View) -> Iterator[Any]:
     """Yield the summary, the tasks, and the stages of the canvas."""
     yield _summary_line(view.summary)
+    yield from describe_reading(view.plan)
     rows = [
         _row(task, estimate, view.observed.get(task.id, task.duration_s))
         for task, estimate in zip(view.plan.tasks[:SHOWN_TASKS], view.estimates, strict=False)
@@ -271,4 +256,7 @@ def _duration(seconds: float | None) -> str:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        days, hours = divmod(hours, 24)
+        return f"{days:,} d {hours:02} h"
     return f"{hours:,} h {minutes:02} m" if hours else f"{minutes} m {rest:02} s"

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskexec.cli.options import (
-    PlanSource,
     SettingsRequest,
     output_option,
-    plan_source_options,
     settings_options,
 )
 from taskexec.cli.output import Output
+from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
 from taskexec.cli.where import LIVE_FILE
 from taskexec.errors import ConnectionLost
 
@@ -61,14 +60,13 @@ def run(
 
     Ctrl-C starts nothing new and lets running tasks finish; a second one kills them.
     """
-    from taskexec.cli.plan import load_plan, report_warnings
     from taskexec.cluster import admit_locally
     from taskexec.placement import measure_capacity
 
     settings = settings_request.load(
         {"worker.concurrency": slots, "evidence.runs_dir": runs_dir, "run.fail_fast": fail_fast}
     )
-    plan = load_plan(source)
+    plan = load_plan(source, settings)
     if output is not Output.JSON:
         report_warnings(plan.warnings)
     capacity = measure_capacity(slots=settings.worker.concurrency)

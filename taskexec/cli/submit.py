@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskexec.cli.options import PlanSource, SettingsRequest, output_option, plan_source_options, settings_options
+from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, emit, say
+from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
 from taskexec.cli.where import broker_option, open_cluster
+from taskexec.domain.states import RunStatus, TaskStatus
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
@@ -43,10 +45,9 @@ def submit(
     Ctrl-C with --wait stops waiting and leaves the run alone. Exit status without --wait: 0 submitted; with it, as
     `tek run`.
     """
-    from taskexec.cli.plan import load_plan, report_warnings
 
     settings = settings_request.load({"evidence.runs_dir": runs_dir, "run.fail_fast": fail_fast})
-    plan = load_plan(source)
+    plan = load_plan(source, settings)
     if output is not Output.JSON:
         report_warnings(plan.warnings)
     cluster = open_cluster(settings, broker)
@@ -59,14 +60,16 @@ def submit(
 
 
 def _show_submitted(output: Output, plan: Plan, run_id: str, folder: Path) -> None:
+    satisfied = sum(task.is_satisfied for task in plan.tasks)
+    counts = {TaskStatus.WAITING: len(plan.tasks) - satisfied, TaskStatus.SATISFIED: satisfied}
     emit(
         output,
         table=lambda: run_id,
         data={
             "run_id": run_id,
-            "status": "running",
+            "status": str(RunStatus.RUNNING if counts[TaskStatus.WAITING] else RunStatus.SUCCEEDED),
             "folder": str(folder),
-            "counts": {"waiting": len(plan.tasks)},
+            "counts": {str(status): count for status, count in counts.items() if count},
         },
         quiet=[run_id],
     )

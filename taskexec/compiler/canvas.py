@@ -4,7 +4,8 @@ Chains are maximal linear runs of tasks on one route. A chord stands for each jo
 predecessors of the join, its body the chain that begins there; a task may sit in several headers. The one edge
 into a task that has a single predecessor with several successors is a `link` of that predecessor. Tasks are
 named by their ids, so the canvas is linear in the edges; native nesting by value grows exponentially with the
-levels and can express only series-parallel graphs.
+levels and can express only series-parallel graphs. Tasks that were done before the run, and the dependencies
+on and of them, are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from celery.canvas import Signature, _chain, chord
 
 from taskexec.domain.task import Task
-from taskexec.plan import Plan
+from taskexec.plan import Graph, Plan
 
 __all__ = ["ATTEMPT_TASK", "Canvas", "Stage", "StagedChord", "compile_canvas"]
 
@@ -59,7 +60,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """All stages of a plan, in the order of their first tasks."""
+    """All stages of a plan, in the order of their first tasks; none when all of its tasks are satisfied."""
 
     stages: tuple[Stage, ...]
     digest: str
@@ -111,9 +112,10 @@ def _reference(task_id: str) -> Any:
 
 def compile_canvas(plan: Plan) -> Canvas:
     """Return the canvas of a plan. Time and size are linear in tasks and edges."""
-    heads = _heads(plan)
+    graph = _performed_graph(plan)
+    heads = _heads(plan, graph)
     signatures = [_task_signature(task) for task in plan.tasks]
-    successors, predecessors = plan.graph.successors, plan.graph.predecessors
+    successors, predecessors = graph.successors, graph.predecessors
     for index in heads:
         if len(predecessors[index]) == 1:
             origin = signatures[predecessors[index][0]]
@@ -124,24 +126,36 @@ def compile_canvas(plan: Plan) -> Canvas:
         run = [index]
         while len(successors[run[-1]]) == 1 and successors[run[-1]][0] not in is_head:
             run.append(successors[run[-1]][0])
-        stages.append(_stage(plan, run, signatures))
+        stages.append(_stage(plan, run, header=predecessors[run[0]], signatures=signatures))
     return Canvas(tuple(stages), plan.digest)
 
 
-def _stage(plan: Plan, run: Sequence[int], signatures: Sequence[Any]) -> Stage:
+def _performed_graph(plan: Plan) -> Graph:
+    """Return the dependencies among the tasks that are performed; satisfied ones stand alone in it."""
+    satisfied = frozenset(index for index, task in enumerate(plan.tasks) if task.is_satisfied)
+    if not satisfied:
+        return plan.graph
+    return Graph.of(
+        () if index in satisfied else [one for one in before if one not in satisfied]
+        for index, before in enumerate(plan.graph.predecessors)
+    )
+
+
+def _stage(plan: Plan, run: Sequence[int], *, header: Sequence[int], signatures: Sequence[Any]) -> Stage:
     members = [signatures[index] for index in run]
     body = _chain(*members) if len(members) > 1 else members[0]
-    header = plan.graph.predecessors[run[0]]
     if len(header) > 1:
         body = StagedChord([_reference(plan.tasks[index].id) for index in header], body)
     return Stage(tuple(plan.tasks[index].id for index in run), body)
 
 
-def _heads(plan: Plan) -> list[int]:
+def _heads(plan: Plan, graph: Graph) -> list[int]:
     """Return the tasks at which a chain begins: roots, joins, branches of a fork, changes of route."""
-    graph, tasks = plan.graph, plan.tasks
+    tasks = plan.tasks
     heads = []
     for index, before in enumerate(graph.predecessors):
+        if tasks[index].is_satisfied:
+            continue
         joins = len(before) != 1
         if joins or len(graph.successors[before[0]]) > 1 or tasks[before[0]].route != tasks[index].route:
             heads.append(index)

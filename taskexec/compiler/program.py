@@ -20,6 +20,8 @@ QueueKey = Callable[[Route, int], str]
 
 _LABEL_BYTES = 120
 """Longest label of a message, as JSON text; a message stays under 1 kB."""
+_SATISFIED = ProgramTask(successors=(), pending=0, dispatch="", spec=b"", is_satisfied=True)
+"""What a program says of a task that was done before the run: nothing is ever sent or counted for it."""
 
 
 def compile_program(
@@ -32,7 +34,7 @@ def compile_program(
     template: str,
     plan_json: bytes,
 ) -> Program:
-    """Return the program of a run: the canvas by index, one record a task, linear in the edges.
+    """Return the program of a run: the canvas by index, one record a task of the plan, linear in the edges.
 
     Args:
         plan: The plan; positions of its tasks become indexes.
@@ -50,7 +52,9 @@ def compile_program(
         successors[index_of[before]].append(index_of[after])
         predecessors[index_of[after]].append(index_of[before])
     tasks = [
-        ProgramTask(
+        _SATISFIED
+        if task.is_satisfied
+        else ProgramTask(
             successors=tuple(successors[index]),
             pending=len(predecessors[index]),
             dispatch=_dispatch(task, queue_key),
@@ -85,7 +89,7 @@ def _label(text: str) -> str:
 
 
 def _spec(plan: Plan, task: Task, predecessors: Sequence[int]) -> bytes:
-    """Return what a worker needs to perform a task; dependencies stand twice, as indexes and as ids."""
+    """Return what a worker needs to perform a task; dependencies (performed ones) stand as indexes and as ids."""
     body = {
         "id": task.id,
         "agent": task.agent,

@@ -18,6 +18,7 @@ _ENDINGS = {
     TransitionKind.FAILED: TaskStatus.FAILED,
     TransitionKind.SKIPPED: TaskStatus.SKIPPED,
     TransitionKind.CANCELLED: TaskStatus.CANCELLED,
+    TransitionKind.SATISFIED: TaskStatus.SATISFIED,
 }
 _SHOWN = (
     *("attempt", "agent", "reason", "error", "exit_status", "signal", "started_at", "finished_at"),

@@ -22,6 +22,7 @@ class TransitionKind(StrEnum):
     GIVEN_BACK = "given_back"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
+    SATISFIED = "satisfied"
     REFUSED = "late_result_refused"
     ENDED = "run_ended"
 
@@ -37,6 +38,7 @@ _LETTERS = {
     "B": TransitionKind.GIVEN_BACK,
     "X": TransitionKind.SKIPPED,
     "C": TransitionKind.CANCELLED,
+    "P": TransitionKind.SATISFIED,
     "D": TransitionKind.REFUSED,
     "E": TransitionKind.ENDED,
 }

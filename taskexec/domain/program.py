@@ -20,16 +20,18 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ProgramTask:
-    """One task of a program; its index is its position."""
+    """One task of a program; its index is its position, which is that in the plan."""
 
     successors: tuple[int, ...]
-    """Indexes of the tasks whose latch it counts down."""
+    """Indexes of the tasks whose latch it counts down; none is satisfied."""
     pending: int
-    """Dependencies that its own latch counts."""
+    """Dependencies that its own latch counts; satisfied ones are not among them."""
     dispatch: str
     """Dispatch record: list key, route, agent, retries and label (JSON text without quotes), tab-separated."""
     spec: bytes
     """Dependency indexes (comma-separated), a newline, and the JSON that a worker needs."""
+    is_satisfied: bool = False
+    """It was done before the run: it is final from the start, and its other fields are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class RunHead:
     failed: int = 0
     skipped: int = 0
     cancelled: int = 0
+    satisfied: int = 0
     source: str = ""
     digest: str = ""
     dry_run: bool = False
@@ -158,6 +161,7 @@ class RunHead:
             failed=int(fields.get("failed", 0)),
             skipped=int(fields.get("skipped", 0)),
             cancelled=int(fields.get("cancelled", 0)),
+            satisfied=int(fields.get("satisfied", 0)),
             source=fields.get("source", ""),
             digest=fields.get("digest", ""),
             dry_run=fields.get("dry_run") == "1",

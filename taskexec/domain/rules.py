@@ -38,6 +38,7 @@ _LETTERS = {
     "F": TaskStatus.FAILED,
     "X": TaskStatus.SKIPPED,
     "C": TaskStatus.CANCELLED,
+    "P": TaskStatus.SATISFIED,
 }
 _BY_STATUS = {status: letter for letter, status in _LETTERS.items()}
 _NEWEST_SHARE_RATIO = 0.3
@@ -49,7 +50,7 @@ class TaskState:
 
     status: TaskStatus
     attempt: int
-    """Attempt that is queued, runs or ended the task; for CANCELLED how many were started; 0 when SKIPPED."""
+    """Attempt that is queued, runs or ended it; for CANCELLED how many were started, 0 if SKIPPED or SATISFIED."""
 
     def encode(self) -> str:
         """Return the state as the store keeps it: a letter and the attempt, such as `R2`."""

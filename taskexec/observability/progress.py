@@ -17,6 +17,7 @@ _STATUS = {
     TransitionKind.FAILED: TaskStatus.FAILED,
     TransitionKind.SKIPPED: TaskStatus.SKIPPED,
     TransitionKind.CANCELLED: TaskStatus.CANCELLED,
+    TransitionKind.SATISFIED: TaskStatus.SATISFIED,
 }
 
 

@@ -1,8 +1,9 @@
 """The plan: draft, validation, graph, estimates; an immutable, digested graph of tasks."""
 
+from taskexec.plan.bulk import collection_paused
 from taskexec.plan.draft import DraftTask, Located, PlanDraft, Reading
 from taskexec.plan.drawing import draw_svg
-from taskexec.plan.estimate import Estimate, Summary, estimate_tasks, summarize
+from taskexec.plan.estimate import Estimate, Estimates, Summary, summarize
 from taskexec.plan.folders import evidence_folder
 from taskexec.plan.graph import Graph, LongestPath
 from taskexec.plan.plan import Plan, normal_id, plan_to_json, queue_name, task_to_json
@@ -12,6 +13,7 @@ from taskexec.plan.validation import build_plan
 __all__ = [
     "DraftTask",
     "Estimate",
+    "Estimates",
     "Graph",
     "Located",
     "LongestPath",
@@ -20,8 +22,8 @@ __all__ = [
     "Reading",
     "Summary",
     "build_plan",
+    "collection_paused",
     "draw_svg",
-    "estimate_tasks",
     "evidence_folder",
     "is_series_parallel",
     "normal_id",

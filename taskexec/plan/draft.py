@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from taskexec.domain.resources import Route
 from taskexec.domain.task import JSON
@@ -19,8 +19,7 @@ __all__ = ["DraftTask", "Located", "PlanDraft", "Reading"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Located(Generic[T]):
+class Located(NamedTuple, Generic[T]):
     """A value and where it stands."""
 
     value: T

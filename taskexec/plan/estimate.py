@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, overload
 
 from taskexec.plan.graph import LongestPath
 from taskexec.plan.plan import Plan
 from taskexec.plan.series_parallel import is_series_parallel
 
-__all__ = ["Estimate", "Summary", "estimate_tasks", "summarize"]
+__all__ = ["Estimate", "Estimates", "Summary", "summarize"]
 
 _DECIMALS = 6
 
@@ -28,7 +28,7 @@ class Summary:
     width: int
     """Largest number of tasks on one level."""
     critical_path_s: float
-    """Seconds that the plan takes at least, to the microsecond; unknown durations count as 0."""
+    """Seconds that the plan takes at least, to the microsecond; unknown durations and satisfied tasks count as 0."""
     series_parallel: bool
     """Whether nested chains and groups alone can express the order exactly."""
 
@@ -50,35 +50,57 @@ class Estimate:
     duration is known). Other tasks without slack may stand on paths of the same length."""
 
 
-def summarize(plan: Plan, durations: Mapping[str, float] | None = None) -> Summary:
-    """Return a plan's summary.
+class Estimates(Sequence[Estimate]):
+    """The estimates of a plan's tasks, by index, each worked out when it is asked for."""
 
-    Args:
-        plan: The plan.
-        durations: Observed seconds by task id; they override the declared ones.
-    """
+    def __init__(self, plan: Plan, durations: Mapping[str, float] | None = None) -> None:
+        """Work out the longest path.
+
+        Args:
+            plan: The plan.
+            durations: Observed seconds by task id; they override the declared ones.
+        """
+        self._graph = plan.graph
+        self._timed = _longest_path(plan, durations)
+        path = self._timed
+        if not path.length:
+            path = self._graph.longest_path([float(not task.is_satisfied) for task in plan.tasks])
+        self._critical = {index for index in path.nodes if not plan.tasks[index].is_satisfied}
+
+    @property
+    def length_s(self) -> float:
+        """Seconds that the plan takes at least."""
+        return self._timed.length
+
+    def __len__(self) -> int:
+        return len(self._graph)
+
+    @overload
+    def __getitem__(self, index: int) -> Estimate: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Estimate]: ...
+    def __getitem__(self, index: int | slice) -> Estimate | list[Estimate]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        slack_s = round(self._timed.slack(at), _DECIMALS)
+        return Estimate(self._graph.levels[at], slack_s, at in self._critical)
+
+
+def summarize(plan: Plan, estimates: Estimates) -> Summary:
+    """Return a plan's summary, given its estimates."""
     graph = plan.graph
     return Summary(
         tasks=len(graph),
         edges=graph.edge_count,
         levels=len(graph.widths),
         width=max(graph.widths, default=0),
-        critical_path_s=round(_longest_path(plan, durations).length, _DECIMALS),
+        critical_path_s=round(estimates.length_s, _DECIMALS),
         series_parallel=is_series_parallel(graph),
-    )
-
-
-def estimate_tasks(plan: Plan, durations: Mapping[str, float] | None = None) -> tuple[Estimate, ...]:
-    """Return each task's estimate, by index; `durations` as in `summarize`."""
-    timed = _longest_path(plan, durations)
-    path = timed if timed.length else plan.graph.longest_path([1.0] * len(plan.graph))
-    critical = set(path.nodes)
-    return tuple(
-        Estimate(level, round(timed.slack(index), _DECIMALS), index in critical)
-        for index, level in enumerate(plan.graph.levels)
     )
 
 
 def _longest_path(plan: Plan, durations: Mapping[str, float] | None) -> LongestPath:
     observed = durations or {}
-    return plan.graph.longest_path([observed.get(task.id, task.duration_s or 0.0) for task in plan.tasks])
+    seconds = [0.0 if task.is_satisfied else observed.get(task.id, task.duration_s or 0.0) for task in plan.tasks]
+    return plan.graph.longest_path(seconds)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import TypeVar
 
 from taskexec.errors import Fault
 from taskexec.plan.draft import DraftTask, Located
 
-__all__ = ["ID_MAX", "quote", "value_faults", "value_warnings"]
+__all__ = ["ID_MAX", "has_odd_values", "quote", "value_faults", "value_warnings"]
 
 T = TypeVar("T", int, float)
 
@@ -29,8 +30,24 @@ _AMOUNTS: tuple[tuple[str, str, float], ...] = (
 )
 """Field, what it counts, and the most of it: more is a slip of the pen or the wrong unit."""
 
-_LANE_FORBIDDEN = re.compile(r"[/\\*?\[\]]")
+_MOSTS = tuple(most for _, _, most in _AMOUNTS)
+_get_amounts = attrgetter(*(field for field, _, _ in _AMOUNTS))
+
+_LANE_FORBIDDEN = re.compile(r"[/\\*?\[\]\x01-\x1f\x7f-\x9f]")
 _PRIORITIES = range(10)
+
+
+def has_odd_values(task: DraftTask) -> bool:
+    """Return whether a task has values that the next two functions may have something to say about; quick."""
+    for amount, most in zip(_get_amounts(task), _MOSTS, strict=True):
+        if amount is not None and amount.value > most:
+            return True
+    gpus, priority = task.gpus, task.priority
+    return (
+        task.lane is not None
+        or (gpus is not None and gpus.value > 1)
+        or (priority is not None and priority.value not in _PRIORITIES)
+    )
 
 
 def value_faults(task: DraftTask, task_id: str) -> Iterator[Fault]:
@@ -39,7 +56,7 @@ def value_faults(task: DraftTask, task_id: str) -> Iterator[Fault]:
         amount: Located[float] | None = getattr(task, field)
         if amount is not None and amount.value > most:
             message = f"task {quote(task_id)} asks for {amount.value:,.15g} {unit}, {most:,.0f} are the most"
-            yield Fault("plan.amount", message, (amount.place,), f"check the unit of `{field}`")
+            yield Fault("plan.amount", message, (amount.place,), _amount_hint(field))
     gpus = task.gpus
     if gpus is not None and gpus.value > 1 and gpus.value != int(gpus.value):
         message = f"task {quote(task_id)} asks for {gpus.value:g} gpus; above 1, whole ones were expected"
@@ -59,13 +76,20 @@ def value_warnings(task: DraftTask, task_id: str) -> Iterator[Fault]:
 def quote(task_id: str) -> str:
     """Return an id in backticks, on one line and cut when it is very long."""
     cut = task_id if len(task_id) <= _SHOWN_OF_ID else task_id[: _SHOWN_OF_ID - 1] + "…"
-    return f"`{cut if cut.isprintable() else ascii(cut)[1:-1]}`"
+    if not cut.isprintable():
+        cut = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+    return f"`{cut}`"
+
+
+def _amount_hint(field: str) -> str:
+    name = field.removesuffix("_s").removesuffix("_mib")
+    return f"check the number in `{name}`" + (", and its unit" if name != field else "")
 
 
 def _lane_faults(task: DraftTask, task_id: str) -> Iterator[Fault]:
     lane = task.lane
-    match = None if lane is None else _LANE_FORBIDDEN.search(lane.value)
+    match = None if lane is None else _LANE_FORBIDDEN.search(lane.value.strip())
     if lane is not None and match is not None:
-        message = f"queue {quote(lane.value)} of task {quote(task_id)} holds `{match[0]}`"
-        hint = "name it without characters of paths and patterns: / \\ * ? [ ]"
+        message = f"queue {quote(lane.value)} of task {quote(task_id)} holds {quote(match[0])}"
+        hint = "name it without control characters and those of paths and patterns: / \\ * ? [ ]"
         yield Fault("plan.lane", message, (lane.place,), hint)

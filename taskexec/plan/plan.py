@@ -90,7 +90,7 @@ def _meaning(task: Task) -> dict[str, Any]:
 
 def task_to_json(task: Task) -> dict[str, Any]:
     """Return a task as it stands in plan.json; later fields are left out where they say nothing."""
-    fields = {
+    fields: dict[str, Any] = {
         "id": task.id,
         "title": task.title,
         "agent": task.agent,
@@ -108,14 +108,14 @@ def task_to_json(task: Task) -> dict[str, Any]:
         "layer": task.layer,
         "metadata": dict(task.metadata),
     }
-    optional = {
-        "gpu_memory_mib": task.needs.gpu_memory_mib,
-        "satisfied": task.is_satisfied,
-        "labels": list(task.labels),
-        "acceptance_criteria": list(task.acceptance_criteria),
-        "requirements": list(task.requirements),
-    }
-    return fields | {name: value for name, value in optional.items() if value}
+    if task.needs.gpu_memory_mib:
+        fields["gpu_memory_mib"] = task.needs.gpu_memory_mib
+    if task.is_satisfied:
+        fields["satisfied"] = True
+    for name in ("labels", "acceptance_criteria", "requirements"):
+        if getattr(task, name):
+            fields[name] = list(getattr(task, name))
+    return fields
 
 
 def queue_name(task: Task) -> str:
@@ -123,18 +123,18 @@ def queue_name(task: Task) -> str:
     return task.lane or task.route.value
 
 
-def plan_to_json(plan: Plan, *, generated_at: str) -> dict[str, Any]:
+def plan_to_json(plan: Plan, *, generated_at: str | None = None) -> dict[str, Any]:
     """Return a plan as plan.json, version 2; it keeps the fields of the older kit's version 1.
 
     Args:
         plan: The plan.
-        generated_at: Instant in ISO 8601 that the file states as its own.
+        generated_at: Instant in ISO 8601 that the file states as its own; None states none.
     """
     folders = {task.id: evidence_folder(task.id) for task in plan.tasks}
     return {
         "version": _FORMAT_VERSION,
         "source": plan.source,
-        "generated_at": generated_at,
+        **({} if generated_at is None else {"generated_at": generated_at}),
         "digest": plan.digest,
         "queues": _queues(plan.tasks),
         "tasks": [task_to_json(task) for task in plan.tasks],

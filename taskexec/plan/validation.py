@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TypeVar
 
 import orjson
@@ -14,7 +15,7 @@ from taskexec.domain.task import Task
 from taskexec.errors import Fault, Place, PlanRejected
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
 from taskexec.plan.graph import Graph
-from taskexec.plan.limits import ID_MAX, quote, value_faults, value_warnings
+from taskexec.plan.limits import ID_MAX, has_odd_values, quote, value_faults, value_warnings
 from taskexec.plan.plan import Plan, normal_id
 from taskexec.plan.suggestion import Suggestions
 
@@ -22,8 +23,9 @@ __all__ = ["build_plan"]
 
 T = TypeVar("T")
 
-_MOST_FAULTS = 1000
 _SHOWN_IN_CYCLE = 8
+_NUL = b"\\u0000"
+"""How NUL looks in JSON; a text that says so itself looks the same."""
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories no id may hold: control characters, lone surrogates, line and paragraph separators."""
 
@@ -45,16 +47,17 @@ def build_plan(draft: PlanDraft, *, is_strict: bool = False) -> Plan:
     faults = [*draft.faults, *_id_faults(draft, ids), *_duplicates(draft, ids), *links.faults]
     warnings = [*draft.warnings, *_case_warnings(ids, draft.tasks)]
     for task, task_id in zip(draft.tasks, ids, strict=True):
-        faults.extend(value_faults(task, task_id))
-        warnings.extend(value_warnings(task, task_id))
+        if has_odd_values(task):
+            faults.extend(value_faults(task, task_id))
+            warnings.extend(value_warnings(task, task_id))
     if is_strict:
         faults += warnings
     faults = [*_ordered(faults), *_cycles(draft, ids, graph)]
     if not draft.tasks and not faults:
-        faults.append(Fault("plan.empty", "the plan has no tasks", (Place(draft.source),)))
+        faults.append(Fault("plan.empty", "the plan has no tasks", (Place(draft.source),), _no_tasks_hint(draft)))
     if faults:
-        raise PlanRejected(_cut(faults))
-    tasks = tuple(map(_build_task, draft.tasks, ids, links.names))
+        raise PlanRejected(faults)
+    tasks = tuple(map(_build_task, draft.tasks, ids, links.names, repeat({})))
     places = tuple(task.id.place for task in draft.tasks)
     plan = Plan(draft.source, draft.kind, tasks, places, graph, tuple(_ordered(warnings)), draft.reading)
     _check_values(plan)
@@ -79,8 +82,11 @@ def _link(draft: PlanDraft, ids: Sequence[str]) -> _Links:
     for index, task in enumerate(draft.tasks):
         found: dict[str, int] = {}
         for dependency in task.depends_on:
-            name = normal_id(dependency.value)
+            name = dependency.value
             position = positions.get(name)
+            if position is None:
+                name = normal_id(name)
+                position = positions.get(name)
             if position is None:
                 unknown.append((ids[index], dependency))
             elif name == ids[index]:
@@ -89,8 +95,8 @@ def _link(draft: PlanDraft, ids: Sequence[str]) -> _Links:
                 found[name] = position
         links.predecessors.append([*found.values()])
         links.names.append(tuple(found))
-    suggestions = Suggestions(positions)
-    links.faults += [_unknown_dependency(*entry, suggestions) for entry in sorted(unknown, key=_place)]
+    suggestions = Suggestions(positions if unknown else ())
+    links.faults += [_unknown_dependency(*entry, suggestions, positions) for entry in sorted(unknown, key=_place)]
     return links
 
 
@@ -103,15 +109,28 @@ def _self_dependency(task_id: str, place: Place) -> Fault:
     return Fault("plan.self_dependency", message, (place,), "remove it from its own `depends_on`")
 
 
-def _unknown_dependency(task_id: str, dependency: Located[str], suggestions: Suggestions) -> Fault:
+def _no_tasks_hint(draft: PlanDraft) -> str:
+    is_table = draft.kind == "csv"
+    return "write a row for each task below the column names" if is_table else "write at least one task"
+
+
+def _unknown_dependency(
+    task_id: str, dependency: Located[str], suggestions: Suggestions, known: Collection[str]
+) -> Fault:
     name = normal_id(dependency.value)
     message = f"task {quote(task_id)} depends on {quote(name)}, which is no task of this plan"
     likely = suggestions.find(name)
-    hint = None if likely is None else f"did you mean {quote(likely)}?"
+    hint = "correct the name, remove it from `depends_on`, or add a task of that id"
+    words = name.split()
+    if likely is not None:
+        hint = f"did you mean {quote(likely)}?"
+    elif len(words) > 1 and all(word in known for word in words):
+        hint = f"these are {len(words)} ids: name them one by one, in a table with `;` between them"
     return Fault("plan.unknown_dependency", message, (dependency.place,), hint)
 
 
 def _id_faults(draft: PlanDraft, ids: Sequence[str]) -> Iterator[Fault]:
+    told = {fault.places for fault in draft.faults if fault.code.endswith(".character")}
     for task, task_id in zip(draft.tasks, ids, strict=True):
         place = (task.id.place,)
         if not task_id:
@@ -119,22 +138,26 @@ def _id_faults(draft: PlanDraft, ids: Sequence[str]) -> Iterator[Fault]:
         if len(task_id) > ID_MAX:
             message = f"id {quote(task_id)} has {len(task_id):,} characters, {ID_MAX} are the most"
             yield Fault("plan.id_length", message, place, "shorten the id and keep the text as its title")
-        if not task_id.isprintable():
+        if not task_id.isprintable() and place not in told:
             forbidden = {character for character in task_id if unicodedata.category(character) in _FORBIDDEN}
             if forbidden:
                 codes = ", ".join(sorted(f"U+{ord(character):04X}" for character in forbidden))
                 message = f"id {quote(task_id)} holds characters that ids may not have: {codes}"
-                yield Fault("plan.id_character", message, place)
+                hint = "write the id with visible characters; a longer text can be its title"
+                yield Fault("plan.id_character", message, place, hint)
 
 
 def _duplicates(draft: PlanDraft, ids: Sequence[str]) -> Iterator[Fault]:
     places: dict[str, list[Place]] = {}
+    if len(set(ids)) == len(ids):
+        return
     for task, task_id in zip(draft.tasks, ids, strict=True):
         places.setdefault(task_id, []).append(task.id.place)
     for task_id, found in places.items():
         if task_id and len(found) > 1:
-            message = f"id {quote(task_id)} stands {len(found)} times"
-            yield Fault("plan.duplicate_id", message, tuple(found), "ids are unique within a plan")
+            message = f"id {quote(task_id)} stands {len(found):,} times"
+            hint = "ids are unique within a plan: give all but one of these tasks another id"
+            yield Fault("plan.duplicate_id", message, tuple(found), hint)
 
 
 def _cycles(draft: PlanDraft, ids: Sequence[str], graph: Graph) -> Iterator[Fault]:
@@ -154,16 +177,21 @@ def _dependency_place(task: DraftTask, name: str) -> Place:
 
 def _case_warnings(ids: Sequence[str], tasks: Sequence[DraftTask]) -> Iterator[Fault]:
     groups: dict[str, dict[str, Place]] = {}
+    if len(set(map(str.casefold, ids))) == len(ids):
+        return
     for task, task_id in zip(tasks, ids, strict=True):
         groups.setdefault(task_id.casefold(), {}).setdefault(task_id, task.id.place)
     for group in groups.values():
         if len(group) > 1:
             message = f"ids {', '.join(map(quote, group))} differ only by upper and lower case"
-            yield Fault("plan.case", message, tuple(group.values()), "they are different tasks")
+            hint = "these are different tasks; if one is meant, write its id alike everywhere"
+            yield Fault("plan.case", message, tuple(group.values()), hint)
 
 
-def _build_task(draft: DraftTask, task_id: str, depends_on: tuple[str, ...]) -> Task:
-    needs = _needs(draft)
+def _build_task(
+    draft: DraftTask, task_id: str, depends_on: tuple[str, ...], known: dict[tuple[float | None, ...], Needs]
+) -> Task:
+    needs = _needs(draft, known)
     return Task(
         id=task_id,
         title=_text(draft.title) or "",
@@ -186,15 +214,19 @@ def _build_task(draft: DraftTask, task_id: str, depends_on: tuple[str, ...]) -> 
     )
 
 
-def _needs(draft: DraftTask) -> Needs:
-    """Return what a task asks for; memory of a GPU asks for a GPU."""
-    gpu_memory_mib = _value(draft.gpu_memory_mib, 0)
-    return Needs(
-        cpus=_value(draft.cpus, 1.0),
-        memory_mib=_value(draft.memory_mib, 0),
-        gpus=_value(draft.gpus, 1.0 if gpu_memory_mib else 0.0),
-        gpu_memory_mib=gpu_memory_mib,
-    )
+def _needs(draft: DraftTask, known: dict[tuple[float | None, ...], Needs]) -> Needs:
+    """Return what a task asks for; memory of a GPU asks for a GPU. Tasks that ask for the same share it."""
+    asked = (_optional(draft.cpus), _optional(draft.memory_mib), _optional(draft.gpus), _optional(draft.gpu_memory_mib))
+    needs = known.get(asked)
+    if needs is None:
+        cpus, memory_mib, gpus, gpu_memory_mib = asked
+        needs = known[asked] = Needs(
+            cpus=1.0 if cpus is None else cpus,
+            memory_mib=int(memory_mib or 0),
+            gpus=(1.0 if gpu_memory_mib else 0.0) if gpus is None else gpus,
+            gpu_memory_mib=int(gpu_memory_mib or 0),
+        )
+    return needs
 
 
 def _text(located: Located[str] | None) -> str | None:
@@ -221,30 +253,39 @@ def _optional(located: Located[T] | None) -> T | None:
 
 
 def _check_values(plan: Plan) -> None:
-    """Refuse what JSON cannot carry to a worker: integers beyond 64 bits, lone surrogates, other types."""
+    """Refuse what JSON cannot carry to a worker, and NUL in texts, which files and processes cannot hold."""
     try:
-        assert plan.digest
-    except TypeError as cause:
-        raise PlanRejected(_ordered(_unstorable(plan))) from cause
+        orjson.dumps([task.payload for task in plan.tasks])
+        if _NUL not in orjson.dumps([_texts(task) for task in plan.tasks]):
+            return
+    except TypeError:
+        pass
+    faults = _ordered(_unstorable(plan))
+    if faults:
+        raise PlanRejected(faults)
 
 
 def _unstorable(plan: Plan) -> Iterator[Fault]:
     for task, place in zip(plan.tasks, plan.places, strict=True):
         try:
-            orjson.dumps([task.title, task.agent, task.payload, task.lane, task.layer, task.metadata])
+            orjson.dumps([task.payload, _texts(task)])
         except TypeError as error:
             message = f"task {quote(task.id)} holds a value that JSON cannot carry: {error}"
-            yield Fault("plan.value", message, (place,))
+            hint = "write whole numbers beyond 64 bits as texts, and texts without halves of surrogate pairs"
+            yield Fault("plan.value", message, (place,), hint)
+        if any("\0" in text for text in _texts(task)):
+            message = f"task {quote(task.id)} holds a NUL character"
+            yield Fault("plan.character", message, (place,), "write its texts without it")
+
+
+def _texts(task: Task) -> list[str]:
+    """Return all texts of a task but its id and its payload."""
+    texts = [text for text in (task.title, task.agent, task.lane, task.layer) if text]
+    if task.metadata:
+        texts += (*task.metadata, *task.metadata.values())
+    return [*texts, *task.labels, *task.acceptance_criteria, *task.requirements]
 
 
 def _ordered(faults: Iterable[Fault]) -> list[Fault]:
     """Return faults by place, those of one place by what they say."""
     return sorted(faults, key=lambda fault: (fault.places[:1], fault.code, fault.message))
-
-
-def _cut(faults: list[Fault]) -> list[Fault]:
-    """Return at most `_MOST_FAULTS` faults and one that says how many more there are."""
-    more = len(faults) - _MOST_FAULTS
-    if more <= 0:
-        return faults
-    return [*faults[:_MOST_FAULTS], Fault("plan.more_faults", f"{more:,} more faults are not shown")]

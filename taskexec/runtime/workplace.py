@@ -37,10 +37,15 @@ class Workplace:
         self.scratch = Path(tempfile.mkdtemp(prefix="slot-", dir=scratch))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TEK_")}
         # the sweep after a killed worker or pool child finds what they left by these two
-        self.environ = kept | {"TEK_WORKER": worker, "TEK_SLOT": str(os.getpid())}
+        self._marks = {"TEK_WORKER": worker, "TEK_SLOT": str(os.getpid())}
+        self.environ = kept | self._marks
         self._helpers: dict[tuple[str, ...], WarmHelper] = {}
         self._spare: str | None = None
         self._stems = itertools.count(1)
+
+    def environ_with(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the base environment with a command's own variables, whatever their names."""
+        return {**self.environ, **variables, **self._marks}
 
     def helper(self, argv: Sequence[str]) -> WarmHelper:
         """Return the warm helper for a program, started if there is none alive."""
@@ -147,7 +152,7 @@ class AttemptRunner:
         try:
             files = {"TEK_INPUTS": inputs, "TEK_RESULT": self._result}
             self._files.append(self._result)
-            environ = {**self._place.environ, **self._variables(), **files}
+            environ = {**self._place.environ_with(command.env), **self._variables(), **files}
             pid = spawn(command.argv, environ, output=(out_write, err_write), cwd=cwd)
         except BaseException:
             os.close(out_read)

@@ -14,6 +14,7 @@ __all__ = [
     "EmbeddedSettings",
     "EvidenceSettings",
     "FlowerSettings",
+    "PlanSettings",
     "RedisSettings",
     "RunSettings",
     "WorkerSettings",
@@ -153,6 +154,16 @@ class FlowerSettings(Area):
     port: int | None = Field(
         default=None, ge=1, le=65_535, description="TCP port that Flower listens on; none takes a free one"
     )
+
+
+class PlanSettings(Area):
+    """How plans are read."""
+
+    columns: str | None = Field(
+        default=None, description="What columns of tables are called, as `id=Ref,depends_on=After`"
+    )
+    strict: bool = Field(default=False, description="Whether a plan with warnings is refused")
+    allow_outside: bool = Field(default=False, description="Whether hooks may run outside the plan's folder")
 
 
 class RunSettings(Area):

@@ -29,6 +29,7 @@ from taskexec.settings.areas import (
     EmbeddedSettings,
     EvidenceSettings,
     FlowerSettings,
+    PlanSettings,
     RedisSettings,
     RunSettings,
     WorkerSettings,
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     flower: FlowerSettings = FlowerSettings()
+    plan: PlanSettings = PlanSettings()
     run: RunSettings = RunSettings()
 
     def __init__(self, lookup: Lookup | None = None, **values: Any) -> None:

@@ -1,9 +1,20 @@
 """Reading plans: each reader turns one kind of file into a `PlanDraft`."""
 
+from taskexec.sources.csv_fields import parse_columns
 from taskexec.sources.csv_plan import read_csv
 from taskexec.sources.hooks import apply_hooks
 from taskexec.sources.planfile import read_planfile
-from taskexec.sources.reading import read_plan
+from taskexec.sources.reading import ReadOptions, read_plan
 from taskexec.sources.sot import read_sot
+from taskexec.sources.writing import write_plan
 
-__all__ = ["apply_hooks", "read_csv", "read_plan", "read_planfile", "read_sot"]
+__all__ = [
+    "ReadOptions",
+    "apply_hooks",
+    "parse_columns",
+    "read_csv",
+    "read_plan",
+    "read_planfile",
+    "read_sot",
+    "write_plan",
+]

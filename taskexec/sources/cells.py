@@ -1,4 +1,4 @@
-"""Cells of an RFC 4180 table with their physical places, which the standard library's reader does not give.
+"""Rows of an RFC 4180 table with the physical places of their cells, which the standard library does not give.
 
 More is accepted than the RFC allows: LF, CRLF and CR end a row; a quote inside an unquoted cell stands for
 itself; blanks may surround a quoted cell. A cell that is quoted wrongly is reported and read as unquoted text
@@ -8,21 +8,27 @@ up to the end of its line, so that one bad quote does not swallow the rows behin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from taskexec.errors import Place
 from taskexec.sources.text_places import LINE_BREAK
 
-__all__ = ["Cell", "scan_rows"]
+__all__ = ["Cell", "Row", "scan_rows"]
 
 _QUOTED = re.compile(r'[ \t]*"(?P<raw>[^"]*+(?:""[^"]*+)*+)"')
 _OPENING = re.compile(r'[ \t]*"')
+_QUOTED_BEHIND_TAB = re.compile(r' *"(?P<raw>[^"]*+(?:""[^"]*+)*+)"')
+_OPENING_BEHIND_TAB = re.compile(r' *"')
+
+
+_new_tuple = tuple.__new__  # half the time of `Place(…)`, and a large table has a million places
 
 
 @dataclass(slots=True)
 class Cell:
-    """One cell of a table."""
+    """One cell of a row that has quotes, or one that is looked at more closely."""
 
     text: str
     """What it says: quotes undone, not trimmed."""
@@ -55,62 +61,108 @@ class Cell:
             yield Place(source, line, column)
 
 
-def scan_rows(text: str, *, delimiter: str = ",") -> Iterator[list[Cell]]:
+class Row:
+    """The cells of one row. Places are worked out when they are asked for: most cells need none."""
+
+    __slots__ = ("_cells", "_starts", "line", "size", "texts")
+
+    def __init__(self, texts: Sequence[str], line: int, size: int = 0, cells: Sequence[Cell] | None = None) -> None:
+        self.texts = texts
+        """What each cell says: quotes undone, not trimmed."""
+        self.line = line
+        """Physical line of the first character."""
+        self.size = size
+        """Characters of the row; no cell has more."""
+        self._cells = cells
+        self._starts: list[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether a quote stands anywhere in the row."""
+        return self._cells is not None
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether no cell says anything."""
+        return not any(map(str.strip, self.texts))
+
+    def cell(self, index: int) -> Cell:
+        """Return one cell with its place."""
+        if self._cells is not None:
+            return self._cells[index]
+        return Cell(self.texts[index], self.line, self.place(index, "").column)
+
+    def place(self, index: int, source: str) -> Place:
+        """Return the place of one cell."""
+        if self._cells is not None:
+            return self._cells[index].place(source)
+        starts = self._starts
+        if starts is None:
+            starts = self._starts = list(accumulate(map(len, self.texts), initial=1))
+        return _new_tuple(Place, (source, self.line, starts[index] + index))
+
+    def cells_with_quotes(self) -> Iterator[Cell]:
+        """Yield the cells of a row that has a quote anywhere, else none."""
+        return iter(self._cells or ())
+
+
+def scan_rows(text: str, *, delimiter: str = ",", start: int = 0, line: int = 1) -> Iterator[Row]:
     """Yield the rows of a table; wholly blank lines are left out.
 
     Args:
         text: The table, without a byte order mark.
         delimiter: The one character between cells.
+        start: Offset of the line to begin with.
+        line: Number of that line.
     """
-    scanner = _Scanner(text, delimiter)
-    while scanner.position < len(text):
+    scanner = _Scanner(text, delimiter, start, line)
+    size = len(text)
+    while scanner.position < size:
         row = scanner.next_row()
-        if len(row) > 1 or row[0].is_quoted or row[0].text.strip():
+        if len(row) > 1 or row.texts[0].strip() or any(cell.is_quoted for cell in row.cells_with_quotes()):
             yield row
 
 
 class _Scanner:
-    def __init__(self, text: str, delimiter: str) -> None:
-        self.position = 0
+    def __init__(self, text: str, delimiter: str, start: int, line: int) -> None:
+        self.position = start
         self._text = text
         self._delimiter = delimiter
         self._plain = re.compile(f"[^{re.escape(delimiter)}\r\n]*")
-        self._line = 1
-        self._line_start = 0
+        is_tab = delimiter == "\t"
+        self._opening, self._quoted = (_OPENING_BEHIND_TAB, _QUOTED_BEHIND_TAB) if is_tab else (_OPENING, _QUOTED)
+        self._line = line
+        self._line_start = start
 
-    def next_row(self) -> list[Cell]:
+    def next_row(self) -> Row:
         """Return the cells from the position, which is the start of a line, to the end of their row."""
+        line, start = self._line, self.position
         line_break = LINE_BREAK.search(self._text, self.position)
         end = line_break.start() if line_break else len(self._text)
         content = self._text[self.position : end]
         if '"' in content:
-            row = self._row_with_quotes()
-        else:
-            row = self._row_without_quotes(content)
-            self.position = end
-        self._pass_line_break()
-        return row
+            cells = self._cells()
+            self._pass_line_break()
+            return Row([cell.text for cell in cells], line, self.position - start, cells)
+        self.position = self._line_start = line_break.end() if line_break else end
+        self._line += 1
+        return Row(content.split(self._delimiter), line, len(content))
 
-    def _row_without_quotes(self, content: str) -> list[Cell]:
-        row = []
-        column = 1
-        for value in content.split(self._delimiter):
-            row.append(Cell(value, self._line, column))
-            column += len(value) + 1
-        return row
-
-    def _row_with_quotes(self) -> list[Cell]:
-        row = [self._next_cell()]
+    def _cells(self) -> list[Cell]:
+        cells = [self._next_cell()]
         while self._text.startswith(self._delimiter, self.position):
             self.position += len(self._delimiter)
-            row.append(self._next_cell())
-        return row
+            cells.append(self._next_cell())
+        return cells
 
     def _next_cell(self) -> Cell:
-        opening = _OPENING.match(self._text, self.position)
+        opening = self._opening.match(self._text, self.position)
         if opening is None:
             return self._unquoted_cell(None)
-        quoted = _QUOTED.match(self._text, self.position)
+        quoted = self._quoted.match(self._text, self.position)
         if quoted is None:
             return self._unquoted_cell("a quote is opened and never closed")
         tail = self._plain_end(quoted.end())

@@ -1,226 +1,287 @@
-"""Reading the neutral CSV table: one row is one task, and every fault of the file is found in one pass."""
+"""Reading tables: one row is one task, and every fault of the file is found in one pass."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from taskexec.domain.command import parse_call, parse_command
-from taskexec.domain.resources import Route
-from taskexec.domain.task import JSON
 from taskexec.errors import Fault, Place
+from taskexec.plan.bulk import collection_paused
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
+from taskexec.plan.plan import normal_id
 from taskexec.sources import values
-from taskexec.sources.bulk import collection_paused
-from taskexec.sources.cells import Cell, scan_rows
-from taskexec.sources.csv_header import COLUMNS, Header, resolve_header
-from taskexec.sources.values import ROUTES, show
+from taskexec.sources.cells import Row, scan_rows
+from taskexec.sources.csv_dialect import Dialect, find_dialect
+from taskexec.sources.csv_fields import normalize
+from taskexec.sources.csv_header import Header, missing_id, resolve_header
+from taskexec.sources.csv_outline import OutlineRow, drop_summary_rows
+from taskexec.sources.csv_references import References
+from taskexec.sources.csv_rows import RowReader
+from taskexec.sources.values import show
+from taskexec.sources.words import parse_truth
 
-__all__ = ["read_csv"]
+__all__ = ["ROWS_MAX", "read_csv"]
 
-T = TypeVar("T")
+ROWS_MAX = 1_000_000
+"""Most rows of a table."""
 
-_SEPARATOR = ";"
-_DEPENDENCY = re.compile(rf"[^{_SEPARATOR}\s](?:[^{_SEPARATOR}]*[^{_SEPARATOR}\s])?")
+_CELL_MAX = 1_048_576
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_NEED_COMMAND = ("shell", "python")
-_OWN_AGENTS = ("noop", "shell", "python")
+_SLURM_IDS = ("jobid", "jobidraw")
+_SLURM_STEP = re.compile(r"(?P<job>\d+(?:[_+][^.]*)?)\.(?:batch|extern|interactive|\d+)")
+_FIRST_LINE = "begin with a row of column names, such as id,title,command,depends_on,cpus,memory,duration"
 
 
-def read_csv(text: str, source: str) -> PlanDraft:
-    """Return what a CSV plan says.
+def read_csv(
+    text: str, source: str, *, columns: Mapping[str, Sequence[str]] | None = None, use_row_ids: bool = False
+) -> PlanDraft:
+    """Return what a table of tasks says.
 
     Args:
         text: The whole file; a byte order mark is ignored.
         source: The file's path as the user gave it, for places.
+        columns: The user's own names of columns, by field (`csv_fields.FIELDS`).
+        use_row_ids: Whether the number of a row, from 1 below the header, is its task's id; any column of ids is
+            then kept as metadata.
 
     Returns:
         A draft with a task for every row whose id can be read, and with all faults of the file.
     """
     draft = PlanDraft(source=source, kind="csv")
-    rows = scan_rows(text.removeprefix("\ufeff"))
-    first = next(rows, None)
-    if first is None:
-        hint = f"the first line names the columns: {','.join(COLUMNS[:10])}"
-        draft.faults.append(Fault("csv.empty", "the file is empty", (Place(source),), hint))
+    text = text.removeprefix("\ufeff")
+    dialect = find_dialect(text)
+    if dialect is None:
+        draft.faults.append(Fault("csv.empty", "nothing stands in the file", (Place(source),), _FIRST_LINE))
         return draft
-    _report_quotes(first, draft)
-    header = resolve_header(first, source, faults=draft.faults, warnings=draft.warnings)
-    if "id" in header.known:
-        reader = _RowReader(header, draft, may_hold_unstorable=bool(_UNSTORABLE.search(text)))
-        with collection_paused():
-            reader.read_all(rows)
+    with collection_paused():
+        _TableReader(draft, dialect, text).read(columns or {}, use_row_ids=use_row_ids)
     return draft
 
 
-def _report_quotes(row: Iterable[Cell], draft: PlanDraft) -> bool:
-    """Append a fault for each cell of a row whose quotes are wrong; return whether there was any."""
-    faults = [
-        Fault(
-            "csv.quote",
-            f"{cell.problem} in {show(cell.text)}",
-            (cell.place(draft.source),),
-            'put the whole cell in quotes and write each quote inside it twice: "say ""hi"""',
-        )
-        for cell in row
-        if cell.problem
-    ]
-    draft.faults.extend(faults)
-    return bool(faults)
+class _TableReader:
+    """Reads one table into a draft."""
 
-
-class _RowReader:
-    """Turns the rows below a header into tasks of a draft."""
-
-    def __init__(self, header: Header, draft: PlanDraft, *, may_hold_unstorable: bool) -> None:
-        self._header = header
+    def __init__(self, draft: PlanDraft, dialect: Dialect, text: str) -> None:
         self._draft = draft
-        self._source = draft.source
-        self._may_hold_unstorable = may_hold_unstorable
-        self._row: list[Cell] = []
+        self._dialect = dialect
+        self._text = text
+        self._references = References(draft)
+        self._outline: list[OutlineRow] = []
+        self._may_hold_unstorable = bool(_UNSTORABLE.search(text))
+        self._steps: list[str] = []
+        self._id_index: int | None = None
+        self._is_slurm = False
+        self._has_outline = False
+        self._links: list[tuple[int, bool]] = []
 
-    def read_all(self, rows: Iterable[list[Cell]]) -> None:
-        for row in rows:
-            if row[0].text.strip() or any(cell.text.strip() for cell in row):
-                self._row = row
-                self._draft.tasks.extend(self._read_row())
-
-    def _read_row(self) -> list[DraftTask]:
-        """Return the row's task, or nothing when not even its id can be read."""
-        is_misquoted = _report_quotes(self._row, self._draft)
-        self._report_unstorable()
-        if len(self._row) == self._header.width:
-            return [self._task()]
-        if not is_misquoted:  # a wrong quote splits cells at will: one fault is enough
-            self._report_ragged()
-        return self._id_only()
-
-    def _id_only(self) -> list[DraftTask]:
-        """Return a task with nothing but the id, so that tasks that depend on it are not called faulty."""
-        if self._header.known["id"] >= len(self._row):
-            return []
-        name = self._id()
-        return [DraftTask(id=name)] if name.value else []
-
-    def _task(self) -> DraftTask:
-        agent = self._text("agent")
-        lane, route = self._lane_and_route()
-        return DraftTask(
-            id=self._id(),
-            title=self._text("title"),
-            agent=agent,
-            payload=self._payload(agent),
-            depends_on=self._dependencies(),
-            lane=lane,
-            route=route,
-            cpus=self._parsed("cpus", values.parse_amount),
-            memory_mib=self._parsed("memory_mb", values.parse_memory_mib),
-            gpus=self._parsed("gpus", values.parse_amount),
-            duration_s=self._parsed("duration_s", values.parse_amount),
-            timeout_s=self._parsed("timeout_s", values.parse_positive),
-            retries=self._parsed("retries", values.parse_count),
-            priority=self._parsed("priority", values.parse_integer),
-            layer=self._text("layer"),
-            metadata=self._metadata(),
-        )
-
-    def _cell(self, column: str) -> Cell | None:
-        """Return the cell of a column, or None when the table lacks the column or the cell is blank."""
-        index = self._header.known.get(column)
-        if index is None:
-            return None
-        cell = self._row[index]
-        return cell if cell.text.strip() else None
-
-    def _text(self, column: str) -> Located[str] | None:
-        cell = self._cell(column)
-        return None if cell is None else Located(cell.text.strip(), cell.place(self._source))
-
-    def _parsed(self, column: str, parse: Callable[[str], T]) -> Located[T] | None:
-        cell = self._cell(column)
-        if cell is None:
-            return None
-        text = cell.text.strip()
-        try:
-            return Located(parse(text), cell.place(self._source))
-        except ValueError as error:
-            self._fault("csv.number", f"{show(text)} in column `{column}`: {error}", cell)
-            return None
-
-    def _id(self) -> Located[str]:
-        cell = self._row[self._header.known["id"]]
-        forbidden = values.forbidden_in_id(cell.text)
-        if forbidden is not None and not _UNSTORABLE.search(cell.text):
-            message = f"id {show(cell.text)} holds the control character {show(forbidden)}"
-            self._fault("csv.character", message, cell, "write the id with visible characters")
-        return Located(cell.text.strip(), cell.place(self._source))
-
-    def _dependencies(self) -> list[Located[str]]:
-        cell = self._cell("depends_on")
-        if cell is None:
-            return []
-        names = [match[0] for match in _DEPENDENCY.finditer(cell.text)]
-        offsets = [match.start() for match in _DEPENDENCY.finditer(cell.text)]
-        return list(map(Located, names, cell.places_of(offsets, self._source)))
-
-    def _lane_and_route(self) -> tuple[Located[str] | None, Located[Route] | None]:
-        lane = self._text("lane")
-        queue = self._text("queue")
-        if queue is None:
-            return lane, None
-        route = ROUTES.get(queue.value.lower())
-        if route is not None:
-            return lane, Located(route, queue.place)
-        if lane is not None and lane.value != queue.value:
-            message = f"lane {show(lane.value)} is taken, the queue's name {show(queue.value)} is not"
-            self._draft.warnings.append(Fault("csv.lane", message, (queue.place, lane.place)))
-        return lane or queue, None
-
-    def _payload(self, agent: Located[str] | None) -> Mapping[str, JSON]:
-        cell = self._cell("command")
-        name = None if agent is None else agent.value
-        if cell is None:
-            if agent is not None and name in _NEED_COMMAND:
-                message = f"agent {show(agent.value)} has no command; a text in column `command` was expected"
-                self._draft.faults.append(Fault("csv.command", message, (agent.place,)))
-            return {}
-        text = cell.text.strip()
-        if name is not None and name not in _OWN_AGENTS:
-            return {"command": text}
-        try:
-            return _call_payload(text) if name == "python" else {"commands": [parse_command(text).to_json()]}
-        except (ValueError, RecursionError) as error:
-            self._fault("csv.command", f"command {show(text)} cannot be read: {error}", cell)
-            return {}
-
-    def _metadata(self) -> dict[str, str]:
-        """Return the cells of unknown columns; those of equal names are joined with `;`."""
-        metadata: dict[str, str] = {}
-        for name, index in self._header.metadata:
-            value = self._row[index].text.strip()
-            if value:
-                metadata[name] = f"{metadata[name]}{_SEPARATOR}{value}" if name in metadata else value
-        return metadata
-
-    def _report_ragged(self) -> None:
-        message = f"the row has {len(self._row)} cells where the header has {self._header.width}"
-        hint = "a cell that holds a comma or a line break must stand in quotes"
-        self._fault("csv.ragged", message, self._row[0], hint)
-
-    def _report_unstorable(self) -> None:
-        if not self._may_hold_unstorable:
+    def read(self, columns: Mapping[str, Sequence[str]], *, use_row_ids: bool) -> None:
+        """Read the whole table."""
+        draft, dialect = self._draft, self._dialect
+        rows = scan_rows(self._text, delimiter=dialect.delimiter, start=dialect.start, line=dialect.line)
+        for _ in range(dialect.above):
+            self._warn_of_row_above(next(rows))
+        header_row = next(rows)
+        self._report_quotes(header_row)
+        self._report_cells(header_row)
+        header = resolve_header(header_row, draft.source, columns, faults=draft.faults, warnings=draft.warnings)
+        old_ids = _give_up_ids(header) if use_row_ids else None
+        if header.columns:
+            self._read_rows(header, header_row, rows)
+        has_ids = "id" in header.columns or (use_row_ids and bool(header.columns))
+        if not has_ids and not (header.columns and self._references.are_numbers(len(draft.tasks))):
+            draft.tasks.clear()
+            draft.faults.insert(0, missing_id(header, header_row, draft.source))
             return
-        for cell in self._row:
-            match = _UNSTORABLE.search(cell.text)
-            if match:
-                message = f"{show(cell.text)} holds {show(match[0])}, which is not a character of a text"
-                self._fault("csv.character", message, cell, "save the file as UTF-8 text")
+        self._references.resolve(_other_names(draft, old_ids) if use_row_ids else {})
+        self._describe(header, drop_summary_rows(draft, self._outline))
 
-    def _fault(self, code: str, message: str, cell: Cell, hint: str | None = None) -> None:
-        self._draft.faults.append(Fault(code, message, (cell.place(self._source),), hint))
+    def _read_rows(self, header: Header, header_row: Row, rows: Iterable[Row]) -> None:
+        reader = RowReader(header, self._draft)
+        columns = header.columns
+        self._id_index = header.index("id")
+        self._is_slurm = self._id_index is not None and normalize(header.names[self._id_index]) in _SLURM_IDS
+        self._has_outline = "outline" in columns or "summary_row" in columns
+        self._links = [(index, False) for index in columns.get("depends_on", ())]
+        self._links += [(index, True) for index in columns.get("blocks", ())]
+        names = [normalize(text) for text in header_row.texts]
+        number = 0
+        first = header_row.texts[0].strip().casefold()
+        for row in rows:
+            if not row.texts[0].strip() and row.is_blank:
+                continue
+            number += 1
+            if number > ROWS_MAX:
+                message = f"the table has more than {ROWS_MAX:,} rows"
+                self._fault("csv.rows", message, row.place(0, self._draft.source), "split the plan")
+                return
+            if row.texts[0].strip().casefold() == first and self._is_header(row, names):
+                message = "the header stands a second time"
+                self._fault("csv.second_header", message, row.place(0, self._draft.source), "take this line out")
+                continue
+            self._read_row(row, header, reader, number)
+
+    def _is_header(self, row: Row, names: Sequence[str]) -> bool:
+        """Return whether a row says what the header says; a row with quotes is meant as a task."""
+        is_quoted = any(cell.is_quoted for cell in row.cells_with_quotes())
+        return len(names) > 1 and not is_quoted and [normalize(text) for text in row.texts] == names
+
+    def _read_row(self, row: Row, header: Header, reader: RowReader, number: int) -> None:
+        """Add the row's task, or only its id when the row cannot be read, so that what depends on it is right."""
+        is_misquoted = row.has_quotes and self._report_quotes(row)
+        if self._may_hold_unstorable or row.size > _CELL_MAX:
+            self._report_cells(row)
+        task_id = self._id(row, number)
+        width = len(header.names)
+        if len(row) > width and not any(text.strip() for text in row.texts[width:]):
+            self._warn_of_blank_cells(row, width)
+            row = Row(row.texts[:width], row.line, row.size, [row.cell(index) for index in range(width)])
+        if len(row) != width:
+            if not is_misquoted:  # a wrong quote splits cells at will: one fault is enough
+                self._report_ragged(row, width)
+            if task_id is not None and task_id.value:
+                self._add(DraftTask(id=task_id), OutlineRow(None, None))
+            return
+        assert task_id is not None  # the id's column is within the width
+        step = _SLURM_STEP.fullmatch(task_id.value) if self._is_slurm else None
+        if step is not None:
+            self._steps.append(step["job"])
+            return
+        count = len(self._draft.faults)
+        task = reader.read(row, task_id)
+        if is_misquoted:
+            self._drop_faults_of_wrong_quotes(row, count)
+        for index, is_inverse in self._links:
+            text = row.texts[index]
+            if text and not text.isspace():
+                self._references.add(task, row.cell(index), is_inverse=is_inverse)
+        self._add(task, _outline_of(row, header) if self._has_outline else _NO_OUTLINE)
+
+    def _add(self, task: DraftTask, outline: OutlineRow) -> None:
+        self._draft.tasks.append(task)
+        self._outline.append(outline)
+
+    def _id(self, row: Row, number: int) -> Located[str] | None:
+        """Return the id of a row, or None when the row is too short to have one."""
+        index = self._id_index
+        if index is None:
+            return Located(str(number), row.place(0, self._draft.source))
+        if index >= len(row):
+            return None
+        text = row.texts[index]
+        if not text.isprintable():
+            forbidden = values.forbidden_in_id(text)
+            if forbidden is not None and not _UNSTORABLE.search(text):
+                message = f"id {show(text)} holds the control character {show(forbidden)}"
+                place = row.place(index, self._draft.source)
+                self._fault("csv.character", message, place, "write the id with visible characters")
+        return Located(text.strip(), row.place(index, self._draft.source))
+
+    def _report_quotes(self, row: Row) -> bool:
+        """Report cells whose quotes are wrong, warn of stray ones; return whether any is wrong."""
+        is_wrong = False
+        for cell in row.cells_with_quotes():
+            place = cell.place(self._draft.source)
+            if cell.problem:
+                is_wrong = True
+                hint = 'put the whole cell in quotes and write each quote inside it twice: "say ""hi"""'
+                self._fault("csv.quote", f"{cell.problem} in {show(cell.text)}", place, hint)
+            elif not cell.is_quoted and '"' in cell.text and self._dialect.delimiter != "|":
+                message = f"quotes inside {show(cell.text)} stand for themselves: the cell does not begin with one"
+                hint = "put the whole cell in quotes and write each quote inside it twice"
+                self._draft.warnings.append(Fault("csv.stray_quote", message, (place,), hint))
+        return is_wrong
+
+    def _drop_faults_of_wrong_quotes(self, row: Row, count: int) -> None:
+        """Take back all but the first faults of a file that stand at a cell with wrong quotes: one is enough."""
+        source, faults = self._draft.source, self._draft.faults
+        wrong = {cell.place(source) for cell in row.cells_with_quotes() if cell.problem}
+        faults[count:] = [fault for fault in faults[count:] if wrong.isdisjoint(fault.places)]
+
+    def _report_cells(self, row: Row) -> None:
+        """Report cells that are too long or hold what no text can hold."""
+        if self._may_hold_unstorable:
+            for index, text in enumerate(row.texts):
+                match = _UNSTORABLE.search(text)
+                if match:
+                    message = f"{show(text)} holds {show(match[0])}, which is not a character of a text"
+                    place = row.place(index, self._draft.source)
+                    self._fault("csv.character", message, place, "remove it, or export the table anew as UTF-8 text")
+        for index, text in enumerate(row.texts):
+            if len(text) > _CELL_MAX:
+                message = f"a cell has {len(text):,} characters, {_CELL_MAX:,} are the most"
+                place = row.place(index, self._draft.source)
+                self._fault("csv.cell_size", message, place, "keep the text in a file and name the file here")
+
+    def _report_ragged(self, row: Row, width: int) -> None:
+        message = f"the row has {len(row)} {'cell' if len(row) == 1 else 'cells'} where the header has {width}"
+        name = self._dialect.name
+        hint = f"cells stand between {name}; a cell that holds one, or a line break, must stand in quotes"
+        if len(row) < width:
+            hint = f"write the missing {name}: cells may be empty; a cell with a line break must stand in quotes"
+        self._fault("csv.ragged", message, row.place(0, self._draft.source), hint)
+
+    def _warn_of_blank_cells(self, row: Row, width: int) -> None:
+        message = f"the row has {len(row) - width} blank cells more than the header"
+        place, hint = row.place(width, self._draft.source), f"remove the {self._dialect.name} at its end"
+        self._draft.warnings.append(Fault("csv.blank_cells", message, (place,), hint))
+
+    def _warn_of_row_above(self, row: Row) -> None:
+        if not row.is_blank:
+            message = f"{show(row.texts[0].strip())} stands above the header and is left out"
+            place = row.place(0, self._draft.source)
+            self._draft.warnings.append(Fault("csv.above_header", message, (place,), "begin with the column names"))
+
+    def _describe(self, header: Header, summary_rows: int) -> None:
+        """Say how the table was understood."""
+        reading = self._draft.reading
+        reading.form = f"table (CSV), {self._dialect.name} between cells"
+        reading.columns = header.describe()
+        reading.metadata = list(header.metadata.values())
+        if "id" not in header.columns:
+            reading.defaults.append("id: the number of the row")
+        reading.defaults.extend(_defaults(header))
+        counts = ((summary_rows, "summary row", "summary rows"), (len(self._steps), "step of a job", "steps of jobs"))
+        reading.left_out.extend(f"{count:,} {one if count == 1 else more}" for count, one, more in counts if count)
+
+    def _fault(self, code: str, message: str, place: Place, hint: str) -> None:
+        self._draft.faults.append(Fault(code, message, (place,), hint))
 
 
-def _call_payload(text: str) -> Mapping[str, JSON]:
-    call = parse_call(text)
-    return {"call": call.target, "args": list(call.args), "kwargs": dict(call.kwargs or {})}
+def _give_up_ids(header: Header) -> str | None:
+    """Keep a column of ids as metadata; return its key there, or None without one."""
+    index = header.index("id")
+    if index is None:
+        return None
+    del header.columns["id"]
+    header.metadata[index] = header.names[index]
+    return header.names[index]
+
+
+def _other_names(draft: PlanDraft, old_ids: str | None) -> dict[str, DraftTask]:
+    """Return the tasks of numbered rows by what else they may be called: their title, or what was their id."""
+    names: dict[str, list[DraftTask]] = {}
+    for task in draft.tasks:
+        title = "" if task.title is None else normal_id(task.title.value)
+        old_id = normal_id(task.metadata.get(old_ids, "")) if old_ids else ""
+        for name in {title, old_id} - {""}:
+            names.setdefault(name, []).append(task)
+    return {name: tasks[0] for name, tasks in names.items() if len(tasks) == 1}
+
+
+def _defaults(header: Header) -> Iterator[str]:
+    if not {"command", "payload", "agent"} & header.columns.keys():
+        yield "agent noop: no column says what to run, so that tasks do nothing"
+    if "depends_on" not in header.columns and "blocks" not in header.columns:
+        yield "no dependencies: no column names them"
+
+
+def _outline_of(row: Row, header: Header) -> OutlineRow:
+    level, summary = header.index("outline"), header.index("summary_row")
+    if level is None and summary is None:
+        return _NO_OUTLINE
+    depth = "" if level is None else row.texts[level].strip()
+    is_summary = None if summary is None else parse_truth(row.texts[summary])
+    return OutlineRow(int(depth) if depth.isdecimal() and len(depth) < 10 else None, is_summary)
+
+
+_NO_OUTLINE = OutlineRow(None, None)

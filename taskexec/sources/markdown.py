@@ -1,41 +1,116 @@
-"""The live part of a Markdown text (with plain LF breaks): sections by heading, no comments, no code blocks.
+"""The live part of a Markdown text (with plain LF breaks): headings and lines, no comments, no code blocks.
 
 Only as much Markdown as a State of Truth needs; rules are CommonMark's where it has one. Comments may nest,
-which HTML's may not, because templates with commented-out comments are common.
+which HTML's may not, because templates with commented-out comments are common. Everything takes time that grows
+with the length of the text, whatever it holds.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["has_headings", "hide_dead_text", "sections"]
+__all__ = [
+    "Heading",
+    "Line",
+    "LiveText",
+    "has_headings",
+    "headings",
+    "hide_dead_text",
+    "read_live_text",
+    "sections",
+    "split_lines",
+]
 
-_HEADING = re.compile(r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<text>[^\n]*?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(
+    r"^ {0,3}(?P<marks>#{1,6})(?P<text>[ \t][^\n]*)?$"
+    r"|^ {0,3}(?P<title>[^\s#>|*+\-0-9][^\n]*)\n {0,3}(?P<rule>=+|--+)[ \t]*$",
+    re.MULTILINE,
+)
 _HEADING_PREFIX = re.compile(r"(?:[A-Za-z]|\d+(?:\.\d+)*)[.):]*\s+")
 _COMMENT_MARK = re.compile(r"<!--|-->")
 _LIVE_TOKEN = re.compile(
     r"^[ \t]*(?:[-*+][ \t]+)?(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})|(?P<code>`[^`\n]+`)|(?P<comment><!--)",
     re.MULTILINE,
 )
+_DEAD_MARKS = ("<!--", "```", "~~~")
 _LINE_REST_BLANK = re.compile(r"[ \t]*(?:\n|\Z)")
-_NOT_BREAK = re.compile(r"[^\n]")
+_LINE = re.compile(
+    r"(?P<blanks>[ \t]*)(?P<mark>(?:[-*+]|[0-9]{1,9}[.)])(?=[ \t\n]|\Z)[ \t]*)?(?P<rest>[^\n]*)(?:\n|\Z)"
+)
+_TAB = 4
 _NESTING_ATTEMPTS = 50
 """After so many comments that nest but never close, nesting is given up, or a hostile file costs minutes."""
 
 
-def hide_dead_text(text: str) -> str:
-    """Return the text with blanks for comments and fenced code; every offset keeps its meaning.
+@dataclass(frozen=True, slots=True)
+class LiveText:
+    """A text with blanks for what is dead in it; every offset keeps its meaning."""
+
+    text: str
+    comments: int
+    """How many comments were hidden, nested ones counted with the one around them."""
+    code_blocks: int
+    """How many fenced blocks were hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """One heading, underlined ones included."""
+
+    level: int
+    """1 to 6."""
+    text: str
+    """Without its marks."""
+    start: int
+    end: int
+
+
+class Line(NamedTuple):
+    """One line, by offsets of the text."""
+
+    start: int
+    end: int
+    """Where the line break stands, or the text ends."""
+    indent: int
+    """Columns of blanks before anything else, tabs to every fourth column."""
+    body: int
+    """Where the text starts, behind the list mark if there is one."""
+    is_listed: bool
+    """Whether it has a list mark: a bullet or a number."""
+
+
+def read_live_text(text: str) -> LiveText:
+    """Return a text with blanks for comments and fenced code.
 
     A comment ends where as many `-->` as `<!--` have been seen; with too few of them, at its first `-->`,
     as in HTML; without any, at the end of the text.
     """
     parts = []
-    position = 0
-    for start, end in _dead_spans(text):
-        parts += [text[position:start], _NOT_BREAK.sub(" ", text[start:end])]
+    position = comments = code_blocks = 0
+    for start, end, is_comment in _dead_spans(text):
+        blanks = "\n".join(" " * len(line) for line in text[start:end].split("\n"))
+        parts += [text[position:start], blanks]
         position = end
-    return "".join([*parts, text[position:]])
+        comments += is_comment
+        code_blocks += not is_comment
+    return LiveText("".join([*parts, text[position:]]), comments, code_blocks)
+
+
+def hide_dead_text(text: str) -> str:
+    """Return a text with blanks for comments and fenced code, as `read_live_text` does."""
+    return read_live_text(text).text
+
+
+def headings(text: str) -> Iterator[Heading]:
+    """Yield the headings of a text without dead text."""
+    for match in _HEADING.finditer(text):
+        if match["title"] is not None:
+            yield Heading(1 if match["rule"][0] == "=" else 2, match["title"].strip(), match.start(), match.end())
+        else:
+            yield Heading(len(match["marks"]), _without_closing_marks(match["text"] or ""), match.start(), match.end())
 
 
 def sections(text: str, title: str) -> Iterator[tuple[int, int]]:
@@ -47,19 +122,34 @@ def sections(text: str, title: str) -> Iterator[tuple[int, int]]:
     """
     start: int | None = None
     level = 0
-    for match in _HEADING.finditer(text):
-        if start is not None and len(match["marks"]) <= level:
-            yield start, match.start()
+    for heading in headings(text):
+        if start is not None and heading.level <= level:
+            yield start, heading.start
             start = None
-        if start is None and title in _titles(match["text"]):
-            start, level = match.end(), len(match["marks"])
+        if start is None and title in _titles(heading.text):
+            start, level = heading.end, heading.level
     if start is not None:
         yield start, len(text)
 
 
 def has_headings(text: str) -> bool:
-    """Return whether a text has a heading."""
-    return _HEADING.search(text) is not None
+    """Return whether a text has a heading with `#`."""
+    return any(match["marks"] and match["text"] for match in _HEADING.finditer(text))
+
+
+def split_lines(text: str) -> Iterator[Line]:
+    """Yield all lines of a text."""
+    for match in _LINE.finditer(text):
+        blanks = match["blanks"]
+        indent = len(blanks.expandtabs(_TAB)) if "\t" in blanks else len(blanks)
+        start, body = match.start(), match.start("rest")
+        yield Line(start, match.end("rest"), indent, body, match["mark"] is not None)
+
+
+def _without_closing_marks(text: str) -> str:
+    text = text.strip(" \t")
+    stripped = text.rstrip("#")
+    return stripped.rstrip(" \t") if stripped[-1:] in ("", " ", "\t") else text
 
 
 def _titles(heading: str) -> tuple[str, str]:
@@ -69,10 +159,12 @@ def _titles(heading: str) -> tuple[str, str]:
     return plain, _HEADING_PREFIX.sub("", plain, count=1).lstrip("*_ ")
 
 
-def _dead_spans(text: str) -> Iterator[tuple[int, int]]:
+def _dead_spans(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield start and end of what is dead, and whether it is a comment."""
     attempts = _NESTING_ATTEMPTS
     position = 0
-    while token := _LIVE_TOKEN.search(text, position):
+    last = max(map(text.rfind, _DEAD_MARKS))
+    while position <= last and (token := _LIVE_TOKEN.search(text, position)):
         position = token.end()
         if token["fence"]:
             position = _fence_end(text, token.end(), token["fence"])
@@ -82,11 +174,11 @@ def _dead_spans(text: str) -> Iterator[tuple[int, int]]:
             position = _comment_end(text, token.end()) if end is None else end
         else:
             continue
-        yield token.start(), position
+        yield token.start(), position, token["comment"] is not None
 
 
 def _fence_end(text: str, start: int, fence: str) -> int:
-    closing = re.compile(rf"^[ \t]*{re.escape(fence)}{re.escape(fence[0])}*[ \t]*$", re.MULTILINE)
+    closing = re.compile(rf"^[ \t]*{re.escape(fence[0])}{{{len(fence)},}}[ \t]*$", re.MULTILINE)
     match = closing.search(text, start)
     return match.end() if match else len(text)
 

@@ -1,24 +1,28 @@
-"""Opening a plan's files: bytes to text, which kind of file it is, and the reader for that kind."""
+"""Opening a plan's files: what is read, which kind it is, and what stands beside it."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from taskexec.errors import Fault, Place, PlanRejected, UsageError
 from taskexec.plan.draft import PlanDraft
-from taskexec.sources.cells import scan_rows
-from taskexec.sources.csv_header import has_id_column
+from taskexec.sources.beside import are_hooks_of, is_manifest
 from taskexec.sources.csv_plan import read_csv
+from taskexec.sources.decoding import Decoded, decode
+from taskexec.sources.folder import find_beside, find_plan
 from taskexec.sources.hooks import apply_hooks
-from taskexec.sources.markdown import has_headings, hide_dead_text, sections
+from taskexec.sources.kinds import KINDS, find_kind
+from taskexec.sources.manifest import apply_manifest
 from taskexec.sources.planfile import read_planfile
-from taskexec.sources.sot import SECTION_TITLE, read_sot
-from taskexec.sources.text_places import TextPlaces, with_plain_breaks
+from taskexec.sources.sot import read_sot
+from taskexec.sources.workflow import read_workflow
+from taskexec.sources.workflow_files import includes_from
 
-__all__ = ["SIZE_MAX_BYTES", "read_plan"]
+__all__ = ["SIZE_MAX_BYTES", "ReadOptions", "read_plan"]
 
 SIZE_MAX_BYTES = 256 * 1024 * 1024
 """A larger file is refused: it is no plan, or one that no memory would hold."""
@@ -26,71 +30,98 @@ SIZE_MAX_BYTES = 256 * 1024 * 1024
 STANDARD_INPUT = "-"
 """The path that means standard input."""
 
-_READERS: dict[str, Callable[[str, str], PlanDraft]] = {
-    "csv": read_csv,
-    "sot": read_sot,
-    "plan": read_planfile,
-}
-_KIND_BY_SUFFIX = {".json": "plan", ".md": "sot", ".markdown": "sot", ".csv": "csv", ".tsv": "csv"}
-_FOREIGN_MARKS = {
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-    b"PK\x03\x04": "a zip archive or a spreadsheet",
-    b"\x1f\x8b": "compressed",
-}
-_SAVE_AS_UTF8 = "save the file as UTF-8 text"
+_HOOKS = "hooks.json"
+_MANIFEST = "manifest.json"
 
 
-def read_plan(path: Path | str, *, hooks: Path | str | None = None, kind: str | None = None) -> PlanDraft:
-    """Return the draft of a plan's file.
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a plan is to be read, as far as the file does not say."""
 
-    Args:
-        path: The file; `-` is standard input.
-        hooks: A hooks file for the plan's tasks or lanes, if any.
-        kind: `csv`, `sot` or `plan`; None finds out by the content, and by the suffix in doubt.
+    kind: str | None = None
+    """One of `kinds.KINDS`; None finds out by the content, and by the suffix in doubt."""
+    hooks: Path | str | None = None
+    """Hooks for the plan's tasks or lanes; None takes `hooks.json` beside the plan if it names any of them."""
+    manifest: Path | str | None = None
+    """Layers and default agents; None takes `manifest.json` beside the plan if it is one."""
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The user's own names of columns by field, for tables."""
+    use_row_ids: bool = False
+    """Whether the rows of a table are numbered, whatever they say themselves."""
+    allow_outside: bool = False
+    """Whether the commands of hooks may run outside the plan's folder."""
+
+
+def read_plan(path: Path | str, options: ReadOptions | None = None) -> PlanDraft:
+    """Return the draft of a plan's file, of the one plan in a folder, or of standard input (`-`).
 
     Raises:
-        PlanRejected: A file is missing, unreadable, larger than 256 MiB or not UTF-8. Faults in what it says
-            are in the draft instead.
-        UsageError: The kind is not known, or both files are standard input.
+        PlanRejected: A file is missing, unreadable, larger than 256 MiB or no text. Faults in what it says are in
+            the draft instead.
+        UsageError: The options do not fit together.
     """
-    if kind is not None and kind not in _READERS:
-        raise UsageError(f"`{kind}` is not a kind of plan; {', '.join(map(repr, _READERS))} was expected")
-    if str(path) == STANDARD_INPUT and hooks is not None and str(hooks) == STANDARD_INPUT:
-        raise UsageError("the plan and its hooks cannot both be standard input")
-    text = _read_text(path)
-    hooks_text = None if hooks is None else _read_text(hooks)
-    draft = _READERS[kind or _find_kind(text, Path(path).suffix.lower())](text, str(path))
-    if hooks_text is not None:
-        apply_hooks(draft, hooks_text, str(hooks))
+    options = options or ReadOptions()
+    _check(path, options)
+    is_file = str(path) != STANDARD_INPUT
+    if is_file and os.path.isdir(path):  # Path.is_dir raises for names that no file can have
+        path = find_plan(Path(path))
+    decoded = _read_text(path)
+    draft = _read(decoded.text, path, options)
+    draft.reading.form = ", ".join(part for part in (draft.reading.form, decoded.form) if part)
+    hooks = options.hooks or (find_beside(Path(path), _HOOKS) if is_file else None)
+    manifest = options.manifest or (find_beside(Path(path), _MANIFEST) if is_file else None)
+    if hooks is not None:
+        _apply_hooks(draft, hooks, options)
+    if manifest is not None:
+        _apply_manifest(draft, manifest, is_named=options.manifest is not None)
     return draft
 
 
-def _find_kind(text: str, suffix: str) -> str:
-    if text.lstrip("\ufeff \t\r\n").startswith("{"):
-        return "plan"
-    header = next(islice(scan_rows(text.removeprefix("\ufeff")), 1), [])
-    if has_id_column(header):
-        return "csv"
-    live = hide_dead_text(with_plain_breaks(text))
-    if any(True for _ in sections(live, SECTION_TITLE)):
-        return "sot"
-    return _KIND_BY_SUFFIX.get(suffix) or ("sot" if has_headings(live) else "csv")
+def _check(path: Path | str, options: ReadOptions) -> None:
+    if options.kind is not None and options.kind not in KINDS:
+        raise UsageError(f"`{options.kind}` is not a kind of plan; {', '.join(map(repr, KINDS))} was expected")
+    if [str(name) for name in (path, options.hooks, options.manifest)].count(STANDARD_INPUT) > 1:
+        raise UsageError("only one of the plan, its hooks and its manifest can be standard input")
 
 
-def _read_text(path: Path | str) -> str:
+def _read(text: str, path: Path | str, options: ReadOptions) -> PlanDraft:
+    source = str(path)
+    kind = options.kind or find_kind(text, Path(path).suffix.lower())
+    if kind == "csv":
+        return read_csv(text, source, columns=options.columns, use_row_ids=options.use_row_ids)
+    if kind == "sot":
+        return read_sot(text, source)
+    if kind == "workflow":
+        is_file = source != STANDARD_INPUT
+        read_include = includes_from(Path(path), lambda name: _read_text(name).text) if is_file else None
+        return read_workflow(text, source, read_include=read_include)
+    return read_planfile(text, source)
+
+
+def _apply_hooks(draft: PlanDraft, hooks: Path | str, options: ReadOptions) -> None:
+    text = _read_text(hooks).text
+    if options.hooks is None and not are_hooks_of(text, _names(draft)):
+        draft.reading.left_out.append(f"{hooks}: it names no task and no lane of this plan")
+        return
+    apply_hooks(draft, text, str(hooks), allow_outside=options.allow_outside)
+
+
+def _apply_manifest(draft: PlanDraft, manifest: Path | str, *, is_named: bool) -> None:
+    text = _read_text(manifest).text
+    if is_named or is_manifest(text):
+        apply_manifest(draft, text, str(manifest))
+    else:
+        draft.reading.left_out.append(f"{manifest}: it is no manifest of a plan")
+
+
+def _names(draft: PlanDraft) -> set[str]:
+    lanes = {task.lane.value for task in draft.tasks if task.lane is not None}
+    return lanes | {task.id.value for task in draft.tasks}
+
+
+def _read_text(path: Path | str) -> Decoded:
     """Return a file's text with its line breaks as they are and without a byte order mark."""
-    data = _read_bytes(path)
-    for mark, name in _FOREIGN_MARKS.items():
-        if data.startswith(mark):
-            raise _rejected("source.encoding", f"the file is {name}, not UTF-8", Place(str(path)), _SAVE_AS_UTF8)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig")
-        place = TextPlaces(before, str(path)).at(len(before))
-        message = f"byte `0x{data[error.start]:02x}` is not UTF-8"
-        raise _rejected("source.encoding", message, place, _SAVE_AS_UTF8) from error
+    return decode(_read_bytes(path), str(path))
 
 
 def _read_bytes(path: Path | str) -> bytes:
@@ -104,13 +135,13 @@ def _read_bytes(path: Path | str) -> bytes:
     except FileNotFoundError as error:
         raise _rejected("source.missing", "there is no such file", place, "check the path") from error
     except IsADirectoryError as error:
-        raise _rejected("source.folder", "a folder is no plan", place, "name a file in it") from error
+        raise _rejected("source.folder", "a folder was named", place, "name a file in it") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"the file cannot be read: {reason}"
         raise _rejected("source.unreadable", message, place, "check its permissions") from error
     if len(data) > SIZE_MAX_BYTES:
-        message = f"the file has more than {SIZE_MAX_BYTES} bytes"
+        message = f"the file has more than {SIZE_MAX_BYTES:,} bytes"
         raise _rejected("source.size", message, place, "split the plan")
     return data
 

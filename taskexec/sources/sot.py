@@ -1,19 +1,63 @@
-"""Reading the queue section of a Markdown "State of Truth": queues are lanes, and ids in backticks are tasks.
+"""Reading a Markdown "State of Truth": queues of tasks, a backlog with open boxes, a ledger with ticked ones.
 
-The section `Execution Queue & Task Hooks` holds numbered queues with bullets of these keys: `Tasks`,
-`Depends on`, `Order` (`sequential` or `parallel`), `Agent` and `Resources`. Everything else in the file, all
-comments, code blocks and `<placeholders>` mean nothing.
+Comments, code blocks and `<placeholders>` mean nothing. Outside of the queue section, each outermost list item with a
+box is a task (`sot_entries`, `sot_fields`, `sot_identity`, `sot_items`); a ticked one is satisfied and never run:
+
+    - [x] 2025-10-05 12:04 UTC — Scan the archive (WORKFLOW-006) — Artifacts: `a`, `b/{c,d}` — Notes: …
+    - [ ] Smoke harness — Rationale: … — Target: 2026-01-15 — Dependencies: Scan the archive, `TASK-001`
+
+The section `Execution Queue & Task Hooks` (any level, letter or number) holds numbered queues, which are lanes, with
+the bullets `Tasks`, `Depends on`, `Order`, `Agent` and `Resources` (`sot_lines`, `sot_queues`). Any plan can be written
+like this without loss, with bullets `Task` in place of `Tasks` or besides:
+
+    1. **Queue A — Build**
+       - Task `compile` — Compile the sources
+         - Command: `make -j2 all`
+         - Depends on: `fetch`, `Queue Z`
+         - Resources: cpus=2, memory=4G, gpus=1, gpu_memory=8G
+         - Agent: python
+         - Duration: 90s
+         - Timeout: 10m
+         - Retries: 2
+         - Priority: 6
+         - Status: done
+         - Details: `{"metadata": {"owner": "x"}, "lane": null, "id": "…", "depends_on": ["fetch"]}`
+
+For whoever writes it:
+
+- The fields stand two columns or more to the right of `- Task`; each is one line. All are optional, in any order.
+- The title is one line; blanks within are single ones. A dash parts it from the id.
+- `Command` may hold several code spans (backticks doubled where the command has some); each is one command. With
+  `Agent: python` it is `module:function {JSON}`. `Status: done` is satisfied and leaves no metadata; `Labels: a, b`,
+  `Requirements: a, b`, `Acceptance: a; b` and `Layer` are read, other keys become metadata with a warning.
+- A name in `Depends on` is looked for as in `sot_names`: a queue's full name first, then an exact id.
+- `Details` is one JSON object in one code span, with any field of a task as in plan.json; it wins over the bullets.
+  Write backtick, `<`, `>` and line breaks in it as `\\u0060`, `\\u003c`, `\\u003e`, `\\n`; null takes back what a queue
+  or a bullet says, `"lane": null` the lane; `id` renames the task; `depends_on` is the whole list of exact ids, to
+  which no queue adds anything. An id or lane that Markdown cannot carry stands there only.
+- A queue's name stands in bold and begins with `Queue`; any other lane stands in `Details`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from taskexec.errors import Fault, Place
-from taskexec.plan.draft import DraftTask, Located, PlanDraft
-from taskexec.sources.markdown import hide_dead_text, sections
-from taskexec.sources.sot_bullets import PLACEHOLDER, Bullet, BulletReader, Resources
+from taskexec.plan.bulk import collection_paused
+from taskexec.plan.draft import Located, PlanDraft, Reading
+from taskexec.plan.plan import normal_id
+from taskexec.sources.markdown import headings, read_live_text, sections, split_lines
+from taskexec.sources.sot_bullets import BulletReader
+from taskexec.sources.sot_dependencies import DependencyReader
+from taskexec.sources.sot_entries import EntryScanner
+from taskexec.sources.sot_items import ItemReader, settle_ids
+from taskexec.sources.sot_lines import QueueScanner
+from taskexec.sources.sot_names import Names, Queue, SotTask
+from taskexec.sources.sot_queues import QueueReader
+from taskexec.sources.sot_tasks import TaskReader
 from taskexec.sources.text_places import TextPlaces, with_plain_breaks
 from taskexec.sources.values import show
 
@@ -23,221 +67,151 @@ SECTION_TITLE = "execution queue & task hooks"
 """The heading that marks the queues, in the form that `markdown.sections` compares."""
 
 _HINT = (
-    "write a heading `### G. Execution Queue & Task Hooks`, "
+    "write `- [ ] Name — Dependencies: …` for a task; or a heading `### G. Execution Queue & Task Hooks`, "
     "below it `1. **Queue A — Name**` and `- Tasks:` with ids in backticks"
 )
-_NUMBERED = re.compile(r"[ \t]*[0-9]{1,9}[.)][ \t]+")
-_BULLET = re.compile(r"(?P<indent>[ \t]*)[-*+][ \t]+")
-_BOLD = re.compile(r"(\*\*|__)[ \t]*(?P<text>.+?)[ \t]*\1")
-_QUEUE_WORD = re.compile(r"[*_ \t]*queue\b", re.IGNORECASE)
-_SHORT_NAME_END = re.compile(r"\s*[—–]\s*|\s+-+\s+")
-_KEY = re.compile(r"(?:\*\*|__)?(?P<key>[A-Za-z][A-Za-z _]*?)(?:\*\*|__)?[ \t]*:(?:\*\*|__)?")
-_KEYS = ("tasks", "depends on", "order", "agent", "resources")
-
-
-@dataclass(slots=True)
-class _Queue:
-    """One queue as read; a queue without a name gathers what belongs to none."""
-
-    name: Located[str] | None
-    bullets: list[Bullet] = field(default_factory=list)
-    tasks: list[DraftTask] = field(default_factory=list)
-    is_sequential: bool = False
-    depends_on: list[Located[str]] = field(default_factory=list)
+_QUEUE_SIGN = re.compile(
+    r"^[ \t]*(?:[0-9]{1,9}[.)][ \t]+[*_]*queue\b|[-*+][ \t]+[*_]*tasks?[*_]*[ \t]*[:`])", re.IGNORECASE | re.MULTILINE
+)
+_BOX_SIGN = re.compile(r"^[ \t]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+\[[ xX]\]", re.MULTILINE)
 
 
 def read_sot(text: str, source: str) -> PlanDraft:
-    """Return the tasks of a State of Truth; their lane is their queue's name as written, their title unknown.
+    """Return the tasks of a State of Truth, in source order.
 
     Args:
         text: The whole file; a byte order mark is ignored.
         source: The file's path as the user gave it, for places.
     """
-    live = hide_dead_text(with_plain_breaks(text.removeprefix("\ufeff")))
-    bullets = BulletReader(TextPlaces(live, source))
-    reader = _SectionReader(bullets)
-    for start, end in sections(live, SECTION_TITLE):
-        reader.read(start, end)
-    queues = _QueueReader(bullets).read_all(reader.queues)
-    draft = PlanDraft(source=source, kind="sot", faults=bullets.faults, warnings=bullets.warnings)
-    draft.tasks = [task for queue in queues for task in queue.tasks]
-    if not draft.tasks and not draft.faults:
-        message = "no section `Execution Queue & Task Hooks` with tasks was found"
-        draft.faults.append(Fault("sot.no_tasks", message, (Place(source),), _HINT))
-    return draft
+    with collection_paused():
+        return _SotReader(text, source).read()
 
 
-class _SectionReader:
-    """Finds queues and their bullets, line by line."""
+class _SotReader:
+    """Puts the parts of one file together."""
 
-    def __init__(self, bullets: BulletReader) -> None:
-        self.queues: list[_Queue] = []
-        self._bullets = bullets
-        self._places = bullets.places
-        self._is_after_blank = False
-        self._bullet: Bullet | None = None
-        self._indent = 0
+    def __init__(self, text: str, source: str) -> None:
+        self._live = read_live_text(with_plain_breaks(text.removeprefix("\ufeff")))
+        self._bullets = BulletReader(TextPlaces(self._live.text, source))
+        self._tasks = TaskReader(self._bullets)
+        self._source = source
 
-    def read(self, start: int, end: int) -> None:
-        """Read the lines between two offsets as one section."""
-        self.queues.append(_Queue(None))
-        self._bullet = None
-        for line_start, line_end in self._places.lines():
-            if start <= line_start < end:
-                self._read_line(self._places.text[line_start:line_end], line_start)
+    def read(self) -> PlanDraft:
+        queues, entries = self._scan()
+        queued: dict[str, SotTask] = {}
+        for task in (task for queue in queues for task in queue.tasks):
+            queued.setdefault(normal_id(task.draft.id.value), task)
+        reader = ItemReader(self._bullets, self._tasks, queued)
+        items = reader.read_all(entries.entries)
+        others = settle_ids(items, queued)
+        tasks = [task for queue in queues for task in queue.tasks] + others
+        names = Names(tasks, queues)
+        _name_lanes(others, names)
+        _connect(tasks, queues, DependencyReader(names, self._bullets), self._bullets)
+        drafts = sorted((task.draft for task in tasks), key=lambda draft: draft.id.place)
+        draft = PlanDraft(source=self._source, kind="sot", tasks=drafts)
+        draft.faults, draft.warnings = self._bullets.faults, self._bullets.warnings
+        reader.left_out["placeholder"] += self._bullets.placeholders
+        done = sum(item.is_done for item in items)
+        self._describe(draft, {"queue": len(queues), "backlog item": len(items) - done, "executed task": done}, reader)
+        return draft
 
-    def _read_line(self, line: str, start: int) -> None:
-        if not line.strip():
-            self._is_after_blank = True
-            return
-        bullet = _BULLET.match(line)
-        numbered = _NUMBERED.match(line)
-        if self._bullet is not None and self._continues(line, is_list_item=bool(bullet or numbered)):
-            self._bullet.end = start + len(line)
-        elif numbered:
-            self._bullet = None
-            self._read_numbered(line, start, numbered.end())
-        elif bullet:
-            self._indent = _width(bullet["indent"])
-            self._bullet = self._read_bullet(line, start, bullet.end())
-            self.queues[-1].bullets.append(self._bullet)
-        else:
-            self._bullet = None
-        self._is_after_blank = False
+    def _scan(self) -> tuple[list[Queue], EntryScanner]:
+        """Return the queues and the entries of the file."""
+        lines = list(split_lines(self._live.text))
+        starts = [line.start for line in lines]
+        queue_lines, entries = QueueScanner(self._bullets), EntryScanner(self._bullets)
+        for start, end, is_queue in _parts(self._live.text):
+            part = lines[bisect_left(starts, start) : bisect_left(starts, end)]
+            (queue_lines if is_queue else entries).read(part)
+        return QueueReader(self._bullets, self._tasks).read_all(queue_lines.queues), entries
 
-    def _continues(self, line: str, *, is_list_item: bool) -> bool:
-        """Return whether a line belongs to the bullet before it, as its indentation says."""
-        width = _width(line[: len(line) - len(line.lstrip(" \t"))])
-        return width > self._indent or (width > 0 and not is_list_item and not self._is_after_blank)
-
-    def _read_numbered(self, line: str, start: int, body: int) -> None:
-        """Start a queue; any other numbered line ends the one before it."""
-        bold = _BOLD.match(line, body)
-        self.queues.append(_Queue(None))
-        if PLACEHOLDER.search(line, body):
-            return
-        if bold and _QUEUE_WORD.match(bold["text"]):
-            name = Located(bold["text"], self._places.at(start + bold.start("text")))
-            self.queues[-1].name = name
-        elif _QUEUE_WORD.match(line, body):
-            place = self._places.at(start + body)
-            message = f"{show(line[body:].strip())} has no name in bold; `**Queue A — Name**` was expected"
-            self._bullets.fault("sot.queue", message, place)
-
-    def _read_bullet(self, line: str, start: int, body: int) -> Bullet:
-        key = _KEY.match(line, body)
-        end = start + len(line)
-        if key is None:
-            return Bullet("", start + body, start + body, end)
-        name = " ".join(key["key"].lower().replace("_", " ").split())
-        value = key.end() + len(line[key.end() :]) - len(line[key.end() :].lstrip(" \t"))
-        return Bullet(name, start + body, start + value, end)
+    def _describe(self, draft: PlanDraft, counts: dict[str, int], reader: ItemReader) -> None:
+        """Say how the file was understood, and that it has no tasks if that is so."""
+        live = self._live
+        left_out = {**reader.left_out, "comment": live.comments, "code block": live.code_blocks}
+        found = _counted(counts)
+        draft.reading = Reading(form="State of Truth (Markdown)" + (f": {', '.join(found)}" if found else ""))
+        draft.reading.metadata = list(dict.fromkeys(key for task in draft.tasks for key in task.metadata))
+        draft.reading.left_out = _counted(left_out)
+        idle = sum(not task.payload and task.agent is None and task.satisfied is None for task in draft.tasks)
+        if idle:
+            draft.reading.defaults = [f"agent noop: nothing in the file says what to run ({_count(idle, 'task')})"]
+        if not draft.tasks and not draft.faults:
+            message = "no tasks were found, neither ids in a section `Execution Queue & Task Hooks` nor boxes `- [ ]`"
+            if left_out["placeholder"]:
+                message += f", only {_count(left_out['placeholder'], 'placeholder')}"
+            draft.faults.append(Fault("sot.no_tasks", message, (Place(self._source),), _HINT))
 
 
-class _QueueReader:
-    """Turns the bullets of queues into tasks."""
+def _parts(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield start and end of each part of a text, and whether it belongs to the queues.
 
-    def __init__(self, bullets: BulletReader) -> None:
-        self._bullets = bullets
-        self._named: dict[str, _Queue] = {}
-        self._short: dict[str, list[_Queue]] = {}
+    Below a deeper heading of the queue section, lists with boxes and without queues are a backlog as elsewhere.
+    """
+    cuts = [heading.start for heading in headings(text)]
+    position = 0
+    for start, end in sections(text, SECTION_TITLE):
+        yield position, start, False
+        inner = cuts[bisect_left(cuts, start) : bisect_left(cuts, end)]
+        begin = start
+        for cut, following in pairwise([*inner, end]):
+            if _BOX_SIGN.search(text, cut, following) and not _QUEUE_SIGN.search(text, cut, following):
+                yield begin, cut, True
+                yield cut, following, False
+                begin = following
+        yield begin, end, True
+        position = end
+    yield position, len(text), False
 
-    def read_all(self, queues: list[_Queue]) -> list[_Queue]:
-        """Return the queues that have a name, with their tasks."""
-        named = []
-        for queue in queues:
-            if queue.name is None:
-                self._read_orphans(queue)
-            else:
-                named.append(queue)
-                self._register(queue, queue.name)
-                self._read_queue(queue, queue.name)
-        for queue in named:
-            self._connect(queue)
-        return named
 
-    def _read_orphans(self, queue: _Queue) -> None:
-        for bullet in queue.bullets:
-            ids = self._bullets.ids(bullet) if bullet.key == "tasks" else []
-            if ids:
-                message = f"tasks such as {show(ids[0].value)} stand under no queue"
-                hint = "write `1. **Queue A — Name**` above the list"
-                self._bullets.fault("sot.no_queue", message, ids[0].place, hint=hint)
+def _name_lanes(items: Iterable[SotTask], names: Names) -> None:
+    """Give items the full name of the queue that they name."""
+    for item in items:
+        lane = item.draft.lane
+        found = [] if lane is None else names.queues(lane.value)
+        if lane is not None and len(found) == 1 and found[0].name is not None:
+            item.draft.lane = Located(found[0].name.value, lane.place)
 
-    def _register(self, queue: _Queue, name: Located[str]) -> None:
-        first = self._named.setdefault(name.value, queue)
-        if first is not queue and first.name is not None:
-            message = f"two queues have the name {show(name.value)}"
-            self._bullets.fault("sot.duplicate_queue", message, first.name.place, name.place)
-            return
-        short = _SHORT_NAME_END.split(name.value, maxsplit=1)[0]
-        self._short.setdefault(short.casefold(), []).append(queue)
 
-    def _read_queue(self, queue: _Queue, lane: Located[str]) -> None:
-        agent: Located[str] | None = None
-        resources = Resources()
-        ids: list[Located[str]] = []
-        for bullet in queue.bullets:
-            if bullet.key == "tasks":
-                ids += self._bullets.ids(bullet)
-            elif bullet.key == "depends on":
-                queue.depends_on += self._bullets.ids(bullet)
-            elif bullet.key == "order":
-                queue.is_sequential = self._read_order(bullet)
-            elif bullet.key == "agent":
-                agent = self._bullets.word(bullet)
-            elif bullet.key == "resources":
-                resources = self._bullets.resources(bullet)
-            else:
-                self._warn_unknown(bullet)
-        for name in ids:
-            task = DraftTask(id=name, lane=lane, agent=agent)
-            task.cpus, task.memory_mib, task.gpus = resources.cpus, resources.memory_mib, resources.gpus
-            queue.tasks.append(task)
-
-    def _read_order(self, bullet: Bullet) -> bool:
-        word = self._bullets.word(bullet)
-        if word is not None and word.value.lower() not in ("sequential", "parallel"):
-            message = f"{show(word.value)} is not an order; `sequential` or `parallel` was expected"
-            self._bullets.fault("sot.order", message, word.place)
-        return word is not None and word.value.lower() == "sequential"
-
-    def _warn_unknown(self, bullet: Bullet) -> None:
-        places = self._bullets.places
-        written = places.text[bullet.key_start : bullet.end].strip()
-        if not PLACEHOLDER.fullmatch(written):
-            message = f"{show(written)} means nothing under a queue"
-            keys = ", ".join(f"`{key.capitalize()}:`" for key in _KEYS)
-            fault = Fault("sot.unknown_key", message, (places.at(bullet.key_start),), f"known are {keys}")
-            self._bullets.warnings.append(fault)
-
-    def _connect(self, queue: _Queue) -> None:
-        """Give a queue's tasks what they depend on; in a sequential queue, the first one stands for all."""
-        outside = [dependency for name in queue.depends_on for dependency in self._resolve(name)]
+def _connect(
+    tasks: Iterable[SotTask], queues: Iterable[Queue], reader: DependencyReader, bullets: BulletReader
+) -> None:
+    """Give all tasks what they depend on, themselves and by their queues."""
+    for task in tasks:
+        _resolve_own(task, reader, bullets)
+    for queue in queues:
+        outside = [name for bullet in queue.dependencies for name, _ in reader.read(bullet)]
         for index, task in enumerate(queue.tasks):
+            if task.is_settled:
+                continue
             if index == 0 or not queue.is_sequential:
-                task.depends_on += outside
+                task.draft.depends_on += outside
             else:
-                previous = queue.tasks[index - 1].id
-                task.depends_on.append(Located(previous.value, task.id.place))
-
-    def _resolve(self, name: Located[str]) -> list[Located[str]]:
-        """Return the tasks that a name in `Depends on` stands for: those of a queue, else the task itself."""
-        queue = self._named.get(name.value)
-        if queue is None:
-            candidates = self._short.get(name.value.casefold(), [])
-            if len(candidates) > 1:
-                places = [candidate.name.place for candidate in candidates if candidate.name is not None]
-                message = f"{show(name.value)} may be any of {len(candidates)} queues"
-                hint = "write the queue's full name"
-                self._bullets.fault("sot.ambiguous_queue", message, name.place, *places, hint=hint)
-                return []
-            queue = candidates[0] if candidates else None
-        if queue is None:
-            return [name]
-        tasks = queue.tasks[-1:] if queue.is_sequential else queue.tasks
-        return [Located(task.id.value, name.place) for task in tasks]
+                task.draft.depends_on.append(Located(queue.tasks[index - 1].draft.id.value, task.draft.id.place))
 
 
-def _width(blanks: str) -> int:
-    return len(blanks.expandtabs(4))
+def _resolve_own(task: SotTask, reader: DependencyReader, bullets: BulletReader) -> None:
+    """Resolve a task's own dependencies; of what is done, unknown ones are metadata: nothing waits for them."""
+    if task.is_settled:
+        return
+    unknown = []
+    for bullet in task.dependencies:
+        for name, is_known in reader.read(bullet):
+            if is_known or not task.is_satisfied:
+                task.draft.depends_on.append(name)
+            else:
+                unknown.append(name)
+    if unknown:
+        task.draft.metadata["dependencies"] = "; ".join(name.value for name in unknown)
+        message = f"{show(unknown[0].value)} is no task; as {show(task.draft.id.value)} is done, nothing waits for it"
+        bullets.warnings.append(Fault("sot.unknown_dependency", message, tuple(name.place for name in unknown[:10])))
+
+
+def _counted(numbers: dict[str, int]) -> list[str]:
+    return [_count(number, word) for word, number in numbers.items() if number]
+
+
+def _count(number: int, word: str) -> str:
+    plural = f"{word}es" if word.endswith("x") else f"{word}s"
+    return f"{number:,} {word if number == 1 else plural}"

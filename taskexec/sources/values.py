@@ -1,4 +1,4 @@
-"""What a written value means: the one place that turns text into amounts, and values into messages.
+"""What a written amount means: the one place that turns text into numbers, and values into messages.
 
 Each parser raises `ValueError` with a text that says what was expected and fits behind the value shown.
 """
@@ -19,6 +19,7 @@ __all__ = [
     "parse_memory_mib",
     "parse_positive",
     "show",
+    "with_decimal_point",
 ]
 
 ROUTES = {route.value: route for route in Route}
@@ -27,9 +28,14 @@ ROUTES = {route.value: route for route in Route}
 _SHOWN_MAX = 60
 _MEMORY_MAX_MIB = 2**53
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_MEMORY = re.compile(r"\+?(?P<number>\d{1,18}(?:\.\d*)?)\s*(?:(?P<unit>[KMG])i?B?)?", re.ASCII | re.IGNORECASE)
-_MIB_PER_UNIT = {"k": 1 / 1024, "m": 1.0, "g": 1024.0}
+_INTEGER = re.compile(r"(?P<integer>[+-]?\d{1,18})(?:\.0*)?", re.ASCII)
+_MEMORY = re.compile(
+    r"\+?(?P<number>\d{1,18}(?:\.\d*)?)\s*(?:(?P<unit>[KMGTP])i?B?n?|(?P<bytes>B(?:ytes)?))?",
+    re.ASCII | re.IGNORECASE,
+)
+_MIB_PER_UNIT = {"b": 2.0**-20, "k": 2.0**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20, "p": 2.0**30}
+_COMMA = re.compile(r"(?<=\d),(?=\d)", re.ASCII)
+_MAY_BE_THOUSANDS = re.compile(r"[1-9]\d{0,2},\d{3}(?!\d)", re.ASCII)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -51,6 +57,20 @@ def forbidden_in_id(text: str) -> str | None:
     return match[0] if match else None
 
 
+def with_decimal_point(text: str) -> str:
+    """Return a number's text with a point for its decimal comma.
+
+    Raises:
+        ValueError: The comma may as well part thousands, as in `1,500`.
+    """
+    if "," not in text:
+        return text
+    if _MAY_BE_THOUSANDS.match(text.lstrip("+-")):
+        digits, point = text.replace(",", "", 1), text.replace(",", ".", 1)
+        raise ValueError(f"the comma may part thousands or decimals; `{digits}` or `{point}` was expected")
+    return _COMMA.sub(".", text, count=1)
+
+
 def parse_amount(text: str) -> float:
     """Return a finite number of at least 0."""
     if _DECIMAL.fullmatch(text):
@@ -70,27 +90,35 @@ def parse_positive(text: str) -> float:
 
 
 def parse_integer(text: str) -> int:
-    """Return a whole number of at most 18 digits."""
-    if _INTEGER.fullmatch(text):
-        return int(text)
+    """Return a whole number of at most 18 digits; `3.0` is one."""
+    match = _INTEGER.fullmatch(text)
+    if match:
+        return int(match["integer"])
     raise ValueError("a whole number, such as `5`, was expected")
 
 
 def parse_count(text: str) -> int:
     """Return a whole number of at least 0."""
-    if _INTEGER.fullmatch(text) and int(text) >= 0:
-        return int(text)
+    match = _INTEGER.fullmatch(text)
+    if match and int(match["integer"]) >= 0:
+        return int(match["integer"])
     raise ValueError("a whole number of at least 0, such as `3`, was expected")
 
 
-def parse_memory_mib(text: str) -> int:
+def parse_memory_mib(text: str, unit: str = "m") -> int:
     """Return MiB of memory, rounded up.
 
-    A bare whole number is MiB; `K M G` and `Ki Mi Gi` (a `B` may follow) are powers of 1,024.
+    Units are powers of 1,024: `K M G T P`, as `Ki`, with a `B` behind, or bytes as `B`. Slurm's `n` (a node) behind
+    a unit means nothing more.
+
+    Args:
+        text: The amount.
+        unit: What a bare number counts: `b k m g t p`. Of MiB, only whole ones.
     """
     match = _MEMORY.fullmatch(text)
-    if match and (match["unit"] or "." not in match["number"]):
-        mib = math.ceil(float(match["number"]) * _MIB_PER_UNIT[(match["unit"] or "m").lower()])
+    if match and (match["unit"] or match["bytes"] or unit != "m" or not match["number"].partition(".")[2].strip("0")):
+        written = "b" if match["bytes"] else (match["unit"] or unit).lower()
+        mib = math.ceil(float(match["number"]) * _MIB_PER_UNIT[written])
         if mib <= _MEMORY_MAX_MIB:
             return mib
     raise ValueError("MiB as a whole number, or a number with `K`, `M` or `G`, such as `4G`, was expected")

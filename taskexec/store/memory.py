@@ -68,27 +68,28 @@ class MemoryRunStore:
             return waiting.pop(0) if waiting else None
 
     def put(self, program: Program) -> None:
-        """Store a program; its run is then `pending`."""
+        """Store a program; its run is then `pending`, its satisfied tasks are final."""
         with self._changed:
             self._runs[program.run_id] = MemoryRun(program, self._clock())
 
     def start(self, run_id: str) -> None:
-        """Queue what waits for nothing.
+        """Queue what waits for nothing; a run whose tasks are all satisfied has then succeeded.
 
         Raises:
             NotFound: No such run.
         """
         with self._changed:
             run = self._known(run_id)
-            roots = [index for index, task in enumerate(run.program.tasks) if not task.pending]
+            tasks = enumerate(run.program.tasks)
+            roots = [index for index, task in tasks if not task.pending and index not in run.state]
             for first in range(0, max(len(roots), 1), _START_SLICE):
                 self._start_slice(run, roots[first : first + _START_SLICE])
 
     def _start_slice(self, run: MemoryRun, roots: Sequence[int]) -> None:
         with self._change(run) as change:
             if run.status is RunStatus.PENDING:
-                run.status, run.started_us = RunStatus.RUNNING, change.now_us
                 change.write_line("A", 0, 0)
+                change.begin()
             if run.status is RunStatus.RUNNING and not run.is_stopping:
                 change.ready += [Member(index, 1) for index in roots if index not in run.state]
 
@@ -201,7 +202,7 @@ class MemoryRunStore:
             run = self._known(run_id)
             with self._change(run) as change:
                 if run.status is RunStatus.PENDING:
-                    run.status, run.started_us = RunStatus.RUNNING, change.now_us
+                    change.begin()
                 if run.status is RunStatus.RUNNING:
                     change.cancel_all(running=kill)
             return str(run.status)
@@ -223,6 +224,7 @@ class MemoryRunStore:
                 failed=run.count[TaskStatus.FAILED],
                 skipped=run.count[TaskStatus.SKIPPED],
                 cancelled=run.count[TaskStatus.CANCELLED],
+                satisfied=run.count[TaskStatus.SATISFIED],
                 source=run.program.source,
                 digest=run.program.digest,
                 dry_run=run.program.options.dry_run,

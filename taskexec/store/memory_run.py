@@ -69,8 +69,8 @@ class MemoryRun:
 
     program: Program
     submitted_us: int
-    dispatches: list[_Dispatch] = field(init=False)
-    """Where messages for each task go, read from the program."""
+    dispatches: dict[int, _Dispatch] = field(default_factory=dict)
+    """Where messages for each task that is performed go, read from the program."""
     pending: list[int] = field(init=False)
     """Dependencies of each task that have not succeeded: the latches."""
     state: dict[int, TaskState] = field(default_factory=dict)
@@ -98,10 +98,13 @@ class MemoryRun:
 
     def __post_init__(self) -> None:
         """Read what the program says of each task."""
-        fields = [task.dispatch.split("\t", 4) for task in self.program.tasks]
-        self.dispatches = [
-            _Dispatch(list_key, route, agent, int(retries), label) for list_key, route, agent, retries, label in fields
-        ]
+        for index, task in enumerate(self.program.tasks):
+            if task.is_satisfied:
+                self.state[index] = TaskState(TaskStatus.SATISFIED, 0)
+                self.count[TaskStatus.SATISFIED] += 1
+            else:
+                list_key, route, agent, retries, label = task.dispatch.split("\t", 4)
+                self.dispatches[index] = _Dispatch(list_key, route, agent, int(retries), label)
         self.pending = [task.pending for task in self.program.tasks]
 
     @property
@@ -135,6 +138,13 @@ class RunChange:
     def write_line(self, letter: str, index: int | str, attempt: int, rest: bytes | None = None) -> None:
         """Write a line of the log, in the form of `lua/prelude.lua`."""
         self._lines.append(f"{letter} {index} {attempt}" + ("" if rest is None else f" {rest.decode()}"))
+
+    def begin(self) -> None:
+        """Make the stored run a started one; satisfied tasks, which alone have a state until then, enter the log."""
+        self.run.status, self.run.started_us = RunStatus.RUNNING, self.now_us
+        for index in sorted(self.run.state):
+            self.write_line("P", index, 0)
+        self.ends_tasks = True
 
     def _settle(self, index: int, state: TaskState) -> None:
         """Give a task its final state and count it."""

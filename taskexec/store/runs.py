@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from taskexec.domain.events import LogEntry
 from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, RunHead
+from taskexec.domain.rules import TaskState
+from taskexec.domain.states import TaskStatus
 from taskexec.errors import NotFound
 from taskexec.store.connection import Connection
 from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix
@@ -15,6 +17,7 @@ from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix
 __all__ = ["RedisRunStore", "RunStore"]
 
 _SLICE = 1000
+_SATISFIED = TaskState(TaskStatus.SATISFIED, 0).encode()
 
 
 class RunStore(Protocol):
@@ -24,10 +27,10 @@ class RunStore(Protocol):
     """
 
     def put(self, program: Program) -> None:
-        """Store a program; its run is then `pending`."""
+        """Store a program; its run is then `pending`, its satisfied tasks are final."""
 
     def start(self, run_id: str) -> None:
-        """Queue what waits for nothing.
+        """Queue what waits for nothing; a run whose tasks are all satisfied has then succeeded.
 
         Raises:
             NotFound: No such run.
@@ -94,11 +97,13 @@ class RedisRunStore:
         for first in range(0, len(program.tasks), _SLICE):
             self._put_tasks(program, first)
         options = program.options
+        satisfied = sum(task.is_satisfied for task in program.tasks)
         meta = {
             "run": program.run_id,
             "status": "pending",
             "tasks": len(program.tasks),
-            "left": len(program.tasks),
+            "left": len(program.tasks) - satisfied,
+            "satisfied": satisfied,
             "template": program.template,
             "source": program.source,
             "digest": program.digest,
@@ -123,8 +128,11 @@ class RedisRunStore:
 
     def _put_tasks(self, program: Program, first: int) -> None:
         tasks = list(enumerate(program.tasks[first : first + _SLICE], first))
-        fields: dict[str, list[Any]] = {"task": [], "spec": [], "pending": [], "successors": []}
+        fields: dict[str, list[Any]] = {"state": [], "task": [], "spec": [], "pending": [], "successors": []}
         for index, task in tasks:
+            if task.is_satisfied:
+                fields["state"] += (index, _SATISFIED)
+                continue
             fields["task"] += (index, task.dispatch)
             fields["spec"] += (index, task.spec)
             if task.pending:
@@ -137,13 +145,17 @@ class RedisRunStore:
 
     def start(self, run_id: str) -> None:
         """See `RunStore.start`."""
-        pending, count = self.connection.pipeline(
-            [("HKEYS", run_key(run_id, "pending")), ("HGET", run_key(run_id, "meta"), "tasks")]
+        pending, begun, count = self.connection.pipeline(
+            [
+                ("HKEYS", run_key(run_id, "pending")),
+                ("HKEYS", run_key(run_id, "state")),
+                ("HGET", run_key(run_id, "meta"), "tasks"),
+            ]
         )
         if count is None:
             raise _no_such(run_id)
-        waiting = {int(index) for index in pending}
-        roots = [index for index in range(int(count)) if index not in waiting]
+        others = {int(index) for index in (*pending, *begun)}
+        roots = [index for index in range(int(count)) if index not in others]
         for first in range(0, max(len(roots), 1), _SLICE):
             self._run("start", run_id, roots[first : first + _SLICE])
 

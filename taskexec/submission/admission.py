@@ -23,7 +23,7 @@ class KnownWorker:
 
 
 def admit(plan: Plan, workers: Sequence[KnownWorker]) -> None:
-    """Check that for every task there is a worker that could run it if it were idle.
+    """Check that for every task that is performed there is a worker that could run it if it were idle.
 
     Raises:
         NeedsUnmet: With one fault a task, each with the nearest miss.
@@ -31,6 +31,8 @@ def admit(plan: Plan, workers: Sequence[KnownWorker]) -> None:
     faults = []
     known: dict[tuple[Route, object], tuple[str, str] | None] = {}
     for task, place in zip(plan.tasks, plan.places, strict=True):
+        if task.is_satisfied:
+            continue
         key = (task.route, task.needs)
         if key not in known:
             known[key] = _refusal(task, workers)

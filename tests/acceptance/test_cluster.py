@@ -172,6 +172,21 @@ def test_logs_of_a_task_that_has_not_started_say_so(node: Tek) -> None:
     assert (outcome.stdout, outcome.stderr) == ("", "task `b` has not started\n")
 
 
+def test_submission_in_which_all_is_done_has_succeeded_when_it_returns(node: Tek) -> None:
+    plan = {
+        "version": 2,
+        "tasks": [{"id": "a", "satisfied": True}, {"id": "b", "depends_on": ["a"], "satisfied": True}],
+    }
+
+    shape = node("submit", node.write("done.json", json.dumps(plan)), "--output", "json").expect(0).json
+
+    assert (shape["status"], shape["counts"]) == ("succeeded", {"satisfied": 2})
+    status = node("status", shape["run_id"], "--output", "json").expect(0).json
+    assert (status["status"], status["counts"]) == ("succeeded", {"satisfied": 2})
+    assert "was done before the run" in node("logs", "-f", shape["run_id"], "a").expect(0).stderr
+    assert node("watch", shape["run_id"], "--output", "quiet").expect(0).stdout == "succeeded\n"
+
+
 def test_logs_keep_the_streams_of_a_task_apart(node: Tek) -> None:
     run_id = submitted(node, [{"id": "a", "command": "echo out; echo err >&2"}])
     node("watch", run_id).expect(0)

@@ -158,7 +158,7 @@ def test_server_program_that_is_not_one_exits_with_3(tek: Tek) -> None:
 
 @pytest.mark.parametrize("need", ["cpus", "gpus", "memory_mb"])
 def test_task_that_could_never_run_here_exits_with_4_and_nothing_is_started(tek: Tek, need: str) -> None:
-    outcome = tek.run([{"id": "big", need: "99999999", "command": "touch big"}, {"id": "small"}]).expect(4)
+    outcome = tek.run([{"id": "big", need: "99999", "command": "touch big"}, {"id": "small"}]).expect(4)
 
     assert "error[needs.unmet]: task `big` can never run" in outcome.stderr
     assert "`small`" not in outcome.stderr
@@ -248,9 +248,50 @@ def test_plan_of_the_older_kits_version_is_carried_out(tek: Tek) -> None:
     assert [result["queue"] for result in tek.home(outcome).summary["results"]] == ["Queue A — X"] * 2
 
 
+def done_plan(tasks: dict[str, list[str]], *, satisfied: set[str]) -> str:
+    """Return a plan of tasks with these dependencies, which leave a file each; ask for more than there is if done."""
+    members: list[dict[str, object]] = []
+    for name, before in tasks.items():
+        payload = {"commands": [{"argv": ["touch", f"{name}.ran"]}]}
+        member: dict[str, object] = {"id": name, "agent": "shell", "payload": payload, "depends_on": before}
+        members.append(member | ({"satisfied": True, "cpus": 99_999} if name in satisfied else {}))
+    return json.dumps({"version": 2, "tasks": members})
+
+
+def test_what_a_plan_says_is_done_is_not_executed_and_counts_as_succeeded(tek: Tek) -> None:
+    graph = {"spec": [], "build": ["spec"], "test": ["build"], "ship": ["build", "test"]}
+    plan = tek.write("plan.json", done_plan(graph, satisfied={"spec", "build"}))
+
+    outcome = tek("run", plan, "--output", "json").expect(0)
+
+    assert {path.name for path in tek.cwd.glob("*.ran")} == {"test.ran", "ship.ran"}
+    assert outcome.json["counts"] == {"satisfied": 2, "succeeded": 2}
+    home = tek.home(outcome)
+    assert {path.name for path in (home.folder / "tasks").iterdir()} == {"test", "ship"}
+    events = tek("events", "last", "--output", "json").expect(0).json
+    assert [(event["id"], event["status"], event["attempts"]) for event in events] == [
+        *(("spec", "satisfied", 0), ("build", "satisfied", 0)),
+        *(("test", "succeeded", 1), ("ship", "succeeded", 1)),
+    ]
+    assert (events[0]["started_at"], events[0]["finished_at"]) == (None, None)
+    assert tek("status").expect(0).stdout.count("2 satisfied") == 1
+    logs = tek("logs", "last", "spec").expect(0)
+    assert (logs.stdout, logs.stderr) == ("", "task `spec` was done before the run and was not executed\n")
+
+
+def test_plan_in_which_all_is_done_succeeds_at_once(tek: Tek) -> None:
+    plan = tek.write("plan.json", done_plan({"a": [], "b": ["a"]}, satisfied={"a", "b"}))
+
+    outcome = tek("run", plan, "--output", "json").expect(0)
+
+    assert (outcome.json["status"], outcome.json["counts"]) == ("succeeded", {"satisfied": 2})
+    assert json.loads((tek.home(outcome).folder / "canvas.json").read_text())["stages"] == []
+    tek.place.assert_nothing_is_left()
+
+
 HOSTILE = [
     *("../../x", "..", "/etc/passwd", "a b", "it's", 'say "hi"', "$(touch pwned)", "`touch pwned`", "; touch pwned"),
-    *("größe", "日本語", "a\u202eb", "-rf", ".hidden", "a/b", "x" * 300, "~", "CON", "attempt-1", "a%s", "{run}", "*"),
+    *("größe", "日本語", "a\u202eb", "-rf", ".hidden", "a/b", "x" * 200, "~", "CON", "attempt-1", "a%s", "{run}", "*"),
 ]
 
 

@@ -29,7 +29,8 @@ ROUTES = ("cpu", "gpu")
 WORKERS = st.sampled_from(["w1", "w2"])
 DELIVERIES = st.sampled_from(["a", "b"])
 PICK = st.integers(0, 10**6)
-ENDINGS = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.SKIPPED, TransitionKind.CANCELLED}
+DONE = {TransitionKind.SUCCEEDED, TransitionKind.SATISFIED}
+ENDINGS = {*DONE, TransitionKind.FAILED, TransitionKind.SKIPPED, TransitionKind.CANCELLED}
 
 _numbers = count(1)
 
@@ -46,6 +47,7 @@ def graphs(draw: st.DrawFn) -> list[Spec]:
                 retries=draw(st.integers(0, 2)),
                 route=draw(st.sampled_from(ROUTES)),
                 agent=draw(st.sampled_from(["noop", "shell"])),
+                is_satisfied=draw(st.sampled_from([False] * 3 + [True])),
             )
         )
     return specs
@@ -174,20 +176,23 @@ class Twins(RuleBasedStateMachine):
 
     @invariant()
     def end_each_task_once_and_start_none_early(self) -> None:
-        succeeded: set[int] = set()
+        done: set[int] = set()
         ended: set[int] = set()
         for step in self.plays[0].transitions():
             if step.kind in {TransitionKind.QUEUED, TransitionKind.RUNNING}:
-                assert succeeded >= set(self.specs[step.index].after)
+                assert done >= set(self.specs[step.index].after)
                 assert step.index not in ended
             if step.kind in ENDINGS:
                 assert step.index not in ended
                 ended.add(step.index)
-            if step.kind is TransitionKind.SUCCEEDED:
-                succeeded.add(step.index)
+            if step.kind in DONE:
+                done.add(step.index)
         head = self.plays[0].store.head(self.plays[0].run_id)
         assert head.left == head.tasks - len(ended)
-        assert head.succeeded + head.failed + head.skipped + head.cancelled == len(ended)
+        assert head.succeeded + head.failed + head.skipped + head.cancelled + head.satisfied == len(ended)
+        assert {index for index, spec in enumerate(self.specs) if spec.is_satisfied} == {
+            index for index, state in self.plays[0].states().items() if state == "P0"
+        }
 
     def teardown(self) -> None:
         """Serve what is left: whatever happened before, the run ends, once."""

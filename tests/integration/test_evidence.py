@@ -6,9 +6,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from support.live import LiveCluster
+from support.live import LiveCluster, make_plan
 
 from taskexec.completion.ledger import check_chain
+from taskexec.plan import Plan
 
 
 def test_results_of_python_tasks_are_inputs_of_their_dependents(live: LiveCluster) -> None:
@@ -78,6 +79,27 @@ def test_task_is_told_its_run_task_and_attempt_and_nothing_of_the_worker(live: L
         *("TEK_RUN", "TEK_TASK", "TEK_ATTEMPT", "TEK_OUTPUT", "TEK_RESULT", "TEK_INPUTS"),
         *("TEK_WORKER", "TEK_SLOT"),
     }
+
+
+def with_variables() -> Plan:
+    command = {"argv": ["/bin/sh", "-c", 'echo "$KEY $TEK_TASK"'], "env": {"KEY": "hidden", "TEK_TASK": "another"}}
+    return make_plan([{"id": "a"}], payloads={"a": {"commands": [command]}})
+
+
+def test_command_sees_its_variables_and_its_record_only_names_them(live: LiveCluster) -> None:
+    home = live.carry_out(with_variables())
+
+    assert home.stdout("a") == "hidden a\n"
+    (command,) = home.results["a"]["commands"]
+    assert command["env"] == ["KEY", "TEK_TASK"]
+    assert home.record("a")["commands"] == [command]
+
+
+def test_dry_run_names_variables_and_hides_their_values(live: LiveCluster) -> None:
+    home = live.carry_out(with_variables(), dry_run=True)
+
+    assert home.stdout("a").startswith("dry run: would run KEY=… TEK_TASK=… echo ")
+    assert "hidden" not in home.stdout("a")
 
 
 def test_files_in_tek_output_come_home_with_their_folders(live: LiveCluster) -> None:

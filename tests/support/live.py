@@ -7,8 +7,9 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from support.isolation import Place
@@ -16,7 +17,7 @@ from support.waiting import wait_until
 
 from taskexec.cluster import Cluster, kept_server, worker_supervisor
 from taskexec.domain.resources import Capacity, Route
-from taskexec.plan import Plan, build_plan
+from taskexec.plan import Located, Plan, build_plan
 from taskexec.runtime.supervisor import WorkerSupervisor
 from taskexec.settings import load_settings
 from taskexec.sources import read_csv
@@ -38,8 +39,19 @@ def csv_text(tasks: Sequence[Task]) -> str:
     return text.getvalue()
 
 
-def make_plan(tasks: Sequence[Task]) -> Plan:
-    return build_plan(read_csv(csv_text(tasks), "plan.csv"))
+def make_plan(
+    tasks: Sequence[Task],
+    *,
+    satisfied: Collection[str] = (),
+    payloads: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Plan:
+    """Return the plan of some tasks; what a CSV file cannot say comes by id: what is done, and whole payloads."""
+    draft = read_csv(csv_text(tasks), "plan.csv")
+    for task in draft.tasks:
+        if task.id.value in satisfied:
+            task.satisfied = Located(True, task.id.place)
+        task.payload = payloads.get(task.id.value, task.payload)
+    return build_plan(draft)
 
 
 class Home:
@@ -120,8 +132,9 @@ class LiveCluster:
         path = self.place.folder / "worker.log"
         return path.read_text()[-2000:] if path.is_file() else "no log"
 
-    def submit(self, tasks: Sequence[Task], *, dry_run: bool = False, fail_fast: bool = False) -> str:
-        return self.cluster.submit(make_plan(tasks), dry_run=dry_run, fail_fast=fail_fast).run_id
+    def submit(self, tasks: Sequence[Task] | Plan, *, dry_run: bool = False, fail_fast: bool = False) -> str:
+        plan = tasks if isinstance(tasks, Plan) else make_plan(tasks)
+        return self.cluster.submit(plan, dry_run=dry_run, fail_fast=fail_fast).run_id
 
     def state(self, run_id: str, index: int = 0) -> str:
         """Return the letter and attempt of a task, such as `R1`; `W` while it waits."""
@@ -149,7 +162,7 @@ class LiveCluster:
             collector.finish()
             return Home(collector.folder.path)
 
-    def carry_out(self, tasks: Sequence[Task], *, dry_run: bool = False, fail_fast: bool = False) -> Home:
+    def carry_out(self, tasks: Sequence[Task] | Plan, *, dry_run: bool = False, fail_fast: bool = False) -> Home:
         """Submit a plan and follow it to its end."""
         return self.finish(self.submit(tasks, dry_run=dry_run, fail_fast=fail_fast))
 

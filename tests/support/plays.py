@@ -116,7 +116,7 @@ class Play:
 
     def counts(self) -> dict[str, int]:
         head = self.store.head(self.run_id)
-        names = ("left", "succeeded", "failed", "skipped", "cancelled")
+        names = ("left", "succeeded", "failed", "skipped", "cancelled", "satisfied")
         return {name: getattr(head, name) for name in names if getattr(head, name)}
 
     @property
@@ -127,7 +127,7 @@ class Play:
         """Return the lines of the whole log."""
         return [line for entry in self.store.read_log(self.run_id) for line in entry.lines.split("\n")]
 
-    def short_lines(self, letters: str = "AQRSFTLBXCDE") -> list[str]:
+    def short_lines(self, letters: str = "APQRSFTLBXCDE") -> list[str]:
         """Return the lines with one of these letters, without their records."""
         return [" ".join(line.split(" ")[:3]) for line in self.lines() if line[0] in letters]
 

@@ -10,6 +10,8 @@ from taskexec.domain.program import Program, ProgramTask, RunOptions
 
 __all__ = ["Spec", "make_program", "queue_of"]
 
+SATISFIED = ProgramTask(successors=(), pending=0, dispatch="", spec=b"", is_satisfied=True)
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -20,6 +22,7 @@ class Spec:
     retries: int = 0
     route: str = "cpu"
     agent: str = "noop"
+    is_satisfied: bool = False
 
 
 def queue_of(run_id: str, route: str = "cpu") -> str:
@@ -28,19 +31,24 @@ def queue_of(run_id: str, route: str = "cpu") -> str:
 
 
 def make_program(run_id: str, specs: Sequence[Spec], options: RunOptions | None = None) -> Program:
-    """Return a program of these tasks."""
+    """Return a program of these tasks; dependencies on and of satisfied ones are left out, as the compiler does."""
     successors: list[list[int]] = [[] for _ in specs]
+    predecessors: list[list[int]] = [[] for _ in specs]
     for index, spec in enumerate(specs):
         for before in spec.after:
-            successors[before].append(index)
+            if not spec.is_satisfied and not specs[before].is_satisfied:
+                successors[before].append(index)
+                predecessors[index].append(before)
     tasks = [
-        ProgramTask(
+        SATISFIED
+        if spec.is_satisfied
+        else ProgramTask(
             successors=tuple(successors[index]),
-            pending=len(spec.after),
+            pending=len(predecessors[index]),
             dispatch="\t".join(
                 (queue_of(run_id, spec.route), spec.route, spec.agent, str(spec.retries), f"task-{index}")
             ),
-            spec=",".join(map(str, spec.after)).encode() + b"\n" + f'{{"id":"task-{index}"}}'.encode(),
+            spec=",".join(map(str, predecessors[index])).encode() + b"\n" + f'{{"id":"task-{index}"}}'.encode(),
         )
         for index, spec in enumerate(specs)
     ]

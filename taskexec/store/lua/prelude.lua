@@ -3,11 +3,11 @@
 -- KEYS[1]  the run's key prefix, `tek:{<run>}`; all keys of the run are built from it (see store/keys.py).
 --
 -- States, in <run>:state, field = task index: absent = waiting, then a letter and the attempt number:
---   Q queued · R running · S succeeded · F failed · X skipped · C cancelled
+--   Q queued · R running · S succeeded · F failed · X skipped · C cancelled · P satisfied (done before, attempt 0)
 -- Log lines, in the `d` field of one stream entry a call, in the order in which they took effect:
 --   A started · Q queued · R running · S succeeded · F failed · T failed, to be tried again · L attempt lost
 --   B given back unstarted · X skipped (attempt = index of the failed task) · C cancelled · D refused as late
---   E run ended (index = its status)
+--   P satisfied · E run ended (index = its status)
 -- Times are the server's, in microseconds. A Lua error midway is not rolled back, so scripts read and check
 -- before their first write, and each may be called again with the same arguments (see the note in each).
 
@@ -262,6 +262,16 @@ local function requeue_popped(before)
     end
   end
   return count
+end
+
+-- Makes a stored run a started one. Its satisfied tasks, which alone have a state until then, enter the log in the
+-- order of the plan; a run that has no others ends with this call.
+local function begin()
+  redis.call('HSET', K.meta, 'status', 'running', 'started_us', text(now))
+  local satisfied = redis.call('HKEYS', K.state)
+  table.sort(satisfied, function(one, other) return tonumber(one) < tonumber(other) end)
+  for _, index in ipairs(satisfied) do line('P', index, 0) end
+  add('left', 0)
 end
 
 -- Ends every script: pushes, moves the counters, closes the run when nothing is left, writes the log entry.

@@ -1,13 +1,14 @@
--- Starts a run: queues the tasks that wait for nothing. Atomic so that two starters cannot both queue them.
+-- Starts a run: queues the tasks that wait for nothing; a run whose tasks are all satisfied ends at once. Atomic so
+-- that two starters cannot both queue them.
 -- ARGV: indexes of tasks that wait for nothing. May be repeated, and called in slices: a task that is no
 -- longer waiting is left alone.
 -- Returns how many tasks were queued.
 if not meta('run') then return redis.error_reply('TEK no such run') end
 if meta('status') == 'pending' then
-  redis.call('HSET', K.meta, 'status', 'running', 'started_us', text(now))
   redis.call('SADD', 'tek:active', meta('run'))
   for _, key in pairs(K) do redis.call('PERSIST', key) end  -- stored runs lapse, started ones do not
   lines[#lines + 1] = 'A 0 0'
+  begin()
 end
 if meta('status') == 'running' and not meta('stopping') then
   for at, state in ipairs(fetch(K.state, ARGV)) do

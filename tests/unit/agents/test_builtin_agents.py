@@ -46,6 +46,14 @@ def test_noop_accepts_anything(assigned: Assigned) -> None:
         {"commands": [{"argv": ["echo", 3]}]},
         {"commands": [{"argv": ["echo"]}, {"argv": None}]},
         {"commands": [{"argv": ["echo"], "cwd": 3}]},
+        {"commands": [{"argv": ["echo"], "env": ["A=1"]}]},
+        {"commands": [{"argv": ["echo"], "env": {"A": 1}}]},
+        {"commands": [{"argv": ["echo"], "env": {"A": None}}]},
+        {"commands": [{"argv": ["echo"], "env": {1: "1"}}]},
+        {"commands": [{"argv": ["echo"], "env": {"": "1"}}]},
+        {"commands": [{"argv": ["echo"], "env": {"A=B": "1"}}]},
+        {"commands": [{"argv": ["echo"], "env": {"A\0": "1"}}]},
+        {"commands": [{"argv": ["echo"], "env": {"A": "1\0"}}]},
     ],
 )
 def test_shell_refuses_what_is_no_list_of_commands(payload: dict[str, Any]) -> None:
@@ -55,6 +63,48 @@ def test_shell_refuses_what_is_no_list_of_commands(payload: dict[str, Any]) -> N
 
 def test_shell_accepts_commands_with_and_without_a_folder() -> None:
     ShellAgent().check({"commands": [{"argv": ["true"]}, {"argv": ["echo", ""], "cwd": "sub"}]})
+
+
+def test_shell_accepts_variables() -> None:
+    ShellAgent().check(
+        {"commands": [{"argv": ["true"], "env": {"A": "", "b.c": "x = y\n"}}, {"argv": ["true"], "env": {}}]}
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"argv": "echo", "env": {"KEY": "hidden"}},
+        {"argv": ["echo"], "cwd": 3, "env": {"KEY": "hidden"}},
+        {"argv": ["echo"], "env": {"KEY": "hidden\0"}},
+        {"argv": ["echo"], "env": {"KEY": ["hidden"]}},
+        {"argv": ["echo"], "env": ["KEY=hidden"]},
+    ],
+)
+def test_refusal_tells_no_value_of_a_variable(command: dict[str, Any]) -> None:
+    with pytest.raises(ValueError) as refused:
+        ShellAgent().check({"commands": [command]})
+
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("exit_", [GOOD, Exit(3, None, 0.5), FileNotFoundError(2, "No such file")])
+def test_variables_reach_the_process_and_only_their_names_the_account(
+    exit_: Any, assigned: Assigned, scripted: Any
+) -> None:
+    payload = {"commands": [{"argv": ["one"], "env": {"KEY": "hidden", "B": ""}}]}
+
+    outcome = ShellAgent().perform(assigned(payload), runner := scripted(exit_))
+
+    assert runner.commands[0].env == {"KEY": "hidden", "B": ""}
+    assert outcome.commands[0]["env"] == ["KEY", "B"]
+    assert "hidden" not in str(outcome)
+
+
+def test_shell_describes_variables_by_their_names(assigned: Assigned) -> None:
+    payload = {"commands": [{"argv": ["echo", "a b"], "env": {"KEY": "hidden", "B": ""}}, {"argv": ["true"]}]}
+
+    assert ShellAgent().describe(assigned(payload)) == "run KEY=… B=… echo 'a b'; run true"
 
 
 def test_shell_describes_its_commands_and_runs_none(assigned: Assigned, scripted: Any) -> None:

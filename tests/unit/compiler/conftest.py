@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -16,11 +16,20 @@ MakePlan = Callable[..., Plan]
 
 
 def make_plan(
-    predecessors: Mapping[str, Sequence[str]], routes: Mapping[str, Route] | None = None, **values: Any
+    predecessors: Mapping[str, Sequence[str]],
+    routes: Mapping[str, Route] | None = None,
+    satisfied: Collection[str] = (),
+    **values: Any,
 ) -> Plan:
     index_of = {name: index for index, name in enumerate(predecessors)}
     tasks = tuple(
-        Task(id=name, depends_on=tuple(before), route=(routes or {}).get(name, Route.CPU), **values)
+        Task(
+            id=name,
+            depends_on=tuple(before),
+            route=(routes or {}).get(name, Route.CPU),
+            is_satisfied=name in satisfied,
+            **values,
+        )
         for name, before in predecessors.items()
     )
     graph = Graph.of([index_of[name] for name in before] for before in predecessors.values())
@@ -29,5 +38,5 @@ def make_plan(
 
 @pytest.fixture(scope="session")
 def plan_of() -> MakePlan:
-    """Return the plan with these predecessors by id, and these routes."""
+    """Return the plan with these predecessors by id, these routes, and these tasks satisfied."""
     return make_plan

@@ -117,6 +117,52 @@ def test_chains_are_the_longest_linear_runs_on_one_route(
     assert chained == linear
 
 
+@given(drawn=graphs(), data=st.data())
+def test_satisfied_tasks_and_their_dependencies_are_left_out(
+    plan_of: MakePlan, drawn: tuple[dict[str, list[str]], dict[str, Route]], data: st.DataObject
+) -> None:
+    predecessors, routes = drawn
+    satisfied = data.draw(st.sets(st.sampled_from(sorted(predecessors))))
+
+    canvas = compile_canvas(plan_of(predecessors, routes, satisfied))
+
+    performed = oracle(predecessors).subgraph(set(predecessors) - satisfied)
+    assert Counter(canvas.edges()) == edges_in_json(canvas) == Counter(list(performed.edges))
+    assert sorted(task for stage in canvas.stages for task in stage.tasks) == sorted(performed)
+
+
+@given(drawn=graphs(), data=st.data())
+def test_canvas_is_that_of_the_plan_without_its_satisfied_tasks(
+    plan_of: MakePlan, drawn: tuple[dict[str, list[str]], dict[str, Route]], data: st.DataObject
+) -> None:
+    predecessors, routes = drawn
+    satisfied = data.draw(st.sets(st.sampled_from(sorted(predecessors))))
+    rest = {
+        name: [one for one in before if one not in satisfied]
+        for name, before in predecessors.items()
+        if name not in satisfied
+    }
+
+    canvas = compile_canvas(plan_of(predecessors, routes, satisfied))
+
+    assert canvas.stages == compile_canvas(plan_of(rest, routes)).stages
+
+
+def test_dependent_of_satisfied_tasks_only_begins_a_chain_without_a_header(plan_of: MakePlan) -> None:
+    graph = {"a": [], "b": [], "c": ["a", "b"], "d": ["c"]}
+
+    canvas = compile_canvas(plan_of(graph, satisfied={"a", "b"}))
+
+    assert canvas.describe() == ["chain(c -> d)"]
+
+
+def test_canvas_of_a_plan_that_is_done_is_empty(plan_of: MakePlan) -> None:
+    canvas = compile_canvas(plan_of(N_SHAPE, satisfied=N_SHAPE))
+
+    assert canvas.stages == ()
+    assert canvas.to_json()["stages"] == []
+
+
 def test_stages_are_celerys_own_chains_and_chords(plan_of: MakePlan) -> None:
     graph = {"a": [], "b": ["a"], "x": [], "j": ["b", "x"], "k": ["j"]}
 

@@ -49,6 +49,32 @@ def test_latches_count_what_networkx_counts(plan_of: MakePlan, data: st.DataObje
     ]
 
 
+@given(data=st.data())
+def test_satisfied_tasks_keep_their_index_and_are_counted_by_no_latch(plan_of: MakePlan, data: st.DataObject) -> None:
+    names = [f"t{number}" for number in range(data.draw(st.integers(1, 10)))]
+    before = {
+        name: data.draw(st.lists(st.sampled_from(names[:at]), unique=True)) if at else []
+        for at, name in enumerate(names)
+    }
+    satisfied = data.draw(st.sets(st.sampled_from(names)))
+
+    program = program_of(plan_of(before, satisfied=satisfied))
+
+    assert [task.is_satisfied for task in program.tasks] == [name in satisfied for name in names]
+    for name, task in zip(names, program.tasks, strict=True):
+        if name in satisfied:
+            assert (task.successors, task.pending, task.dispatch, task.spec) == ((), 0, "", b"")
+        else:
+            counted = [one for one in before[name] if one not in satisfied]
+            indexes, spec = task.spec.split(b"\n", 1)
+            assert task.pending == len(counted)
+            assert {names[int(index)] for index in indexes.split(b",") if index} == set(counted)
+            assert sorted(orjson.loads(spec)["depends_on"]) == sorted(counted)
+            assert {names[index] for index in task.successors} == {
+                after for after in names if name in before[after] and after not in satisfied
+            }
+
+
 def test_spec_names_dependencies_by_index_and_by_id_in_one_order(plan_of: MakePlan) -> None:
     program = program_of(plan_of({"a": [], "b": [], "c": ["b", "a"]}))
 

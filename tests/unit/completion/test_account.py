@@ -79,5 +79,12 @@ def test_task_given_back_is_queued_and_refused_results_change_nothing(entry: Ent
     assert (lines["b"]["status"], lines["b"]["error"]) == ("cancelled", None)
 
 
+def test_satisfied_task_was_never_executed(entry: Entry) -> None:
+    line = lines_after(entry("A 0 0", "P 0 0"))["a"]
+
+    assert (line["status"], line["attempts"], line["worker"]) == ("satisfied", 0, "")
+    assert (line["started_at"], line["finished_at"], line["agent"]) == (None, None, None)
+
+
 def test_events_of_the_run_change_no_task(entry: Entry) -> None:
     assert lines_after(entry("A 0 0", "E succeeded 0")) == lines_after()

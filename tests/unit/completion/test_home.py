@@ -170,3 +170,16 @@ def test_summary_has_the_fields_of_the_older_kit(folder: RunFolder, entry: Entry
     assert (first["queue"], second["queue"]) == ("Queue A", "gpu")
     assert (first["evidence"], second["evidence"]) == ("tasks/a/attempt-1", "tasks/b~digest/attempt-2")
     assert (folder.path / second["evidence"] / "result.json").is_file()
+
+
+def test_satisfied_task_has_its_result_and_its_ledger_entry_but_no_evidence(folder: RunFolder, entry: Entry) -> None:
+    folder.take(entry("A 0 0", "P 0 0", "P 1 0", "E succeeded 0"))
+
+    summary = folder.write_summary(RunHead(run_id="r", status="succeeded", tasks=2, left=0, satisfied=2))
+
+    first = summary["results"][0]
+    assert summary["counts"] == {"satisfied": 2}
+    assert (first["status"], first["agent"], first["evidence"], first["commands"]) == ("satisfied", "shell", None, [])
+    ledger = [orjson.loads(line) for line in (folder.path / "ledger.jsonl").read_bytes().splitlines()]
+    assert [line["task"] for line in ledger if line["event"] == "satisfied"] == ["a", "../b"]
+    assert list((folder.path / "tasks").iterdir()) == []

@@ -27,6 +27,7 @@ def read(*lines: str) -> list[Transition]:
         ("B 3 1", TransitionKind.GIVEN_BACK, 3, 1, ""),
         ("X 4 3", TransitionKind.SKIPPED, 4, 0, "3"),
         ("C 4 0", TransitionKind.CANCELLED, 4, 0, ""),
+        ("P 4 0", TransitionKind.SATISFIED, 4, 0, ""),
         ("D 3 1 {}", TransitionKind.REFUSED, 3, 1, "{}"),
         ("E failed 0", TransitionKind.ENDED, -1, 0, "failed"),
     ],

@@ -10,9 +10,8 @@ from taskexec.domain import rules
 from taskexec.domain.rules import ClaimVerdict, CompletionVerdict, TaskState
 from taskexec.domain.states import TaskStatus
 
-STATES = st.builds(
-    TaskState, st.sampled_from([TaskStatus.QUEUED, TaskStatus.RUNNING, TaskStatus.CANCELLED]), st.integers(0, 999)
-)
+STORED = sorted(set(TaskStatus) - {TaskStatus.WAITING, TaskStatus.READY})
+STATES = st.builds(TaskState, st.sampled_from(STORED), st.integers(0, 999))
 
 
 @given(state=STATES)
@@ -35,6 +34,7 @@ def test_text_that_is_no_state_is_refused(text: str) -> None:
         ("Q1", False, ClaimVerdict.REFUSED),
         ("Q3", True, ClaimVerdict.REFUSED),
         ("S2", True, ClaimVerdict.REFUSED),
+        ("P0", False, ClaimVerdict.REFUSED),
         (None, False, ClaimVerdict.REFUSED),
     ],
 )
@@ -58,6 +58,7 @@ def test_claim_is_judged_by_state_attempt_and_lease(
         ("R3", True, CompletionVerdict.LATE),
         ("Q2", True, CompletionVerdict.LATE),
         ("C2", True, CompletionVerdict.LATE),
+        ("P0", True, CompletionVerdict.LATE),
         (None, True, CompletionVerdict.LATE),
     ],
 )
@@ -91,6 +92,7 @@ def test_loss_that_reaches_the_limit_is_for_good() -> None:
         ("S1", True, None),
         ("X0", True, None),
         ("C0", True, None),
+        ("P0", True, None),
     ],
 )
 def test_stopping_cancels_with_the_number_of_started_attempts(

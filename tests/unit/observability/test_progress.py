@@ -73,6 +73,14 @@ def test_rate_counts_from_the_start_and_tells_what_is_left() -> None:
     assert (view.rate(), view.left_s()) == (0.5, 8.0)
 
 
+def test_satisfied_tasks_are_done_and_say_nothing_of_the_rate() -> None:
+    view = view_after(entry(10, "A 0 0", "P 0 0", "P 1 0", "Q 2 1"), entry(12, "R 2 1", "S 2 1 {}"), tasks=4)
+
+    assert view.tally() == {"waiting": 1, "succeeded": 1, "satisfied": 2}
+    assert view.done == 3
+    assert (view.rate(), view.left_s()) == (0.5, 2.0)
+
+
 def test_entries_may_come_in_any_slices() -> None:
     log = [entry(1, "A 0 0", "Q 0 1"), entry(2, "R 0 1"), entry(3, "S 0 1 {}", "E succeeded 0")]
 
@@ -83,7 +91,7 @@ def test_entries_may_come_in_any_slices() -> None:
     assert (whole.statuses, whole.tally(), whole.status) == (sliced.statuses, sliced.tally(), sliced.status)
 
 
-@given(st.lists(st.tuples(st.sampled_from("QRSFXC"), st.integers(0, 3)), max_size=40))
+@given(st.lists(st.tuples(st.sampled_from("QRSFXCP"), st.integers(0, 3)), max_size=40))
 def test_counts_are_always_those_of_the_statuses(steps: list[tuple[str, int]]) -> None:
     lines = [f"{letter} {index} {1 if letter != 'X' else 0}" for letter, index in steps]
 

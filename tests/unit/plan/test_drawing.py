@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskexec.plan import Graph, Plan, build_plan, draw_svg, estimate_tasks, summarize
+from taskexec.plan import Estimates, Graph, Plan, build_plan, draw_svg, summarize
 from taskexec.plan.layout import Grid, lay_out
 from taskexec.plan.svg import fit_text, format_duration
 
@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def draw(plan: Plan, statuses: Mapping[str, str] | None = None) -> ET.Element:
-    return ET.fromstring(draw_svg(plan, summarize(plan), estimate_tasks(plan), statuses=statuses))
+    return ET.fromstring(draw_svg(plan, summarize(plan, Estimates(plan)), Estimates(plan), statuses=statuses))
 
 
 def titles(picture: ET.Element) -> list[str]:
@@ -98,8 +98,8 @@ def test_layout_keeps_columns_and_gaps(predecessors: list[list[int]]) -> None:
 def test_drawing_is_the_same_every_time() -> None:
     plan = plan_of(fan(40))
 
-    assert draw_svg(plan, summarize(plan), estimate_tasks(plan)) == draw_svg(
-        plan, summarize(plan), estimate_tasks(plan)
+    assert draw_svg(plan, summarize(plan, Estimates(plan)), Estimates(plan)) == draw_svg(
+        plan, summarize(plan, Estimates(plan)), Estimates(plan)
     )
 
 

@@ -74,10 +74,10 @@ def test_unknown_dependency_suggests_what_was_meant(wrong: str, meant: str) -> N
     assert fault.hint == f"did you mean `{meant}`?"
 
 
-def test_unknown_dependency_unlike_any_id_has_no_hint() -> None:
+def test_unknown_dependency_unlike_any_id_names_no_other() -> None:
     (fault,) = faults_of(task("train"), task("report", "zzz"))
 
-    assert fault.hint is None
+    assert "train" not in str(fault.hint)
 
 
 def test_self_dependency_is_reported_once_and_not_as_a_cycle() -> None:
@@ -131,14 +131,6 @@ def test_repeated_dependency_is_united() -> None:
 
     assert plan.tasks[1].depends_on == ("a",)
     assert not plan.warnings
-
-
-def test_more_than_a_thousand_faults_end_with_their_number() -> None:
-    faults = faults_of(*[task(f"t{n}", f"missing-{n}", line=n) for n in range(3_000)])
-
-    assert len(faults) == 1_001
-    assert faults[-1].code == "plan.more_faults"
-    assert "2,000" in faults[-1].message
 
 
 def test_agent_is_shell_when_there_are_commands_else_noop() -> None:
@@ -228,3 +220,10 @@ def test_blanks_around_texts_mean_nothing() -> None:
     )
 
     assert plain == padded
+
+
+@pytest.mark.parametrize(
+    "values", [{"title": "a\0"}, {"lane": "\0"}, {"labels": ("\0x",)}, {"metadata": {"k": "a\0b"}}, {"layer": "x\0"}]
+)
+def test_nul_in_a_text_is_refused(values: dict[str, object]) -> None:
+    assert [fault.code for fault in faults_of(task("a", **values))] == ["plan.character"]

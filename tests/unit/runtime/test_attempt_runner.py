@@ -20,8 +20,8 @@ from taskexec.runtime.workplace import AttemptRunner, Workplace
 RunnerOf = Callable[..., AttemptRunner]
 
 
-def shell(text: str, cwd: str | None = None) -> Command:
-    return Command(("/bin/sh", "-c", text), cwd)
+def shell(text: str, cwd: str | None = None, **env: str) -> Command:
+    return Command(("/bin/sh", "-c", text), cwd, env)
 
 
 def python(text: str) -> Command:
@@ -191,6 +191,35 @@ def test_finished_commands_leave_no_descriptor_open(runner_of: RunnerOf) -> None
         runner.run(shell("echo x"))
 
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("cwd", [None, "."])
+def test_variables_of_a_command_come_on_top_of_ours(cwd: str | None, runner_of: RunnerOf, kept: Any) -> None:
+    runner_of().run(shell('echo "$HOME|$ADDED|${PATH:+kept}"', cwd, HOME="/nowhere", ADDED="a b\n$HOME"))
+
+    assert kept.content("stdout.log") == b"/nowhere|a b\n$HOME|kept\n"
+
+
+def test_variables_of_one_command_are_gone_with_the_next(runner_of: RunnerOf, kept: Any) -> None:
+    runner = runner_of()
+
+    runner.run(shell('echo "[$ADDED]"', ADDED="x"))
+    runner.run(shell('echo "[$ADDED]"'))
+
+    assert kept.content("stdout.log") == b"[x]\n[]\n"
+
+
+def test_variables_of_the_run_cannot_be_replaced(runner_of: RunnerOf, kept: Any) -> None:
+    names = ("RUN", "TASK", "ATTEMPT", "OUTPUT", "INPUTS", "RESULT", "WORKER", "SLOT")
+    code = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('TEK_')}))"
+    command = python(code)
+
+    runner_of().run(Command(command.argv, env={f"TEK_{name}": "false" for name in names} | {"TEK_MINE": "mine"}))
+
+    variables = json.loads(kept.content("stdout.log"))
+    assert variables.pop("TEK_MINE") == "mine"
+    assert set(variables) == {f"TEK_{name}" for name in names}
+    assert "false" not in variables.values()
 
 
 def test_processes_get_the_variables_of_their_attempt_and_no_others_of_ours(

@@ -84,9 +84,82 @@ def test_wrong_shape_is_a_fault_at_its_value(draft, value, column):
 
 
 def test_unknown_field_of_a_hook_is_a_warning(draft):
-    apply_hooks(draft, '{"a": {"commands": [{"cmd": "x", "env": {}}]}}', "h.json")
+    apply_hooks(draft, '{"a": {"commands": [{"cmd": "x", "environ": {}}], "comands": []}}', "h.json")
 
-    assert [warning.code for warning in draft.warnings] == ["hooks.unknown_field"]
+    assert [(warning.code, warning.hint) for warning in draft.warnings] == [
+        ("hooks.unknown_field", "did you mean `commands`?"),
+        ("hooks.unknown_field", None),
+    ]
+
+
+def test_variables_of_a_command_are_kept(draft):
+    apply_hooks(draft, '{"a": {"commands": [{"cmd": "x", "env": {"CI": "1", "N": 3.10}}]}}', "h.json")
+
+    assert payloads(draft)[0] == {"commands": [{"argv": ["x"], "env": {"CI": "1", "N": "3.10"}}]}
+
+
+@pytest.mark.parametrize(
+    ("env", "code"),
+    [
+        ("[]", "hooks.shape"),
+        ('{"A": []}', "hooks.shape"),
+        ('{"A": null}', "hooks.shape"),
+        ('{"A": "\\u0000"}', "hooks.shape"),
+        ('{"": "x"}', "hooks.env"),
+        ('{"A=B": "x"}', "hooks.env"),
+        ('{"A\\u0000": "x"}', "hooks.env"),
+    ],
+)
+def test_variable_that_no_process_can_have_is_a_fault(draft, env, code):
+    apply_hooks(draft, '{"a": {"commands": [{"cmd": "x", "env": ' + env + "}]}}", "h.json")
+
+    assert codes(draft) == [code]
+    assert payloads(draft)[0] == {}
+
+
+@pytest.mark.parametrize("cwd", ["/", "/tmp", "..", "../x", "a/../..", "a/../../b", "./../x"])
+def test_folder_outside_the_project_is_a_fault_unless_allowed(draft, cwd):
+    hooks = json.dumps({"a": {"commands": [{"cmd": "x", "cwd": cwd}]}})
+
+    apply_hooks(draft, hooks, "h.json")
+    assert codes(draft) == ["hooks.cwd"]
+    assert payloads(draft)[0] == {}
+
+    draft.faults.clear()
+    apply_hooks(draft, hooks, "h.json", allow_outside=True)
+    assert codes(draft) == []
+    assert payloads(draft)[0] == {"commands": [{"argv": ["x"], "cwd": cwd}]}
+
+
+@pytest.mark.parametrize("cwd", [".", "", "a", "a/..", "a/../b", "..a", "a/..b"])
+def test_folder_inside_the_project_is_taken(draft, cwd):
+    apply_hooks(draft, json.dumps({"a": {"commands": [{"cmd": "x", "cwd": cwd}]}}), "h.json")
+
+    assert codes(draft) == []
+
+
+def test_likely_name_is_offered_for_a_key_that_matches_nothing():
+    draft = read_csv("id,lane\nTASK-001,Queue A — Core\n", "p.csv")
+
+    apply_hooks(draft, json.dumps({"TASK-01": ECHO, "Queue A - Core": ECHO}), "h.json")
+
+    assert [warning.hint for warning in draft.warnings] == [
+        "did you mean `TASK-001`?",
+        "did you mean `Queue A — Core`?",
+    ]
+
+
+def test_hooks_in_another_format_are_told_so(draft):
+    apply_hooks(draft, "a:\n  commands: []\n", "hooks.yaml")
+
+    assert codes(draft) == ["hooks.json"]
+    assert "JSON" in draft.faults[0].hint
+
+
+def test_reading_names_the_hooks_file(draft):
+    apply_hooks(draft, "{}", "h.json")
+
+    assert draft.reading.files == ["h.json"]
 
 
 def test_duplicate_key_is_a_fault_at_both_places(draft):

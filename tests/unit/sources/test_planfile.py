@@ -98,8 +98,9 @@ def test_unknown_version_is_a_fault():
         ("id", 1),
         ("title", []),
         ("payload", "x"),
-        ("depends_on", "b"),
+        ("depends_on", 1),
         ("depends_on", [1]),
+        ("depends_on", ["b", None]),
         ("route", "tpu"),
         ("cpus", -1),
         ("cpus", True),
@@ -107,8 +108,18 @@ def test_unknown_version_is_a_fault():
         ("memory_mib", 1.5),
         ("timeout_s", 0),
         ("retries", -1),
-        ("priority", "1"),
-        ("metadata", {"a": 1}),
+        ("priority", "soon"),
+        ("priority", True),
+        ("memory", "4X"),
+        ("duration", "long"),
+        ("timeout", "0s"),
+        ("satisfied", "yes"),
+        ("labels", [1]),
+        ("command", ""),
+        ("command", []),
+        ("commands", [{"cwd": "."}]),
+        ("metadata", {"a": []}),
+        ("metadata", "x"),
     ],
 )
 def test_wrong_value_of_a_task_is_one_fault(field, value):
@@ -139,7 +150,23 @@ def test_dependencies_have_places_of_their_own():
 
 
 def test_unknown_field_of_a_task_is_a_warning():
-    assert [warning.code for warning in one_task(after=["b"]).warnings] == ["planfile.unknown_field"]
+    warning = one_task(depend_on=["b"]).warnings[0]
+
+    assert (warning.code, warning.hint) == ("planfile.unknown_field", "did you mean `depends_on`?")
+
+
+def test_form_names_the_version():
+    assert one_task().reading.form == "plan (JSON), version 2"
+    assert read_planfile(json.dumps(OLD), "p.json").reading.form == "plan (JSON), version 1"
+
+
+def test_fields_that_a_plan_of_ours_leaves_out_when_empty_are_read():
+    task = one_task(
+        gpu_memory_mib=8, satisfied=True, labels=["x"], acceptance_criteria=["y"], requirements=["R1"]
+    ).tasks[0]
+
+    assert (task.gpu_memory_mib.value, task.satisfied.value) == (8, True)
+    assert (task.labels, task.acceptance_criteria, task.requirements) == (("x",), ("y",), ("R1",))
 
 
 def test_duplicate_key_is_a_fault():

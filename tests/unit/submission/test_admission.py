@@ -77,6 +77,10 @@ def test_without_workers_nothing_is_admitted() -> None:
     assert len(faults_of(plan_of(a={}, b={}))) == 2
 
 
+def test_satisfied_tasks_need_no_worker() -> None:
+    admit(plan_of(a={"is_satisfied": True, "needs": Needs(cpus=16)}, b={"is_satisfied": True}), [])
+
+
 def registry() -> AgentRegistry:
     entries: list[Any] = [
         SimpleNamespace(name="noop", load=lambda: NoopAgent),
@@ -97,3 +101,9 @@ def test_missing_agents_and_bad_instructions_are_told_at_once() -> None:
 
     faults = rejected.value.faults()
     assert [(fault.code, fault.places[0].line) for fault in faults] == [("agent.missing", 2), ("agent.instructions", 4)]
+
+
+def test_agents_of_satisfied_tasks_are_not_asked() -> None:
+    done = {"is_satisfied": True}
+
+    check_agents(plan_of(a={"agent": "none", **done}, b={"agent": "shell", "payload": {}, **done}), registry())

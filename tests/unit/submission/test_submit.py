@@ -13,6 +13,7 @@ from taskexec.domain.program import Program, RunOptions
 from taskexec.domain.task import Task
 from taskexec.errors import ConnectionLost, Place
 from taskexec.plan import Graph, Plan
+from taskexec.store.memory import MemoryRunStore
 from taskexec.submission import new_run_id, submit
 
 TASKS = (Task(id="a"), Task(id="b", depends_on=("a",)))
@@ -68,6 +69,17 @@ def test_run_that_could_not_be_stored_is_not_started() -> None:
         submit(PLAN, store, RunOptions())  # type: ignore[arg-type]
 
     assert store.calls == []
+
+
+def test_plan_that_is_done_has_succeeded_once_it_is_submitted() -> None:
+    tasks = tuple(Task(id=name, is_satisfied=True) for name in "ab")
+    store = MemoryRunStore()
+
+    submit(Plan("p.csv", "csv", tasks, PLAN.places, Graph.of([[], [0]])), store, RunOptions(), run_id="r")
+
+    head = store.head("r")
+    assert (head.status, head.left, head.satisfied) == ("succeeded", 0, 2)
+    assert store.queues == {}
 
 
 def test_run_ids_sort_by_time_and_differ() -> None:

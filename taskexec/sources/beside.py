@@ -1,0 +1,34 @@
+"""Whether a file that was found beside a plan, and not named by anybody, is meant for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+__all__ = ["are_hooks_of", "is_manifest"]
+
+_MANIFEST_KEYS = frozenset({"layers", "agents", "default_agent"})
+
+
+def are_hooks_of(text: str, names: Collection[str]) -> bool:
+    """Return whether a hooks file names one of a plan's tasks or lanes, or cannot be read at all.
+
+    A file that cannot be read is taken, so that its reader says what is wrong with it.
+    """
+    keys = _keys(text)
+    return keys is None or any(key in names for key in keys)
+
+
+def is_manifest(text: str) -> bool:
+    """Return whether a JSON text has a key of a manifest; many tools call a file of theirs `manifest.json`."""
+    return bool(_MANIFEST_KEYS & set(_keys(text) or ()))
+
+
+def _keys(text: str) -> list[Any] | None:
+    """Return the keys of a JSON object, none for other JSON, and None for what is no JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return list(value) if isinstance(value, dict) else []

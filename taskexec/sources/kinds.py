@@ -1,0 +1,57 @@
+"""Which kind of plan a text is: judged by what stands in it, and by the file's name only in doubt."""
+
+from __future__ import annotations
+
+import re
+
+from taskexec.sources.csv_dialect import is_table
+from taskexec.sources.markdown import has_headings, hide_dead_text, sections
+from taskexec.sources.sot import SECTION_TITLE
+from taskexec.sources.text_places import with_plain_breaks
+
+__all__ = ["KINDS", "find_kind"]
+
+KINDS = ("csv", "sot", "workflow", "plan")
+"""What `PlanDraft.kind` may be."""
+
+_BY_SUFFIX = {
+    ".json": "plan",
+    ".md": "sot",
+    ".markdown": "sot",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".yaml": "workflow",
+    ".yml": "workflow",
+}
+_TASK_MAPPING = re.compile(r'"tasks"\s*:\s*(?P<opening>[\[{])')
+_WORKFLOW_KEY = re.compile(r"^(?:tasks|lanes|defaults|include)[ \t]*:(?:[ \t]|$)", re.MULTILINE)
+_CHECKBOX = re.compile(r"^ {0,3}[-*+] \[[ xX]\] ", re.MULTILINE)
+_LOOKED_AT = 262_144
+
+
+def find_kind(text: str, suffix: str) -> str:
+    """Return one of `KINDS`.
+
+    Args:
+        text: The whole text, without a byte order mark.
+        suffix: The file's suffix in small letters, such as `.csv`; may be empty.
+    """
+    start = text.lstrip()
+    if start.startswith("{"):
+        match = _TASK_MAPPING.search(text)
+        return "workflow" if match and match["opening"] == "{" else "plan"
+    if not start.startswith("#") and is_table(text):
+        return "csv"
+    plain = with_plain_breaks(text)
+    if suffix not in (".yaml", ".yml") and _is_state_of_truth(plain):
+        return "sot"
+    if suffix not in (".csv", ".tsv", ".md") and _WORKFLOW_KEY.search(plain[:_LOOKED_AT]):
+        return "workflow"
+    if is_table(text):
+        return "csv"
+    return _BY_SUFFIX.get(suffix) or ("sot" if has_headings(hide_dead_text(plain)) else "csv")
+
+
+def _is_state_of_truth(plain: str) -> bool:
+    live = hide_dead_text(plain)
+    return any(True for _ in sections(live, SECTION_TITLE)) or bool(_CHECKBOX.search(live))
