@@ -6,8 +6,9 @@
        - Task `compile` — Compile the sources
          - Command: `make all`
 
-A queue's own bullets are `Tasks`, `Depends on`, `Order`, `Agent` and `Resources`; below a bullet `Task` stand the
-fields of that one task (`sot_tasks`), which the list may name as well.
+A queue's own bullets are `Tasks`, `Depends on`, `Order`, `Agent`, `Resources` and `Lane`, which gives its tasks another
+lane than the queue's name, or `none`; below a bullet `Task` stand the fields of that one task (`sot_tasks`), which the
+list may name as well.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from taskexec.sources.sot_fields import DESCRIPTION
 from taskexec.sources.sot_lines import QueueLines
 from taskexec.sources.sot_names import Queue, SotTask
 from taskexec.sources.sot_tasks import Role, TaskReader
+from taskexec.sources.text_lists import NONE_WORDS
 from taskexec.sources.values import forbidden_in_id, show
 
 __all__ = ["QueueReader"]
 
 _TITLE_SIGN = re.compile(r"[ \t]*(?:(?:[—–:]|-{1,3})(?=[ \t\n]|\Z)[ \t]*)?")
-_KEYS = ("tasks", "depends on", "order", "agent", "resources")
+_KEYS = ("tasks", "depends on", "order", "agent", "resources", "lane")
 
 
 class QueueReader:
@@ -97,6 +99,9 @@ class QueueReader:
             common.agent = self._bullets.word(bullet)
         elif bullet.key == "resources":
             self._bullets.resources(bullet).give_to(common)
+        elif bullet.key == "lane":
+            lane = self._bullets.word(bullet)
+            common.lane = None if lane is None or lane.value.casefold() in NONE_WORDS else lane
         else:
             self._warn_unknown(bullet)
 

@@ -22,6 +22,7 @@ _WORDS = re.compile(r"[\w.,()'/+]+(?:[ -][\w.,()'/+]+)*")
 """A text that means nothing in Markdown, and in which no dash or colon begins a field."""
 _ID = re.compile(r"\w(?:[\w.:@/+-]*\w)?")
 _QUEUE = re.compile(r"Queue [\w.,()'+]+(?: (?:— )?[\w.,()'+]+)*")
+_LANE = re.compile(r"(?!none\b|keine\b|n/a\b)[^\W_]+(?: [^\W_]+)*", re.IGNORECASE)
 _COMMAND = re.compile(r"[^\s`<>]+(?: [^\s`<>]+)*")
 _AGENT = re.compile(r"[A-Za-z]\w*")
 _RESOURCES = {"cpus": "cpus={}", "memory_mib": "memory={}M", "gpus": "gpus={}", "gpu_memory_mib": "gpu_memory={}M"}
@@ -38,7 +39,10 @@ def write_sot(plan: Plan) -> str:
     lines = [_HEAD]
     for number, (lane, tasks) in enumerate(lanes.items(), 1):
         lines.append(f"{number}. **{names[lane]}**")
-        lines += [line for task in tasks for line in _bullets(task, is_lane_said=names[lane] == lane)]
+        is_lane_said = lane is None or names[lane] == lane or bool(_LANE.fullmatch(lane))
+        if is_lane_said and names[lane] != lane:
+            lines.append(f"   - Lane: {lane or 'none'}")
+        lines += [line for task in tasks for line in _bullets(task, is_lane_said=is_lane_said)]
         lines.append("")
     return "\n".join(lines)
 
@@ -84,14 +88,14 @@ def _readable(fields: dict[str, Any]) -> Iterator[str]:
     if depends_on and all(_ID.fullmatch(name) and not name.lower().startswith("queue") for name in depends_on):
         yield "Depends on: " + ", ".join(f"`{name}`" for name in fields.pop("depends_on"))
     resources = [
-        pattern.format(_taken(fields, name)) for name, pattern in _RESOURCES.items() if _is_whole(fields, name)
+        pattern.format(_taken(fields, name)) for name, pattern in _RESOURCES.items() if _is_plain(fields, name)
     ]
     if resources:
         yield "Resources: " + ", ".join(resources)
     if has_plain_agent and "agent" in fields:
         yield f"Agent: {fields.pop('agent')}"
     for name, key in (("duration_s", "Duration"), ("timeout_s", "Timeout")):
-        if _is_whole(fields, name):
+        if _is_plain(fields, name):
             yield f"{key}: {_taken(fields, name)}s"
     for name in ("retries", "priority"):
         if name in fields:
@@ -100,12 +104,12 @@ def _readable(fields: dict[str, Any]) -> Iterator[str]:
         yield "Status: done"
 
 
-def _is_whole(fields: Mapping[str, Any], name: str) -> bool:
-    return name in fields and fields[name] == int(fields[name])
+def _is_plain(fields: Mapping[str, Any], name: str) -> bool:
+    return name in fields and "e" not in repr(fields[name])
 
 
-def _taken(fields: dict[str, Any], name: str) -> int:
-    return int(fields.pop(name))
+def _taken(fields: dict[str, Any], name: str) -> str:
+    return repr(fields.pop(name))
 
 
 def _json(fields: Mapping[str, Any]) -> str:
