@@ -1,11 +1,11 @@
 """Reading plans: each reader turns one kind of file into a `PlanDraft`."""
 
-from taskexec.sources.csv_fields import parse_columns
-from taskexec.sources.csv_plan import read_csv
-from taskexec.sources.hooks import apply_hooks
+from taskexec.sources.config.hooks import apply_hooks
 from taskexec.sources.planfile import read_planfile
 from taskexec.sources.reading import ReadOptions, read_plan
-from taskexec.sources.sot import read_sot
+from taskexec.sources.sot.reader import read_sot
+from taskexec.sources.table.fields import parse_columns
+from taskexec.sources.table.reader import read_csv
 from taskexec.sources.writing import write_plan
 
 __all__ = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from taskexec.sources.csv_dialect import is_table
-from taskexec.sources.markdown import has_headings, hide_dead_text, sections
-from taskexec.sources.sot import SECTION_TITLE
+from taskexec.sources.sot.markdown import has_headings, hide_dead_text, sections
+from taskexec.sources.sot.reader import SECTION_TITLE
+from taskexec.sources.table.dialect import is_table
 from taskexec.sources.text_places import with_plain_breaks
 
 __all__ = ["KINDS", "find_kind"]

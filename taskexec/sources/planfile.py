@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from taskexec.plan.bulk import collection_paused
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
-from taskexec.sources.json_places import parse_json
-from taskexec.sources.task_fields import FieldReader
+from taskexec.sources.task.fields import FieldReader
 from taskexec.sources.text_places import TextPlaces
-from taskexec.sources.tree import Findings, Node, Unreadable
-from taskexec.sources.values import show
+from taskexec.sources.tree.json_text import parse_json
+from taskexec.sources.tree.node import Findings, Node, Unreadable
+from taskexec.sources.values.amounts import show
 
 __all__ = ["read_planfile"]
 

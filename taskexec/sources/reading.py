@@ -10,17 +10,17 @@ from pathlib import Path
 
 from taskexec.errors import Fault, Place, PlanRejected, UsageError
 from taskexec.plan.draft import PlanDraft
-from taskexec.sources.beside import are_hooks_of, is_manifest
-from taskexec.sources.csv_plan import read_csv
+from taskexec.sources.config.found import are_hooks_of, is_manifest
+from taskexec.sources.config.hooks import apply_hooks
+from taskexec.sources.config.manifest import apply_manifest
 from taskexec.sources.decoding import Decoded, decode
 from taskexec.sources.folder import find_beside, find_plan
-from taskexec.sources.hooks import apply_hooks
 from taskexec.sources.kinds import KINDS, find_kind
-from taskexec.sources.manifest import apply_manifest
 from taskexec.sources.planfile import read_planfile
-from taskexec.sources.sot import read_sot
-from taskexec.sources.workflow import read_workflow
-from taskexec.sources.workflow_files import includes_from
+from taskexec.sources.sot.reader import read_sot
+from taskexec.sources.table.reader import read_csv
+from taskexec.sources.workflow.files import includes_from
+from taskexec.sources.workflow.reader import read_workflow
 
 __all__ = ["SIZE_MAX_BYTES", "ReadOptions", "read_plan"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import orjson
 
 from taskexec.plan import Plan, plan_to_json
-from taskexec.sources.csv_writer import write_csv
-from taskexec.sources.sot_writer import write_sot
-from taskexec.sources.workflow_writer import write_workflow
+from taskexec.sources.sot.writer import write_sot
+from taskexec.sources.table.writer import write_csv
+from taskexec.sources.workflow.writer import write_workflow
 
 __all__ = ["FORMS", "write_plan"]
 

@@ -26,14 +26,14 @@ from taskexec.domain.states import Reason, TaskStatus
 from taskexec.errors import Fault, Place, PlanRejected
 from taskexec.plan import build_plan, plan_to_json
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
-from taskexec.sources.hooks import apply_hooks
-from taskexec.sources.manifest import apply_manifest
+from taskexec.sources.config.hooks import apply_hooks
+from taskexec.sources.config.manifest import apply_manifest
 from taskexec.sources.planfile import read_planfile
-from taskexec.sources.task_fields import TASK_FIELDS
+from taskexec.sources.task.fields import TASK_FIELDS
 from taskexec.sources.text_places import TextPlaces
-from taskexec.sources.workflow import DEFAULT_FIELDS, LANE_FIELDS, TOP_FIELDS, read_workflow
-from taskexec.sources.workflow_matrix import EXPANSION_FIELDS
-from taskexec.sources.yaml_places import parse_yaml
+from taskexec.sources.tree.yaml_text import parse_yaml
+from taskexec.sources.workflow.matrix import EXPANSION_FIELDS
+from taskexec.sources.workflow.reader import DEFAULT_FIELDS, LANE_FIELDS, TOP_FIELDS, read_workflow
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "tests" / "plans", ROOT / "examples", ROOT / "docs")

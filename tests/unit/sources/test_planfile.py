@@ -12,8 +12,8 @@ from taskexec.domain.resources import Route
 from taskexec.errors import Place
 from taskexec.plan.draft import PlanDraft
 from taskexec.sources import read_planfile
-from taskexec.sources.json_places import parse_json
 from taskexec.sources.text_places import TextPlaces
+from taskexec.sources.tree.json_text import parse_json
 
 TASK = {
     "id": "a",

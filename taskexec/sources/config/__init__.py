@@ -1,0 +1,1 @@
+"""What stands beside a plan: hooks and a manifest."""

@@ -1,0 +1,1 @@
+"""The State of Truth: a Markdown file with queues, a backlog and a ledger."""

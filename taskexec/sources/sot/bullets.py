@@ -1,0 +1,226 @@
+"""What a bullet of a State of Truth says: its key, ids in backticks, ranges of them, amounts, plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from taskexec.errors import Fault, Place
+from taskexec.plan.draft import DraftTask, Located
+from taskexec.sources.sot.code import code_spans
+from taskexec.sources.text_places import TextPlaces
+from taskexec.sources.values import amounts
+from taskexec.sources.values.amounts import show
+
+__all__ = ["PLACEHOLDER", "RANGE_SIGN", "Bullet", "BulletReader", "Resources"]
+
+PLACEHOLDER = re.compile(r"<[^<>`\r\n]+>")
+"""Text that a template asks a person to fill in; it never means anything itself."""
+
+_CODE = re.compile(r"`(?P<text>[^`]*)`")
+RANGE_SIGN = re.compile(r"\s*[—–]\s*|[ \t]*-\s*")
+"""What stands between the ends of a range; a hyphen behind a line break starts a bullet instead."""
+
+_ITEM_MARK = re.compile(r"^[ \t]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+", re.MULTILINE)
+_LIST_SIGN = re.compile(r"[,;\r\n]")
+_WORD = re.compile(r"\w")
+_RESOURCE_SIGN = re.compile("[=:]")
+_RANGE_MAX = 100_000
+"""More ids than this in one range are a slip of the pen."""
+_DIGITS_MAX = 100
+_RANGES_MAX = 1_000_000
+"""Most ids that all ranges of a file may have together, so that a short text cannot fill the memory."""
+
+
+@dataclass(slots=True)
+class Bullet:
+    """One bullet of a queue, by offsets of the text."""
+
+    key: str
+    """In small letters with single blanks, such as `tasks`; empty when the bullet has none."""
+    key_start: int
+    """Where the bullet's text starts."""
+    start: int
+    """Where what follows the key starts."""
+    end: int
+    """Where the last line that belongs to the bullet ends."""
+
+
+@dataclass(slots=True)
+class Resources:
+    """What a task asks for; None means that the bullet does not say."""
+
+    cpus: Located[float] | None = None
+    memory_mib: Located[int] | None = None
+    gpus: Located[float] | None = None
+    gpu_memory_mib: Located[int] | None = None
+
+    def give_to(self, task: DraftTask) -> None:
+        """Give a task the amounts that are said; the others stay as they are."""
+        task.cpus = self.cpus or task.cpus
+        task.memory_mib = self.memory_mib or task.memory_mib
+        task.gpus = self.gpus or task.gpus
+        task.gpu_memory_mib = self.gpu_memory_mib or task.gpu_memory_mib
+
+
+@dataclass(slots=True)
+class BulletReader:
+    """Reads the values of bullets; what cannot be read is appended to `faults` or `warnings`."""
+
+    places: TextPlaces
+    """The text that the bullets' offsets belong to."""
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[Fault] = field(default_factory=list)
+    placeholders: int = 0
+    """How many placeholders stood where a task would."""
+    _range_ids: int = 0
+
+    def ids(self, bullet: Bullet) -> list[Located[str]]:
+        """Return the ids in backticks in their order, ranges spelled out, placeholders left out."""
+        found: list[Located[str]] = []
+        text = self.places.text
+        previous: re.Match[str] | None = None
+        for match in _CODE.finditer(text, bullet.start, bullet.end):
+            between = text[previous.end() : match.start()] if previous else ""
+            if not previous or not RANGE_SIGN.fullmatch(between):
+                found.extend(self._single(match))
+            elif not PLACEHOLDER.search(previous["text"] + match["text"]):
+                first = Located(previous["text"].strip(), self.places.at(previous.start() + 1))
+                last = Located(match["text"].strip(), self.places.at(match.start() + 1))
+                found.extend(self.rest_of_range(first, last))
+            previous = match
+        self._warn_unquoted(bullet)
+        return found
+
+    def text(self, bullet: Bullet) -> str:
+        """Return what a bullet says on one line, bullets below it parted by `; `; empty when it is a placeholder."""
+        text = self.places.text[bullet.start : bullet.end]
+        if "<" in text and not _WORD.search(PLACEHOLDER.sub("", text)):
+            return ""
+        if "\n" not in text and not self._starts_line(bullet.start):
+            return " ".join(text.split())
+        return "; ".join(" ".join(self.places.text[start:end].split()) for start, end in self.pieces(bullet))
+
+    def pieces(self, bullet: Bullet) -> list[tuple[int, int]]:
+        """Return start and end of the bullet's own text and of each bullet below it, blank ones left out."""
+        text = self.places.text
+        marks = [match.span() for match in _ITEM_MARK.finditer(text, bullet.start, bullet.end)]
+        starts = [bullet.start, *(end for _, end in marks)]
+        ends = [*(start for start, _ in marks), bullet.end]
+        return [(start, end) for start, end in zip(starts, ends, strict=True) if text[start:end].strip()]
+
+    def codes(self, start: int, end: int) -> list[Located[str]]:
+        """Return what stands in the code spans between two offsets, placeholders and blank ones left out."""
+        text = self.places.text
+        found = []
+        for span in code_spans(text, start, end):
+            words = text[span.start : span.end].replace("\n", " ").strip()
+            if words and not PLACEHOLDER.fullmatch(words):
+                found.append(Located(words, self.places.at(span.start)))
+        return found
+
+    def word(self, bullet: Bullet) -> Located[str] | None:
+        """Return the bullet's value without backticks and emphasis, or None when it says nothing."""
+        text = PLACEHOLDER.sub("", self.places.text[bullet.start : bullet.end])
+        value = " ".join(text.split()).strip("`*_ ")
+        return Located(value, self.places.at(bullet.start)) if value else None
+
+    def resources(self, bullet: Bullet) -> Resources:
+        """Return the amounts of `cpus=2, memory=4G, gpus=1`."""
+        resources = Resources()
+        text = self.places.text
+        offset = bullet.start
+        for piece in _LIST_SIGN.split(text[bullet.start : bullet.end]):
+            words = PLACEHOLDER.sub("", piece).lstrip("-*+` \t").rstrip("` \t")
+            if words:
+                start = offset + len(piece) - len(piece.lstrip("-*+` \t"))
+                self._read_resource(words, self.places.at(start), resources)
+            offset += len(piece) + 1
+        return resources
+
+    def rest_of_range(self, first: Located[str], last: Located[str]) -> Iterator[Located[str]]:
+        """Yield the ids behind the first one of a range; a range that is none is a fault."""
+        low, high = _numbered(first.value), _numbered(last.value)
+        problem = _range_problem(low, high)
+        if not problem and self._range_ids > _RANGES_MAX:
+            problem = f"brings the ids of all ranges to more than {_RANGES_MAX:,}"
+        if problem:
+            message = f"the range {show(first.value)} to {show(last.value)} {problem}"
+            hint = "write the ids one by one, separated by commas"
+            self.fault("sot.range", message, first.place, last.place, hint=hint)
+            return
+        width = len(low[1])
+        self._range_ids += int(high[1]) - int(low[1])
+        for number in range(int(low[1]) + 1, int(high[1]) + 1):
+            yield Located(f"{low[0]}{number:0{width}}", last.place)
+
+    def _starts_line(self, offset: int) -> bool:
+        return offset == 0 or self.places.text[offset - 1] == "\n"
+
+    def fault(self, code: str, message: str, *places: Place, hint: str | None = None) -> None:
+        """Append one fault."""
+        self.faults.append(Fault(code, message, places, hint))
+
+    def _single(self, match: re.Match[str]) -> Iterator[Located[str]]:
+        value = " ".join(match["text"].split())
+        if PLACEHOLDER.search(value):
+            self.placeholders += 1
+        elif value:
+            forbidden = amounts.forbidden_in_id(value)
+            place = self.places.at(match.start() + 1)
+            if forbidden is not None:
+                message = f"id {show(value)} holds the control character {show(forbidden)}"
+                self.fault("sot.character", message, place)
+            yield Located(value, place)
+
+    def _warn_unquoted(self, bullet: Bullet) -> None:
+        """Warn of words that may have been meant as ids: list members without anything in backticks."""
+        text = self.places.text
+        hidden = _CODE.sub(lambda match: "`" * len(match[0]), text[bullet.start : bullet.end])
+        offset = bullet.start
+        for piece in _LIST_SIGN.split(hidden):
+            words = PLACEHOLDER.sub("", piece)
+            if "`" not in words and _WORD.search(words) and words.strip(" .").lower() not in ("none", "and"):
+                message = f"{show(words.strip())} is not in backticks and is not taken as an id"
+                place = self.places.at(offset + len(piece) - len(piece.lstrip()))
+                self.warnings.append(Fault("sot.unquoted", message, (place,), "write ids in backticks"))
+            offset += len(piece) + 1
+
+    def _read_resource(self, words: str, place: Place, resources: Resources) -> None:
+        sign = _RESOURCE_SIGN.search(words)
+        key = "_".join(words[: sign.start()].lower().split()) if sign else ""
+        value = words[sign.end() :].strip() if sign else ""
+        try:
+            if key in ("cpus", "cpu", "cores"):
+                resources.cpus = Located(amounts.parse_amount(value), place)
+            elif key in ("gpus", "gpu"):
+                resources.gpus = Located(amounts.parse_amount(value), place)
+            elif key in ("memory", "memory_mb", "mem"):
+                resources.memory_mib = Located(amounts.parse_memory_mib(value), place)
+            elif key in ("gpu_memory", "gpu_memory_mb"):
+                resources.gpu_memory_mib = Located(amounts.parse_memory_mib(value), place)
+            else:
+                known = "`cpus=2`, `memory=4G`, `gpus=1` or `gpu_memory=8G`"
+                self.fault("sot.resource", f"{show(words)} is not a resource; {known} was expected", place)
+        except ValueError as error:
+            self.fault("sot.number", f"{show(words)}: {error}", place)
+
+
+def _numbered(name: str) -> tuple[str, str]:
+    """Return an id without the number at its end, and that number, which is empty when there is none."""
+    prefix = name.rstrip("0123456789")
+    return prefix, name[len(prefix) :]
+
+
+def _range_problem(low: tuple[str, str], high: tuple[str, str]) -> str:
+    """Return why two ids do not make a range; empty when they do."""
+    if not low[1] or not high[1]:
+        return "needs two ids that end in a number"
+    if low[0] != high[0]:
+        return "needs two ids with the same text before the number"
+    if len(low[1]) != len(high[1]):
+        return "needs numbers with equally many digits"
+    if len(low[1]) > _DIGITS_MAX or int(high[1]) - int(low[1]) >= _RANGE_MAX:
+        return f"has more than {_RANGE_MAX} ids or {_DIGITS_MAX} digits"
+    return "runs backwards" if int(low[1]) > int(high[1]) else ""

@@ -1,0 +1,134 @@
+"""How a list item of a State of Truth falls into a time, a name and fields: ` — ` between them, or bullets below.
+
+    - [x] 2025-10-05 12:04 UTC — Scan the archive — Artifacts: `a`, `b` — Notes: first — then the rest
+    - [ ] Smoke harness — Rationale: catch broken boots
+      - Dependencies: Scan the archive
+      - Deliverables:
+        - [ ] report
+
+Within a line, only a key of `entries.KNOWN_KEYS` begins a field, so that names and notes may hold dashes; a
+bullet below may have any key. What has none belongs to an empty field before it, else to the description.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from taskexec.sources.sot.bullets import Bullet
+from taskexec.sources.sot.code import hide_code
+from taskexec.sources.sot.entries import Entry, read_key
+
+__all__ = ["DESCRIPTION", "Parts", "split_entry"]
+
+DESCRIPTION = "description"
+"""The key of what stands below or behind a name without a key of its own."""
+
+_SEPARATOR = re.compile(r"[ \t\n](?:[—–]|-{1,3})(?=[ \t\n]|\Z)")
+_LEADING_DASH = re.compile(r"\s*(?:[—–]|-{1,3})(?=\s|\Z)")
+_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
+_DATE = (
+    r"(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}"
+    rf"|{_MONTH} [0-9]{{1,2}},? [0-9]{{4}}|[0-9]{{1,2}} {_MONTH} [0-9]{{4}})"
+)
+_CLOCK = (
+    r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?: ?[–-] ?[0-9]{1,2}:[0-9]{2})?"
+    r"(?: ?(?:Z|[A-Z]{2,5}|(?:UTC|GMT)? ?[+-][0-9]{2}:?[0-9]{2}))?"
+)
+_INSTANT = rf"(?:{_DATE}(?:(?:T|,? {{1,2}}){_CLOCK}|(?: ?(?:Z|UTC))?)|[0-9]{{4}}-[0-9]{{2}}|{_CLOCK})"
+_TIME = re.compile(rf"[*_`(\[]{{0,3}}{_INSTANT}[*_`)\]]{{0,3}}")
+_NEVER_NAMES = frozenset({"artifacts", "dependencies", "depends on", "due", "owner", "rationale", "target"})
+_BEHIND_TIME = re.compile(r"[*_]{0,2}[:|][*_]{0,2}[ \t]{1,4}(?=\S)")
+_TIME_PLACEHOLDER = re.compile(r"<[^<>]*(?:yyyy|hh:mm|date|time)[^<>]*>", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What an entry consists of, by offsets of the text."""
+
+    time: tuple[int, int] | None
+    """The instant that it begins with, as written."""
+    name: tuple[int, int]
+    """The name, with what stands behind it up to the first field; may be blank."""
+    fields: list[Bullet]
+    """In source order."""
+
+
+def split_entry(entry: Entry, text: str) -> Parts:
+    """Return the parts of an entry.
+
+    Args:
+        entry: The entry.
+        text: The whole live text.
+    """
+    own = text[entry.start : entry.end]
+    hidden = hide_code(own)
+    segments = _segments(hidden)
+    time = _take_time(own, segments)
+    is_named = bool(segments) and not _lacks_name(hidden, segments[0], is_behind=time is not None)
+    name, rest = (segments[0], segments[1:]) if is_named else ((0, 0), segments)
+    fields: list[Bullet] = []
+    for start, end in rest:
+        key = read_key(hidden[start:end], may_be_unknown=False)
+        if key is not None:
+            fields.append(Bullet(key[0], entry.start + start, entry.start + start + key[1], entry.start + end))
+        elif fields:
+            fields[-1].end = entry.start + end
+        elif time is None and _TIME.fullmatch(own, start, end):
+            time = (start, end)
+        else:
+            name = (name[0], end)
+    _add_children(fields, entry, text)
+    moved = None if time is None else (entry.start + time[0], entry.start + time[1])
+    return Parts(moved, (entry.start + name[0], entry.start + name[1]), fields)
+
+
+def _lacks_name(hidden: str, first: tuple[int, int], *, is_behind: bool) -> bool:
+    """Return whether an entry begins with a field; a name may begin like one (`Status: a page for it`)."""
+    key = read_key(hidden[first[0] : first[1]], may_be_unknown=False)
+    return key is not None and (is_behind or key[0] in _NEVER_NAMES or _LEADING_DASH.match(hidden) is not None)
+
+
+def _segments(hidden: str) -> list[tuple[int, int]]:
+    """Return the trimmed, non-blank stretches between the dashes."""
+    found = []
+    leading = _LEADING_DASH.match(hidden)
+    position = leading.end() if leading else 0
+    rest = hidden[position:]
+    is_plain = "–" not in rest and " -" not in rest and "\n" not in rest  # most lines; three times as fast
+    for piece in rest.split(" — ") if is_plain else _SEPARATOR.split(rest):
+        if words := piece.strip():
+            begin = hidden.index(words[0], position)
+            position = begin + len(words)
+            found.append((begin, position))
+    return found
+
+
+def _take_time(own: str, segments: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Take the time from the front of the segments, or the placeholder that a template has there."""
+    if not segments:
+        return None
+    start, end = segments[0]
+    match = _TIME.match(own, start, end)
+    if match and match.end() == end and len(segments) > 1:
+        return segments.pop(0)
+    behind = _BEHIND_TIME.match(own, match.end(), end) if match else None
+    if match and behind:
+        segments[0] = (behind.end(), end)
+        return match.span()
+    if len(segments) > 1 and _TIME_PLACEHOLDER.fullmatch(own, start, end):
+        segments.pop(0)
+    return None
+
+
+def _add_children(fields: list[Bullet], entry: Entry, text: str) -> None:
+    """Add the bullets below an entry."""
+    is_open = False
+    for child in entry.children:
+        if child.key:
+            fields.append(child)
+        elif fields and (is_open or not text[fields[-1].start : fields[-1].end].strip()):
+            fields[-1].end = child.end
+        else:
+            fields.append(Bullet(DESCRIPTION, child.key_start, child.start, child.end))
+        is_open = not child.key

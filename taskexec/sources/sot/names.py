@@ -1,0 +1,147 @@
+"""Which tasks and queues the names in a State of Truth stand for.
+
+A name is looked for as a queue's full name, as an id as it is written, as a queue's short name (`Queue A`), then
+without regard to case, blanks, bold type and backticks as an id, as a title, and as the beginning of a title.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from taskexec.plan.draft import DraftTask, Located
+from taskexec.plan.plan import normal_id
+from taskexec.sources.sot.bullets import Bullet
+from taskexec.sources.sot.identity import plain_name
+
+__all__ = ["Names", "Queue", "SotTask"]
+
+_DASHES = ("—", "–", " - ", " -- ")
+_LENGTHS_TRIED = 20
+"""Most lengths of names with commas that are tried at one place; a hostile file would have thousands."""
+
+
+@dataclass(slots=True, eq=False)
+class SotTask:
+    """One task while its file is read."""
+
+    draft: DraftTask
+    names: list[str] = field(default_factory=list)
+    """What it may be called besides its id and title: parts of the title, the id it had before."""
+    dependencies: list[Bullet] = field(default_factory=list)
+    """The fields that name what it depends on; resolved when all tasks are known."""
+    repeats: str | None = None
+    """The id that it would have if an earlier executed task, or one to do, had not got it."""
+    is_settled: bool = False
+    """Whether its dependencies are given exactly, so that its queue adds none."""
+
+    @property
+    def is_satisfied(self) -> bool:
+        """Whether it was done before the plan is run."""
+        return self.draft.satisfied is not None and self.draft.satisfied.value
+
+
+@dataclass(slots=True, eq=False)
+class Queue:
+    """One queue as read; a queue without a name gathers what belongs to none."""
+
+    name: Located[str] | None
+    tasks: list[SotTask] = field(default_factory=list)
+    is_sequential: bool = False
+    dependencies: list[Bullet] = field(default_factory=list)
+
+    @property
+    def ends(self) -> list[SotTask]:
+        """What a task that waits for the queue waits for: the last task of a sequential one stands for all."""
+        return self.tasks[-1:] if self.is_sequential else self.tasks
+
+
+class Names:
+    """All names of a file and what they stand for."""
+
+    def __init__(self, tasks: Iterable[SotTask], queues: Iterable[Queue]) -> None:
+        self._full_names: dict[str, Queue] = {}
+        self._short_names: dict[str, list[Queue]] = {}
+        self._ids: dict[str, SotTask] = {}
+        self._repeats: dict[str, list[SotTask]] = {}
+        self._levels: tuple[dict[str, list[SotTask]], ...] = ({}, {}, {})
+        self._lengths: dict[str, set[int]] = {}
+        for queue in queues:
+            if queue.name is not None:
+                self._add_queue(queue, queue.name.value)
+        for task in tasks:
+            self._add_task(task)
+
+    def queues(self, name: str) -> list[Queue]:
+        """Return the queues that a name may mean: the one with this full name, else those with this short one."""
+        full = self._full_names.get(name)
+        if full is not None:
+            return [full]
+        return [] if normal_id(name) in self._ids else self._short_names.get(plain_name(name), [])
+
+    def tasks(self, name: str) -> list[SotTask]:
+        """Return the tasks that a name may mean, by the strictest comparison that finds any."""
+        name = normal_id(name)
+        exact = self._ids.get(name)
+        if exact is not None:
+            return self._with_repeats(exact)
+        key = plain_name(name)
+        found = next((level[key] for level in self._levels if key in level), [])
+        return self._with_repeats(found[0]) if len(found) == 1 else found
+
+    def is_known(self, name: str) -> bool:
+        """Return whether a name stands for anything."""
+        return bool(self.tasks(name) or self.queues(name))
+
+    def lengths(self, first_piece: str) -> list[int]:
+        """Return how many pieces the names have that hold commas and begin with a piece, the longest first."""
+        lengths = self._lengths.get(plain_name(first_piece), ())
+        return sorted(lengths, reverse=True)[:_LENGTHS_TRIED]
+
+    def _with_repeats(self, task: SotTask) -> list[SotTask]:
+        """Return a task and the executed ones that had its name before they were given another."""
+        name = normal_id(task.draft.id.value)
+        same = self._repeats.get(name, [])
+        if not same or same[0] is not task:
+            same = self._repeats[name] = [task, *same]
+        return same
+
+    def _add_queue(self, queue: Queue, name: str) -> None:
+        self._full_names.setdefault(name, queue)
+        for key in {plain_name(name), plain_name(_short_name(name))}:
+            self._short_names.setdefault(key, []).append(queue)
+        self._add_lengths(name)
+
+    def _add_task(self, task: SotTask) -> None:
+        name, title = task.draft.id.value, task.draft.title
+        self._ids.setdefault(normal_id(name), task)
+        if task.repeats is not None:
+            self._repeats.setdefault(task.repeats, []).append(task)
+        key = self._add(0, name, task)
+        if title is not None:
+            self._add(1, title.value, task, key=key if title.value == name else None)
+        for text in task.names:
+            self._add(2, text, task)
+
+    def _add(self, level: int, text: str, task: SotTask, *, key: str | None = None) -> str:
+        """Add a name of a task and return it as it is compared."""
+        key = plain_name(text) if key is None else key
+        if key:
+            found = self._levels[level].setdefault(key, [])
+            if not found or found[-1] is not task:
+                found.append(task)
+            self._add_lengths(text)
+        return key
+
+    def _add_lengths(self, text: str) -> None:
+        if "," in text or ";" in text:
+            pieces = re.split("[,;]", text)
+            self._lengths.setdefault(plain_name(pieces[0]), set()).add(len(pieces))
+
+
+def _short_name(name: str) -> str:
+    """Return what stands before the dash of a queue's name: `Queue A` of `Queue A — Build`."""
+    words = " ".join(name.split())
+    ends = [words.find(dash) for dash in _DASHES if dash in words]
+    return words[: min(ends)].strip() if ends else words

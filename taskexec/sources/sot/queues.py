@@ -1,0 +1,175 @@
+"""What the queues of a State of Truth mean: the tasks they list, and what holds for each of them.
+
+    1. **Queue A — Build**
+       - Tasks: `fetch`, `TASK-001`–`TASK-004`
+       - Depends on: `Queue Z`
+       - Task `compile` — Compile the sources
+         - Command: `make all`
+
+A queue's own bullets are `Tasks`, `Depends on`, `Order`, `Agent`, `Resources` and `Lane`, which gives its tasks another
+lane than the queue's name, or `none`; below a bullet `Task` stand the fields of that one task (`tasks`), which the
+list may name as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from taskexec.errors import Fault
+from taskexec.plan.draft import DraftTask, Located
+from taskexec.sources.sot.bullets import PLACEHOLDER, Bullet, BulletReader, Resources
+from taskexec.sources.sot.code import CodeSpan, code_spans
+from taskexec.sources.sot.entries import Entry
+from taskexec.sources.sot.fields import DESCRIPTION
+from taskexec.sources.sot.lines import QueueLines
+from taskexec.sources.sot.names import Queue, SotTask
+from taskexec.sources.sot.tasks import Role, TaskReader
+from taskexec.sources.values.amounts import forbidden_in_id, show
+from taskexec.sources.values.lists import NONE_WORDS
+
+__all__ = ["QueueReader"]
+
+_TITLE_SIGN = re.compile(r"[ \t]*(?:(?:[—–:]|-{1,3})(?=[ \t\n]|\Z)[ \t]*)?")
+_KEYS = ("tasks", "depends on", "order", "agent", "resources", "lane")
+
+
+class QueueReader:
+    """Turns the bullets of queues into tasks."""
+
+    def __init__(self, bullets: BulletReader, tasks: TaskReader) -> None:
+        self._bullets = bullets
+        self._tasks = tasks
+        self._named: dict[str, Located[str]] = {}
+
+    def read_all(self, lines: Iterable[QueueLines]) -> list[Queue]:
+        """Return the queues that have a name, with their tasks."""
+        queues = []
+        for queue in lines:
+            if queue.name is None:
+                self._refuse_orphans(queue)
+            else:
+                self._register(queue.name)
+                queues.append(self._read_queue(queue, queue.name))
+        return queues
+
+    def _refuse_orphans(self, queue: QueueLines) -> None:
+        for bullet in queue.bullets:
+            ids: list[Located[str]] = []
+            if isinstance(bullet, Entry):
+                ids = self._bullets.codes(bullet.start, bullet.end)
+            elif bullet.key == "tasks":
+                ids = self._bullets.ids(bullet)
+            if ids:
+                message = f"tasks such as {show(ids[0].value)} stand under no queue"
+                hint = "write `1. **Queue A — Name**` above the list"
+                self._bullets.fault("sot.no_queue", message, ids[0].place, hint=hint)
+
+    def _register(self, name: Located[str]) -> None:
+        first = self._named.setdefault(name.value, name)
+        if first is not name:
+            message = f"two queues have the name {show(name.value)}"
+            self._bullets.fault("sot.duplicate_queue", message, first.place, name.place)
+
+    def _read_queue(self, lines: QueueLines, name: Located[str]) -> Queue:
+        queue = Queue(name)
+        common = DraftTask(id=name, lane=name)
+        for bullet in lines.bullets:
+            if isinstance(bullet, Bullet):
+                self._read_bullet(bullet, queue, common)
+        entries = [bullet for bullet in lines.bullets if isinstance(bullet, Entry)]
+        named = list(self._named_entries(entries, queue))
+        resources = Resources(common.cpus, common.memory_mib, common.gpus, common.gpu_memory_mib)
+        for task in queue.tasks:
+            task.draft.lane, task.draft.agent = common.lane, common.agent
+            resources.give_to(task.draft)
+        for task, entry in named:
+            self._tasks.read(task, _fields(entry), Role.QUEUED)
+        return queue
+
+    def _read_bullet(self, bullet: Bullet, queue: Queue, common: DraftTask) -> None:
+        """Read one of a queue's own bullets; what holds for all of its tasks goes to `common`."""
+        if bullet.key == "tasks":
+            queue.tasks += map(_task, self._bullets.ids(bullet))
+        elif bullet.key == "depends on":
+            queue.dependencies.append(bullet)
+        elif bullet.key == "order":
+            queue.is_sequential = self._read_order(bullet)
+        elif bullet.key == "agent":
+            common.agent = self._bullets.word(bullet)
+        elif bullet.key == "resources":
+            self._bullets.resources(bullet).give_to(common)
+        elif bullet.key == "lane":
+            lane = self._bullets.word(bullet)
+            common.lane = None if lane is None or lane.value.casefold() in NONE_WORDS else lane
+        else:
+            self._warn_unknown(bullet)
+
+    def _named_entries(self, entries: Iterable[Entry], queue: Queue) -> Iterator[tuple[SotTask, Entry]]:
+        """Yield the task of each bullet `Task`: the listed one of that id, else a new one of the queue."""
+        listed = {task.draft.id.value: task for task in reversed(queue.tasks)}
+        for entry in entries:
+            span, name = self._entry_id(entry)
+            if name is None:
+                continue
+            task = listed.pop(name.value, None)  # a second bullet for the id makes a second task: validation refuses it
+            if task is None:
+                task = _task(name)
+                queue.tasks.append(task)
+            self._read_title(task, entry, span)
+            yield task, entry
+
+    def _entry_id(self, entry: Entry) -> tuple[CodeSpan, Located[str] | None]:
+        """Return where a bullet's id stands, and the id; a placeholder is none."""
+        text, at = self._bullets.places.text, self._bullets.places.at
+        spans = code_spans(text, entry.start, entry.end)
+        if not spans or spans[0].outer_start != entry.start:
+            message = f"{show(text[entry.start : entry.end])} has an open backtick"
+            self._bullets.fault("sot.task", message, at(entry.start), hint="write `- Task `id` — Title`")
+            return CodeSpan(entry.start, entry.start, entry.start, entry.start), None
+        value = " ".join(text[spans[0].start : spans[0].end].split())
+        place = at(spans[0].start)
+        if PLACEHOLDER.search(value):
+            self._bullets.placeholders += 1
+        elif forbidden := forbidden_in_id(value):
+            message = f"id {show(value)} holds the control character {show(forbidden)}"
+            self._bullets.fault("sot.character", message, place)
+        else:
+            return spans[0], Located(value, place)
+        return spans[0], None
+
+    def _read_title(self, task: SotTask, entry: Entry, span: CodeSpan) -> None:
+        text = self._bullets.places.text
+        sign = _TITLE_SIGN.match(text, span.outer_end, entry.end)
+        start = sign.end() if sign else span.outer_end
+        title = self._bullets.text(Bullet("", start, start, entry.end))
+        if title:
+            task.draft.title = Located(title, self._bullets.places.at(start))
+
+    def _read_order(self, bullet: Bullet) -> bool:
+        word = self._bullets.word(bullet)
+        if word is not None and word.value.lower() not in ("sequential", "parallel"):
+            message = f"{show(word.value)} is not an order; `sequential` or `parallel` was expected"
+            self._bullets.fault("sot.order", message, word.place)
+        return word is not None and word.value.lower() == "sequential"
+
+    def _warn_unknown(self, bullet: Bullet) -> None:
+        places = self._bullets.places
+        written = places.text[bullet.key_start : bullet.end].strip()
+        if not PLACEHOLDER.fullmatch(written):
+            message = f"{show(written)} means nothing under a queue"
+            keys = ", ".join(f"`{key.capitalize()}:`" for key in _KEYS)
+            fault = Fault("sot.unknown_key", message, (places.at(bullet.key_start),), f"known are {keys}")
+            self._bullets.warnings.append(fault)
+
+
+def _task(name: Located[str]) -> SotTask:
+    return SotTask(DraftTask(id=name))
+
+
+def _fields(entry: Entry) -> list[Bullet]:
+    """Return the bullets below a task; one without a key is its description."""
+    return [
+        bullet if bullet.key else Bullet(DESCRIPTION, bullet.key_start, bullet.start, bullet.end)
+        for bullet in entry.children
+    ]

@@ -1,0 +1,217 @@
+"""Reading a Markdown "State of Truth": queues of tasks, a backlog with open boxes, a ledger with ticked ones.
+
+Comments, code blocks and `<placeholders>` mean nothing. Outside of the queue section, each outermost list item with a
+box is a task (`entries`, `fields`, `identity`, `items`); a ticked one is satisfied and never run:
+
+    - [x] 2025-10-05 12:04 UTC — Scan the archive (WORKFLOW-006) — Artifacts: `a`, `b/{c,d}` — Notes: …
+    - [ ] Smoke harness — Rationale: … — Target: 2026-01-15 — Dependencies: Scan the archive, `TASK-001`
+
+The section `Execution Queue & Task Hooks` (any level, letter or number) holds numbered queues, which are lanes, with
+the bullets `Tasks`, `Depends on`, `Order`, `Agent` and `Resources` (`lines`, `queues`). Any plan can be written
+like this without loss, with bullets `Task` in place of `Tasks` or besides:
+
+    1. **Queue A — Build**
+       - Task `compile` — Compile the sources
+         - Command: `make -j2 all`
+         - Depends on: `fetch`, `Queue Z`
+         - Resources: cpus=2, memory=4G, gpus=1, gpu_memory=8G
+         - Agent: python
+         - Duration: 90s
+         - Timeout: 10m
+         - Retries: 2
+         - Priority: 6
+         - Status: done
+         - Details: `{"metadata": {"owner": "x"}, "lane": null, "id": "…", "depends_on": ["fetch"]}`
+
+For whoever writes it:
+
+- The fields stand two columns or more to the right of `- Task`; each is one line. All are optional, in any order.
+- The title is one line; blanks within are single ones. A dash parts it from the id.
+- `Command` may hold several code spans (backticks doubled where the command has some); each is one command. With
+  `Agent: python` it is `module:function {JSON}`. `Status: done` is satisfied and leaves no metadata; `Labels: a, b`,
+  `Requirements: a, b`, `Acceptance: a; b` and `Layer` are read, other keys become metadata with a warning.
+- A name in `Depends on` is looked for as in `names`: a queue's full name first, then an exact id.
+- `Details` is one JSON object in one code span, with any field of a task as in plan.json; it wins over the bullets.
+  Write backtick, `<`, `>` and line breaks in it as `\\u0060`, `\\u003c`, `\\u003e`, `\\n`; null takes back what a queue
+  or a bullet says, `"lane": null` the lane; `id` renames the task; `depends_on` is the whole list of exact ids, to
+  which no queue adds anything. An id or lane that Markdown cannot carry stands there only.
+- A queue's name stands in bold and begins with `Queue`; any other lane stands in `Details`.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from taskexec.errors import Fault, Place
+from taskexec.plan.bulk import collection_paused
+from taskexec.plan.draft import Located, PlanDraft, Reading
+from taskexec.plan.plan import normal_id
+from taskexec.sources.sot.bullets import BulletReader
+from taskexec.sources.sot.dependencies import DependencyReader
+from taskexec.sources.sot.entries import EntryScanner
+from taskexec.sources.sot.items import ItemReader, settle_ids
+from taskexec.sources.sot.lines import QueueScanner
+from taskexec.sources.sot.markdown import headings, read_live_text, sections, split_lines
+from taskexec.sources.sot.names import Names, Queue, SotTask
+from taskexec.sources.sot.queues import QueueReader
+from taskexec.sources.sot.tasks import TaskReader
+from taskexec.sources.text_places import TextPlaces, with_plain_breaks
+from taskexec.sources.values.amounts import show
+
+__all__ = ["SECTION_TITLE", "read_sot"]
+
+SECTION_TITLE = "execution queue & task hooks"
+"""The heading that marks the queues, in the form that `markdown.sections` compares."""
+
+_HINT = (
+    "write `- [ ] Name — Dependencies: …` for a task; or a heading `### G. Execution Queue & Task Hooks`, "
+    "below it `1. **Queue A — Name**` and `- Tasks:` with ids in backticks"
+)
+_QUEUE_SIGN = re.compile(
+    r"^[ \t]*(?:[0-9]{1,9}[.)][ \t]+[*_]*queue\b|[-*+][ \t]+[*_]*tasks?[*_]*[ \t]*[:`])", re.IGNORECASE | re.MULTILINE
+)
+_BOX_SIGN = re.compile(r"^[ \t]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+\[[ xX]\]", re.MULTILINE)
+
+
+def read_sot(text: str, source: str) -> PlanDraft:
+    """Return the tasks of a State of Truth, in source order.
+
+    Args:
+        text: The whole file; a byte order mark is ignored.
+        source: The file's path as the user gave it, for places.
+    """
+    with collection_paused():
+        return _SotReader(text, source).read()
+
+
+class _SotReader:
+    """Puts the parts of one file together."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self._live = read_live_text(with_plain_breaks(text.removeprefix("\ufeff")))
+        self._bullets = BulletReader(TextPlaces(self._live.text, source))
+        self._tasks = TaskReader(self._bullets)
+        self._source = source
+
+    def read(self) -> PlanDraft:
+        queues, entries = self._scan()
+        queued: dict[str, SotTask] = {}
+        for task in (task for queue in queues for task in queue.tasks):
+            queued.setdefault(normal_id(task.draft.id.value), task)
+        reader = ItemReader(self._bullets, self._tasks, queued)
+        items = reader.read_all(entries.entries)
+        others = settle_ids(items, queued)
+        tasks = [task for queue in queues for task in queue.tasks] + others
+        names = Names(tasks, queues)
+        _name_lanes(others, names)
+        _connect(tasks, queues, DependencyReader(names, self._bullets), self._bullets)
+        drafts = sorted((task.draft for task in tasks), key=lambda draft: draft.id.place)
+        draft = PlanDraft(source=self._source, kind="sot", tasks=drafts)
+        draft.faults, draft.warnings = self._bullets.faults, self._bullets.warnings
+        reader.left_out["placeholder"] += self._bullets.placeholders
+        done = sum(item.is_done for item in items)
+        self._describe(draft, {"queue": len(queues), "backlog item": len(items) - done, "executed task": done}, reader)
+        return draft
+
+    def _scan(self) -> tuple[list[Queue], EntryScanner]:
+        """Return the queues and the entries of the file."""
+        lines = list(split_lines(self._live.text))
+        starts = [line.start for line in lines]
+        queue_lines, entries = QueueScanner(self._bullets), EntryScanner(self._bullets)
+        for start, end, is_queue in _parts(self._live.text):
+            part = lines[bisect_left(starts, start) : bisect_left(starts, end)]
+            (queue_lines if is_queue else entries).read(part)
+        return QueueReader(self._bullets, self._tasks).read_all(queue_lines.queues), entries
+
+    def _describe(self, draft: PlanDraft, counts: dict[str, int], reader: ItemReader) -> None:
+        """Say how the file was understood, and that it has no tasks if that is so."""
+        live = self._live
+        left_out = {**reader.left_out, "comment": live.comments, "code block": live.code_blocks}
+        found = _counted(counts)
+        draft.reading = Reading(form="State of Truth (Markdown)" + (f": {', '.join(found)}" if found else ""))
+        draft.reading.metadata = list(dict.fromkeys(key for task in draft.tasks for key in task.metadata))
+        draft.reading.left_out = _counted(left_out)
+        idle = sum(not task.payload and task.agent is None and task.satisfied is None for task in draft.tasks)
+        if idle:
+            draft.reading.defaults = [f"agent noop: nothing in the file says what to run ({_count(idle, 'task')})"]
+        if not draft.tasks and not draft.faults:
+            message = "no tasks were found, neither ids in a section `Execution Queue & Task Hooks` nor boxes `- [ ]`"
+            if left_out["placeholder"]:
+                message += f", only {_count(left_out['placeholder'], 'placeholder')}"
+            draft.faults.append(Fault("sot.no_tasks", message, (Place(self._source),), _HINT))
+
+
+def _parts(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield start and end of each part of a text, and whether it belongs to the queues.
+
+    Below a deeper heading of the queue section, lists with boxes and without queues are a backlog as elsewhere.
+    """
+    cuts = [heading.start for heading in headings(text)]
+    position = 0
+    for start, end in sections(text, SECTION_TITLE):
+        yield position, start, False
+        inner = cuts[bisect_left(cuts, start) : bisect_left(cuts, end)]
+        begin = start
+        for cut, following in pairwise([*inner, end]):
+            if _BOX_SIGN.search(text, cut, following) and not _QUEUE_SIGN.search(text, cut, following):
+                yield begin, cut, True
+                yield cut, following, False
+                begin = following
+        yield begin, end, True
+        position = end
+    yield position, len(text), False
+
+
+def _name_lanes(items: Iterable[SotTask], names: Names) -> None:
+    """Give items the full name of the queue that they name."""
+    for item in items:
+        lane = item.draft.lane
+        found = [] if lane is None else names.queues(lane.value)
+        if lane is not None and len(found) == 1 and found[0].name is not None:
+            item.draft.lane = Located(found[0].name.value, lane.place)
+
+
+def _connect(
+    tasks: Iterable[SotTask], queues: Iterable[Queue], reader: DependencyReader, bullets: BulletReader
+) -> None:
+    """Give all tasks what they depend on, themselves and by their queues."""
+    for task in tasks:
+        _resolve_own(task, reader, bullets)
+    for queue in queues:
+        outside = [name for bullet in queue.dependencies for name, _ in reader.read(bullet)]
+        for index, task in enumerate(queue.tasks):
+            if task.is_settled:
+                continue
+            if index == 0 or not queue.is_sequential:
+                task.draft.depends_on += outside
+            else:
+                task.draft.depends_on.append(Located(queue.tasks[index - 1].draft.id.value, task.draft.id.place))
+
+
+def _resolve_own(task: SotTask, reader: DependencyReader, bullets: BulletReader) -> None:
+    """Resolve a task's own dependencies; of what is done, unknown ones are metadata: nothing waits for them."""
+    if task.is_settled:
+        return
+    unknown = []
+    for bullet in task.dependencies:
+        for name, is_known in reader.read(bullet):
+            if is_known or not task.is_satisfied:
+                task.draft.depends_on.append(name)
+            else:
+                unknown.append(name)
+    if unknown:
+        task.draft.metadata["dependencies"] = "; ".join(name.value for name in unknown)
+        message = f"{show(unknown[0].value)} is no task; as {show(task.draft.id.value)} is done, nothing waits for it"
+        bullets.warnings.append(Fault("sot.unknown_dependency", message, tuple(name.place for name in unknown[:10])))
+
+
+def _counted(numbers: dict[str, int]) -> list[str]:
+    return [_count(number, word) for word, number in numbers.items() if number]
+
+
+def _count(number: int, word: str) -> str:
+    plural = f"{word}es" if word.endswith("x") else f"{word}s"
+    return f"{number:,} {word if number == 1 else plural}"

@@ -1,0 +1,246 @@
+"""What the fields of a task in a State of Truth mean: the same keys for backlog items and for tasks of a queue.
+
+`Dependencies` (`Depends on`), `Command`, `Agent`, `Queue`, `Resources`, `Duration`, `Timeout`, `Retries`, `Priority`,
+`Labels` (`Tags`), `Acceptance`, `Requirements` and `Layer` are fields of the task; all others are its metadata, under
+their key in small letters, `Artifacts` with braces spelled out and `;` between. An executed item is never run, so that
+its instructions and amounts are metadata too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Any
+
+from taskexec.domain.command import parse_call, parse_command
+from taskexec.errors import Fault
+from taskexec.plan.draft import Located
+from taskexec.sources.sot.artifacts import list_artifacts
+from taskexec.sources.sot.bullets import Bullet, BulletReader
+from taskexec.sources.sot.details import apply_details
+from taskexec.sources.sot.entries import KNOWN_KEYS
+from taskexec.sources.sot.fields import DESCRIPTION
+from taskexec.sources.sot.names import SotTask
+from taskexec.sources.tree.node import did_you_mean
+from taskexec.sources.values.amounts import ROUTES, parse_count, show
+from taskexec.sources.values.durations import parse_duration_s
+from taskexec.sources.values.words import parse_priority, parse_status
+
+__all__ = ["Role", "TaskReader"]
+
+
+class Role(Enum):
+    """Where a task stands in its file."""
+
+    QUEUED = auto()
+    """In a queue, as a bullet `Task`: written for `tek`, so that what cannot be read is a fault."""
+    PLANNED = auto()
+    """In a list of things to do: written for people, so that amounts in other words are metadata."""
+    EXECUTED = auto()
+    """In a ledger: what is said of it is a record."""
+
+
+_ALIASES = {
+    "depends on": "dependencies",
+    "depends": "dependencies",
+    "dependency": "dependencies",
+    "deps": "dependencies",
+    "commands": "command",
+    "lane": "queue",
+    "tags": "labels",
+    "acceptance": "acceptance criteria",
+    "artifact": "artifacts",
+    "artefacts": "artifacts",
+    "note": "notes",
+}
+_DOABLE = frozenset({"agent", "command", "resources", "duration", "timeout", "retries"})
+"""Keys that mean nothing for what is done."""
+
+_AMOUNTS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "duration": ("duration_s", parse_duration_s),
+    "timeout": ("timeout_s", lambda text: _above_zero(parse_duration_s(text))),
+    "retries": ("retries", parse_count),
+    "priority": ("priority", parse_priority),
+}
+"""For each key: the field of `DraftTask`, and what reads it."""
+
+_WORDS = {"labels": "labels", "acceptance criteria": "acceptance_criteria", "requirements": "requirements"}
+_OWN_AGENTS = ("noop", "shell", "python")
+_QUEUED_KEYS = (*sorted(KNOWN_KEYS), "details")
+_MEANINGFUL_KEYS = ("dependencies", "depends on", "command", "agent", "resources", "priority", "timeout", "retries")
+"""Keys that a slip of the pen would make metadata of, so that the plan is another."""
+
+
+class TaskReader:
+    """Gives tasks what their fields say."""
+
+    def __init__(self, bullets: BulletReader) -> None:
+        self._bullets = bullets
+        self._hints: dict[tuple[str, Role], str | None] = {}
+        self._kept: dict[str, list[str]] = {}
+        self._found_words: dict[str, list[str]] = {}
+
+    def read(self, task: SotTask, fields: Sequence[Bullet], role: Role) -> None:
+        """Read all fields of one task; `Details` count last and instructions when the agent is known."""
+        self._kept, self._found_words = {}, {}
+        commands, details = [], []
+        for bullet in fields:
+            key = _ALIASES.get(bullet.key, bullet.key)
+            if role is Role.EXECUTED and key in _DOABLE:
+                self._keep(bullet, key)
+            elif key == "command":
+                commands.append(bullet)
+            elif key == "details" and role is Role.QUEUED:
+                details.append(bullet)
+            else:
+                self._read_field(task, bullet, key, role)
+        if commands:
+            self._read_commands(task, commands)
+        for name, words in self._found_words.items():
+            setattr(task.draft, name, tuple(words))
+        task.draft.metadata.update({key: "; ".join(texts) for key, texts in self._kept.items()})
+        for bullet in details:
+            apply_details(task, bullet, self._bullets)
+
+    def _read_field(self, task: SotTask, bullet: Bullet, key: str, role: Role) -> None:
+        draft = task.draft
+        if key == "dependencies":
+            task.dependencies.append(bullet)
+        elif key == "agent":
+            draft.agent = self._bullets.word(bullet) or draft.agent
+        elif key == "layer":
+            draft.layer = self._bullets.word(bullet) or draft.layer
+        elif key == "queue":
+            self._read_queue(task, bullet)
+        elif key == "resources":
+            self._bullets.resources(bullet).give_to(draft)
+        elif key in _AMOUNTS:
+            self._read_amount(task, bullet, key, role)
+        elif key in _WORDS:
+            self._found_words.setdefault(_WORDS[key], []).extend(self._words(bullet, key))
+        elif key == "status":
+            self._read_status(task, bullet, role)
+        else:
+            self._keep(bullet, key)
+            self._warn_unknown(bullet, role)
+
+    def _read_queue(self, task: SotTask, bullet: Bullet) -> None:
+        word = self._bullets.word(bullet)
+        route = None if word is None else ROUTES.get(word.value.lower())
+        if word is not None and route is not None:
+            task.draft.route = Located(route, word.place)
+        else:
+            task.draft.lane = word or task.draft.lane
+
+    def _read_amount(self, task: SotTask, bullet: Bullet, key: str, role: Role) -> None:
+        word = self._bullets.word(bullet)
+        if word is None:
+            return
+        name, parse = _AMOUNTS[key]
+        try:
+            setattr(task.draft, name, Located(parse(word.value), word.place))
+        except ValueError as error:
+            if role is Role.QUEUED:
+                self._bullets.fault("sot.number", f"{show(word.value)} of `{bullet.key}`: {error}", word.place)
+            else:
+                self._keep(bullet, key)
+
+    def _words(self, bullet: Bullet, key: str) -> list[str]:
+        """Return the words of a list; criteria hold commas, so that only `;` and bullets part them."""
+        found = []
+        for start, end in self._bullets.pieces(bullet):
+            text = self._bullets.text(Bullet("", start, start, end))
+            text = text.replace(";", ",") if key != "acceptance criteria" else text
+            found += text.split("," if key != "acceptance criteria" else ";")
+        words = (_without_box(word).strip("`* ") for word in found)
+        return [word for word in words if word]
+
+    def _read_status(self, task: SotTask, bullet: Bullet, role: Role) -> None:
+        word = self._bullets.word(bullet)
+        if word is None:
+            return
+        is_done = parse_status(word.value)
+        if role is Role.QUEUED and is_done:
+            task.draft.satisfied = Located(True, word.place)
+        if role is Role.PLANNED and is_done:
+            message = f"{show(task.draft.id.value)} has an open box and the status {show(word.value)}; it will be run"
+            hint = "tick its box if it is done: `- [x]`"
+            self._bullets.warnings.append(Fault("sot.status", message, (word.place,), hint))
+        if role is not Role.QUEUED or word.value.casefold() != "done":
+            self._keep(bullet, "status")
+
+    def _read_commands(self, task: SotTask, fields: Sequence[Bullet]) -> None:
+        commands = [command for bullet in fields for command in self._commands(bullet)]
+        agent = None if task.draft.agent is None else task.draft.agent.value
+        if len(commands) > 1 and (agent == "python" or (agent is not None and agent not in _OWN_AGENTS)):
+            message = f"agent {show(agent)} has {len(commands)} commands, where one was expected"
+            self._bullets.fault("sot.command", message, *(command.place for command in commands[:10]))
+            return
+        payloads = []
+        for command in commands:
+            try:
+                payloads.append(_payload(command.value, agent))
+            except (ValueError, RecursionError) as error:
+                message = f"command {show(command.value)} cannot be read: {error}"
+                self._bullets.fault("sot.command", message, command.place)
+        if payloads:
+            joined = {"commands": [command for payload in payloads for command in payload.get("commands", ())]}
+            task.draft.payload = joined if "commands" in payloads[0] else payloads[0]
+
+    def _commands(self, bullet: Bullet) -> list[Located[str]]:
+        """Return the commands of a field: what stands in backticks, else each bullet or the whole text."""
+        found = []
+        for start, end in self._bullets.pieces(bullet):
+            codes = self._bullets.codes(start, end)
+            text = self._bullets.text(Bullet("", start, start, end))
+            if not codes and text.strip("`"):
+                codes = [Located(text, self._bullets.places.at(start))]
+            found += codes
+        return found
+
+    def _keep(self, bullet: Bullet, key: str) -> None:
+        """Keep a field as metadata; several of one key are joined, a repeated text is not."""
+        text = self._bullets.text(bullet)
+        text = ";".join(list_artifacts(text)) if key == "artifacts" else text
+        texts = self._kept.setdefault(key, []) if text else []
+        if text and text not in texts[-1:]:
+            texts.append(text)
+
+    def _warn_unknown(self, bullet: Bullet, role: Role) -> None:
+        """Warn of a key that may be a slip of the pen."""
+        if bullet.key in KNOWN_KEYS or role is Role.EXECUTED or (role is Role.PLANNED and bullet.key == DESCRIPTION):
+            return
+        if (bullet.key, role) not in self._hints:
+            known = _QUEUED_KEYS if role is Role.QUEUED else _MEANINGFUL_KEYS
+            self._hints[bullet.key, role] = did_you_mean(bullet.key, known)
+        hint = self._hints[bullet.key, role]
+        if role is Role.QUEUED or hint is not None:
+            what = "a bullet without a key" if bullet.key == DESCRIPTION else f"key {show(bullet.key)}"
+            place = self._bullets.places.at(bullet.key_start)
+            message = f"{what} means nothing for a task and is kept as metadata"
+            self._bullets.warnings.append(Fault("sot.unknown_key", message, (place,), hint))
+
+
+def _payload(text: str, agent: str | None) -> dict[str, Any]:
+    """Return what a command means to an agent.
+
+    Raises:
+        ValueError: It is none that the agent knows.
+    """
+    if agent == "python":
+        call = parse_call(text)
+        return {"call": call.target, "args": list(call.args), "kwargs": dict(call.kwargs or {})}
+    if agent is not None and agent not in _OWN_AGENTS:
+        return {"command": text}
+    return {"commands": [parse_command(text).to_json()]}
+
+
+def _without_box(word: str) -> str:
+    word = word.strip()
+    return word[3:].strip() if word[:3] in ("[ ]", "[x]", "[X]") else word
+
+
+def _above_zero(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("a duration above 0 was expected")
+    return seconds

@@ -1,0 +1,122 @@
+"""Writing a plan as a State of Truth that `read_sot` reads as the same plan.
+
+What Markdown carries safely stands in bullets that people read; all else stands in `Details`, as JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from taskexec.domain.task import Task
+from taskexec.plan import Plan
+from taskexec.sources.task.writer import task_fields
+
+__all__ = ["write_sot"]
+
+_HEAD = "# State of Truth\n\n## Execution Queue & Task Hooks\n"
+_WORDS = re.compile(r"[\w.,()'/+]+(?:[ -][\w.,()'/+]+)*")
+"""A text that means nothing in Markdown, and in which no dash or colon begins a field."""
+_ID = re.compile(r"\w(?:[\w.:@/+-]*\w)?")
+_QUEUE = re.compile(r"Queue [\w.,()'+]+(?: (?:— )?[\w.,()'+]+)*")
+_LANE = re.compile(r"(?!none\b|keine\b|n/a\b)[^\W_]+(?: [^\W_]+)*", re.IGNORECASE)
+_COMMAND = re.compile(r"[^\s`<>]+(?: [^\s`<>]+)*")
+_AGENT = re.compile(r"[A-Za-z]\w*")
+_RESOURCES = {"cpus": "cpus={}", "memory_mib": "memory={}M", "gpus": "gpus={}", "gpu_memory_mib": "gpu_memory={}M"}
+_ESCAPED = {"`": "\\u0060", "<": "\\u003c", ">": "\\u003e"}
+_ESCAPE = re.compile("[`<>\x00-\x1f\x7f-\x9f\u2028\u2029\\s]")
+
+
+def write_sot(plan: Plan) -> str:
+    """Return a plan as a State of Truth with one queue for each lane, in the order of their first tasks."""
+    lanes: dict[str | None, list[Task]] = {}
+    for task in plan.tasks:
+        lanes.setdefault(task.lane, []).append(task)
+    names = _queue_names(list(lanes))
+    lines = [_HEAD]
+    for number, (lane, tasks) in enumerate(lanes.items(), 1):
+        lines.append(f"{number}. **{names[lane]}**")
+        is_lane_said = lane is None or names[lane] == lane or bool(_LANE.fullmatch(lane))
+        if is_lane_said and names[lane] != lane:
+            lines.append(f"   - Lane: {lane or 'none'}")
+        lines += [line for task in tasks for line in _bullets(task, is_lane_said=is_lane_said)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _queue_names(lanes: Sequence[str | None]) -> dict[str | None, str]:
+    """Return a name for the queue of each lane: the lane's own where it is one, else one that no lane has."""
+    names: dict[str | None, str] = {lane: lane for lane in lanes if lane is not None and _QUEUE.fullmatch(lane)}
+    for number, lane in enumerate(lane for lane in lanes if lane not in names):
+        stem = lane if lane is not None and re.fullmatch(r"\w+", lane) else "tasks"
+        name = f"Queue {number + 1} — {stem}"
+        while name in names.values():
+            name += " again"
+        names[lane] = name
+    return names
+
+
+def _bullets(task: Task, *, is_lane_said: bool) -> Iterator[str]:
+    """Yield the lines of a task."""
+    fields = task_fields(task)
+    lane = fields.pop("lane", None)
+    if not is_lane_said:
+        fields["lane"] = lane
+    name = task.id
+    if not _ID.fullmatch(name):
+        fields["id"] = name
+        name = f"task-{len(name)}-{orjson.dumps(name).hex()}"
+    title = fields.get("title", "")
+    has_title = bool(_WORDS.fullmatch(title))
+    if has_title:
+        del fields["title"]
+    yield f"   - Task `{name}`" + (f" — {title}" if has_title else "")
+    yield from (f"     - {line}" for line in _readable(fields))
+    if fields:
+        yield f"     - Details: `{_json(fields)}`"
+
+
+def _readable(fields: dict[str, Any]) -> Iterator[str]:
+    """Yield what can be said in words, and take it out of the fields."""
+    has_plain_agent = bool(_AGENT.fullmatch(fields.get("agent", "shell")))
+    if has_plain_agent and _COMMAND.fullmatch(fields.get("command", "")):
+        yield f"Command: `{fields.pop('command')}`"
+    depends_on = fields.get("depends_on", ())
+    if depends_on and all(_ID.fullmatch(name) and not name.lower().startswith("queue") for name in depends_on):
+        yield "Depends on: " + ", ".join(f"`{name}`" for name in fields.pop("depends_on"))
+    resources = [
+        pattern.format(_taken(fields, name)) for name, pattern in _RESOURCES.items() if _is_plain(fields, name)
+    ]
+    if resources:
+        yield "Resources: " + ", ".join(resources)
+    if has_plain_agent and "agent" in fields:
+        yield f"Agent: {fields.pop('agent')}"
+    for name, key in (("duration_s", "Duration"), ("timeout_s", "Timeout")):
+        if _is_plain(fields, name):
+            yield f"{key}: {_taken(fields, name)}s"
+    for name in ("retries", "priority"):
+        if name in fields:
+            yield f"{name.capitalize()}: {fields.pop(name)}"
+    if fields.pop("satisfied", False):
+        yield "Status: done"
+
+
+def _is_plain(fields: Mapping[str, Any], name: str) -> bool:
+    return name in fields and "e" not in repr(fields[name])
+
+
+def _taken(fields: dict[str, Any], name: str) -> str:
+    return repr(fields.pop(name))
+
+
+def _json(fields: Mapping[str, Any]) -> str:
+    """Return JSON in which nothing means anything in Markdown."""
+    return _ESCAPE.sub(_escaped, orjson.dumps(fields).decode())
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    return character if character == " " else _ESCAPED.get(character, f"\\u{ord(character):04x}")

@@ -1,0 +1,147 @@
+"""Amounts and words in the columns of a table, each text understood once however many rows repeat it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from taskexec.plan.draft import Located
+from taskexec.sources.table.cells import Row
+from taskexec.sources.table.fields import normalize
+from taskexec.sources.table.header import Header
+from taskexec.sources.values import amounts
+from taskexec.sources.values.amounts import parse_memory_mib, show, with_decimal_point
+from taskexec.sources.values.durations import parse_duration_s
+from taskexec.sources.values.lists import NONE_WORDS
+from taskexec.sources.values.words import parse_priority
+
+__all__ = ["ColumnReader", "Tres", "amount_columns", "is_slurm_memory", "parse_tres"]
+
+T = TypeVar("T")
+
+_REMEMBERED_MAX = 10_000
+_SLURM_CLOCKS = ("elapsed", "timelimit", "time limit")
+_TRES = re.compile(r"(?:^|,)\s*(?P<key>cpu|mem|gres/gpu)=(?P<value>[^,]*)")
+
+_EXAMPLES = {
+    **dict.fromkeys(("cpus", "gpus"), "a number such as `2` or `0.5`"),
+    **dict.fromkeys(("memory", "gpu_memory"), "an amount with its unit, such as `512M` or `4G`"),
+    **dict.fromkeys(("duration", "timeout"), "a time with its unit, such as `90s`, `15m` or `2h`"),
+    "retries": "a whole number such as `3`",
+    "priority": "a whole number from 0 to 9, higher first",
+    "tres": "it as Slurm does, such as `cpu=4,mem=8G,gres/gpu=1`",
+}
+"""What may stand in a column, by its field."""
+
+Report = Callable[[int, str, str], None]
+"""Takes the index of a column, what is wrong with its cell in the row at hand, and what to do about it."""
+
+
+class ColumnReader(Generic[T]):
+    """Reads the cells of one column."""
+
+    def __init__(self, field: str, index: int, parse: Callable[[str], T]) -> None:
+        self.index = index
+        self.understood: dict[str, T] = {}
+        """Texts that were read before and what they say."""
+        self._field = field
+        self._parse = parse
+
+    def read(self, row: Row, source: str, report: Report) -> Located[T] | None:
+        """Return what the column's cell says; a wrong one is reported and says nothing."""
+        text = row.texts[self.index]
+        value = self.understood.get(text)
+        if value is None:
+            word = text.strip()
+            if not word or word.casefold() in NONE_WORDS:
+                return None
+            try:
+                value = self._parse(word)
+            except ValueError as error:
+                hint = f"write {_EXAMPLES[self._field]}, or leave the cell empty"
+                report(self.index, f"says {show(word)}: {error}", hint)
+                return None
+            if len(self.understood) < _REMEMBERED_MAX:
+                self.understood[text] = value
+        return Located(value, row.place(self.index, source))
+
+
+def amount_columns(header: Header) -> Mapping[str, ColumnReader[float] | ColumnReader[int]]:
+    """Return a reader for each column of a table that holds amounts, by field of a draft task."""
+    duration_s = _unit(header, "duration", 1.0)
+    timeout_s = _unit(header, "timeout", 1.0)
+    memory, gpu_memory = str(header.units.get("memory", "m")), str(header.units.get("gpu_memory", "m"))
+    per_cpu = "c" if is_slurm_memory(header) else ""
+    parsers: dict[str, tuple[str, Callable[[str], float] | Callable[[str], int]]] = {
+        "cpus": ("cpus", _with_comma(amounts.parse_amount)),
+        "memory_mib": ("memory", _with_comma(lambda text: parse_memory_mib(text.removesuffix(per_cpu), memory))),
+        "gpus": ("gpus", _with_comma(amounts.parse_amount)),
+        "gpu_memory_mib": ("gpu_memory", _with_comma(lambda text: parse_memory_mib(text, gpu_memory))),
+        "duration_s": ("duration", _duration(header, "duration", duration_s)),
+        "timeout_s": ("timeout", _positive(_duration(header, "timeout", timeout_s))),
+        "retries": ("retries", amounts.parse_count),
+        "priority": ("priority", parse_priority),
+    }
+    readers: dict[str, ColumnReader[float] | ColumnReader[int]] = {}
+    for name, (field, parse) in parsers.items():
+        index = header.index(field)
+        if index is not None:
+            readers[name] = ColumnReader(field, index, parse)
+    return readers
+
+
+def is_slurm_memory(header: Header) -> bool:
+    """Return whether the column of memory is Slurm's, where a `c` behind the amount means each core."""
+    index = header.index("memory")
+    return index is not None and normalize(header.names[index]) == "reqmem"
+
+
+class Tres:
+    """What Slurm says was given to a job, as far as tasks ask for it; None says nothing."""
+
+    __slots__ = ("cpus", "gpus", "memory_mib")
+
+    def __init__(self, cpus: float | None, memory_mib: int | None, gpus: float | None) -> None:
+        self.cpus = cpus
+        self.memory_mib = memory_mib
+        self.gpus = gpus
+
+
+def parse_tres(text: str) -> Tres:
+    """Return what a text such as `billing=4,cpu=4,gres/gpu=2,mem=8000M` says.
+
+    Raises:
+        ValueError: An amount cannot be read.
+    """
+    found = {match["key"]: match["value"] for match in _TRES.finditer(text)}
+    cpus, memory, gpus = found.get("cpu"), found.get("mem"), found.get("gres/gpu")
+    return Tres(
+        None if cpus is None else amounts.parse_amount(cpus),
+        None if memory is None else parse_memory_mib(memory),
+        None if gpus is None else amounts.parse_amount(gpus),
+    )
+
+
+def _with_comma(parse: Callable[[str], T]) -> Callable[[str], T]:
+    return lambda text: parse(with_decimal_point(text))
+
+
+def _unit(header: Header, field: str, default: float) -> float:
+    return float(header.units.get(field, default))
+
+
+def _duration(header: Header, field: str, unit_s: float) -> Callable[[str], float]:
+    index = header.index(field)
+    has_short_clock = index is not None and header.names[index].casefold() in _SLURM_CLOCKS
+    return _with_comma(lambda text: parse_duration_s(text, unit_s, has_short_clock=has_short_clock))
+
+
+def _positive(parse: Callable[[str], float]) -> Callable[[str], float]:
+    def parse_positive(text: str) -> float:
+        value = parse(text)
+        if value <= 0:
+            raise ValueError("a number above 0, such as `30`, was expected")
+        return value
+
+    return parse_positive

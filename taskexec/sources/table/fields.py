@@ -1,0 +1,127 @@
+"""What the columns of tables are called: the one place that knows the names of planners, trackers and schedulers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from taskexec.errors import UsageError
+from taskexec.sources.values.durations import seconds_per_unit
+
+__all__ = ["ALIASES", "FIELDS", "METADATA_PREFIX", "UNITED", "field_and_unit", "normalize", "parse_columns"]
+
+_ALIASES = {
+    "id": (
+        "id, code, key, issue key, task id, uid, no, nr, story id, job id, job id raw, ticket, ticket id, item id, "
+        "unique id, identifier, task no, task nr, task number, number, #, vorgangsnr, lfd nr, kennung, ref, "
+        "wbs, wbs code, issue id, task"
+    ),
+    "title": (
+        "title, task name, vorgangsname, job name, name, summary, subject, activity, activity name, step, step name, "
+        "task title, story, titel, bezeichnung, aufgabe, aufgabenname, task"
+    ),
+    "depends_on": (
+        "depends on, dependencies, dependency, predecessors, predecessor, blocked by, is blocked by, "
+        "inward issue link (blocks), inward issue link (is blocked by), vorgänger, vorgaenger, deps, depends, needs, "
+        "prerequisites, prerequisite, upstream, after, waits for, abhängigkeiten, abhängig von"
+    ),
+    "blocks": "blocks, outward issue link (blocks), successors, successor, nachfolger, blocking",
+    "command": "command, cmd, run, command line, befehl",
+    "agent": "agent",
+    "payload": "payload",
+    "queue": "queue, partition",
+    "lane": "lane, swimlane",
+    "cpus": "cpus, cpu, cores, alloc cpus, req cpus, ncpus, vcpus, num cpus, cpu count, cpu cores",
+    "memory": "memory, mem, req mem, ram",
+    "gpus": "gpus, gpu, num gpus, ngpus, gpu count",
+    "gpu_memory": "gpu memory, gpu mem, vram",
+    "tres": "alloc tres, req tres, tres",
+    "labels": "labels, label, tags, capabilities, capability",
+    "duration": "duration, dauer, elapsed, elapsed raw, runtime, estimated duration, durée, duración",
+    "timeout": "timeout, time limit, max runtime",
+    "retries": "retries, retry, max retries",
+    "priority": "priority, prio, priorität, priorite, moscow",
+    "status": "status, state, done, completed, finished, satisfied, erledigt, zustand",
+    "progress": (
+        "% complete, percent complete, completion %, % completed, % done, percent done, progress, progress %, "
+        "% abgeschlossen"
+    ),
+    "layer": "layer",
+    "acceptance_criteria": "acceptance criteria, acceptance, akzeptanzkriterien, definition of done, dod",
+    "requirements": "requirements, requirement, anforderungen",
+    "outline": "outline level, gliederungsebene",
+    "summary_row": "summary, is summary, sammelvorgang",
+    "milestone": "milestone, is milestone, meilenstein",
+}
+"""Names of the columns of each field, the likeliest first, compared as `normalize` makes them."""
+
+METADATA_PREFIX = "meta:"
+"""A column whose name begins like this is kept as metadata, whatever its name means otherwise."""
+
+UNITED = frozenset({"depends_on", "blocks", "labels", "acceptance_criteria", "requirements"})
+"""Fields that may have several columns; their cells are united."""
+
+_DROPPED = re.compile(r"[\s_\-.()\[\]{}:]+")
+_WITH_UNIT = re.compile(r"(?P<name>.*[^\s_\-.(\[/])[\s_\-.(\[/]+(?:in\s+)?(?P<unit>[^\W\d_]+)[\s)\].]*")
+_MEMORY_UNITS = {"b": "b", "bytes": "b", "k": "k", "m": "m", "g": "g", "t": "t"}
+_MEMORY_SUFFIX = re.compile(r"(?P<unit>[kmgt])i?b?")
+_LIKENESS = 0.7
+_TIMED = ("duration", "timeout")
+_SIZED = ("memory", "gpu_memory")
+
+
+def normalize(name: str) -> str:
+    """Return a column's name without case, blanks, `_`, `-`, `.` and brackets."""
+    name = name.strip()
+    return _DROPPED.sub("", (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold())
+
+
+ALIASES = {field: tuple(map(normalize, names.split(","))) for field, names in _ALIASES.items()}
+"""The names of each field's columns, normalized, the likeliest first."""
+
+FIELDS = tuple(ALIASES)
+"""The fields that a column can be mapped to."""
+
+
+def field_and_unit(name: str, field: str) -> tuple[int, str | float | None] | None:
+    """Return how a column's name means a field, or None where it does not.
+
+    Returns:
+        The rank of the name among the field's names, 0 being the likeliest; and the unit that it states: seconds for
+        times (`duration (days)` is 86,400.0), a letter for sizes (`memory_mb` is `m`), else None.
+    """
+    names = ALIASES[field]
+    whole = normalize(name)
+    if whole in names:
+        return names.index(whole), 1.0 if whole == "elapsedraw" else None
+    match = _WITH_UNIT.fullmatch(name.strip()) if field in _TIMED or field in _SIZED else None
+    if match is None or normalize(match["name"]) not in names:
+        return None
+    unit = seconds_per_unit(match["unit"]) if field in _TIMED else _size_unit(match["unit"].casefold())
+    return None if unit is None else (names.index(normalize(match["name"])), unit)
+
+
+def _size_unit(word: str) -> str | None:
+    match = _MEMORY_SUFFIX.fullmatch(word)
+    return match["unit"] if match else _MEMORY_UNITS.get(word)
+
+
+def parse_columns(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names of columns by field that texts such as `id=Ref,depends_on=After` give.
+
+    Raises:
+        UsageError: A text has another form, or a field is not known.
+    """
+    columns: dict[str, tuple[str, ...]] = {}
+    for pair in (pair for text in texts for pair in text.split(",") if pair.strip()):
+        field, equals, name = (part.strip() for part in pair.partition("="))
+        if not equals or not name:
+            raise UsageError(f"`{pair}` is not FIELD=NAME", hint="write `--columns id=Ref,depends_on=After`")
+        if field not in FIELDS:
+            close = get_close_matches(field, FIELDS, n=1, cutoff=_LIKENESS)
+            hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(FIELDS)}"
+            raise UsageError(f"`{field}` is no field that a column can be mapped to", hint=hint)
+        columns[field] = (*columns.get(field, ()), name)
+    return columns

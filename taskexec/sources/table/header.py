@@ -1,0 +1,161 @@
+"""Which column of a table means what: names are resolved once for each table, the user's own names first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from taskexec.errors import Fault, Place
+from taskexec.sources.table.cells import Row
+from taskexec.sources.table.fields import ALIASES, FIELDS, METADATA_PREFIX, UNITED, field_and_unit, normalize
+from taskexec.sources.values.amounts import show
+
+__all__ = ["Header", "missing_id", "recognized_fields", "resolve_header"]
+
+_SHOWN = 8
+_LIKENESS = 0.8
+_EXAMPLE = "id,title,command,depends_on,queue,cpus,memory,gpus,duration,priority"
+_OWN_WAY = "name the column of ids (`--columns id=NAME`), or number the rows (`--row-ids`)"
+
+
+@dataclass(slots=True)
+class Header:
+    """The columns of one table."""
+
+    names: tuple[str, ...]
+    """What the columns are called, trimmed; a column without a name is called by its number."""
+    columns: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Indexes of the columns of each field that is there; one, but for the fields of `UNITED`."""
+    units: dict[str, str | float] = field(default_factory=dict)
+    """The unit that a column's name states: seconds for times, a letter for sizes."""
+    metadata: dict[int, str] = field(default_factory=dict)
+    """Index and key of every other column."""
+
+    def index(self, field_name: str) -> int | None:
+        """Return the index of a field's column, or None when the table lacks it."""
+        found = self.columns.get(field_name)
+        return found[0] if found else None
+
+    def describe(self) -> dict[str, list[str]]:
+        """Return the columns of each field as they are written."""
+        return {name: list(dict.fromkeys(self.names[index] for index in found)) for name, found in self.columns.items()}
+
+
+def recognized_fields(texts: Sequence[str]) -> set[str]:
+    """Return the fields that a row's texts would name if it were a header."""
+    return {name for name in FIELDS for text in texts if len(text) <= 100 and field_and_unit(text, name)}
+
+
+def resolve_header(
+    row: Row, source: str, columns: Mapping[str, Sequence[str]], *, faults: list[Fault], warnings: list[Fault]
+) -> Header:
+    """Return what the columns mean; duplicate and doubtful names are appended to the two lists.
+
+    Args:
+        row: The header.
+        source: The file, for places.
+        columns: The user's own names by field; they win over the usual ones.
+        faults: Gets what makes the header unusable.
+        warnings: Gets what may not be what was meant.
+    """
+    header = Header(tuple(text.strip() or f"column_{at}" for at, text in enumerate(row.texts, 1)))
+    resolver = _Resolver(row, source, header, faults)
+    for name, own in columns.items():
+        resolver.claim_own(name, own)
+    for name in FIELDS:
+        if name not in header.columns:
+            resolver.claim(name)
+    resolver.keep_rest()
+    warnings.extend(_doubts(header, row, source))
+    return header
+
+
+def missing_id(header: Header, row: Row, source: str) -> Fault:
+    """Return the fault of a table without a column of ids; `row` is its header."""
+    names = _listed([text.strip() for text in row.texts if text.strip()])
+    place = row.place(0, source)
+    if not header.columns:
+        message = f"the first row, {names}, names no column that is known"
+        hint = f"begin with a row of column names, such as {_EXAMPLE}"
+        if not source.lower().endswith((".csv", ".tsv")):
+            hint += "; a workflow begins with `tasks:`, a State of Truth (Markdown) lists tasks as `- [ ] Name`"
+        return Fault("csv.header", message, (place,), hint)
+    return Fault("csv.no_id", f"none of the columns {names} holds ids", (place,), _OWN_WAY)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(show, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
+
+
+class _Resolver:
+    """Gives each column to one field."""
+
+    def __init__(self, row: Row, source: str, header: Header, faults: list[Fault]) -> None:
+        self._row = row
+        self._source = source
+        self._header = header
+        self._faults = faults
+        self._free = {
+            index: text for index, text in enumerate(row.texts) if not text.strip().startswith(METADATA_PREFIX)
+        }
+
+    def claim_own(self, name: str, own: Sequence[str]) -> None:
+        """Give a field the columns that the user names for it."""
+        for wanted in own:
+            exact = [index for index, text in self._free.items() if text.strip() == wanted.strip()]
+            alike = [index for index, text in self._free.items() if normalize(text) == normalize(wanted)]
+            if not exact and not alike:
+                self._report_missing(name, wanted)
+            for index in (exact or alike) if name in UNITED else (exact or alike)[:1]:
+                self._take(name, index, None)
+
+    def claim(self, name: str) -> None:
+        """Give a field its likeliest column, or all of them where they are united."""
+        found = [(meaning, index) for index, text in self._free.items() if (meaning := field_and_unit(text, name))]
+        if not found:
+            return
+        if name in UNITED:
+            for _, index in found:
+                self._take(name, index, None)
+            return
+        best = min(rank for (rank, _), _ in found)
+        (unit, first), *rest = [(unit, index) for (rank, unit), index in found if rank == best]
+        self._take(name, first, unit)
+        for _, index in rest:
+            places = (self._row.place(first, self._source), self._row.place(index, self._source))
+            message = f"column {show(self._header.names[first])} stands twice"
+            self._faults.append(Fault("csv.header", message, places, "keep one of the two columns"))
+            del self._free[index]
+
+    def keep_rest(self) -> None:
+        """Keep all columns that mean nothing as metadata."""
+        taken = {index for found in self._header.columns.values() for index in found}
+        for index, name in enumerate(self._header.names):
+            if index not in taken:
+                self._header.metadata[index] = name.removeprefix(METADATA_PREFIX).strip() or name
+
+    def _take(self, name: str, index: int, unit: str | float | None) -> None:
+        self._header.columns[name] = (*self._header.columns.get(name, ()), index)
+        if unit is not None:
+            self._header.units[name] = unit
+        del self._free[index]
+
+    def _report_missing(self, name: str, wanted: str) -> None:
+        close = get_close_matches(wanted, self._header.names, n=1)
+        hint = f"did you mean {show(close[0])}?" if close else f"the columns are {_listed(self._header.names)}"
+        message = f"there is no column {show(wanted)} for `{name}`"
+        self._faults.append(Fault("csv.columns", message, (Place(self._source, self._row.line),), hint))
+
+
+def _doubts(header: Header, row: Row, source: str) -> list[Fault]:
+    """Return warnings for columns that look like a misspelt field that the table lacks."""
+    absent = {names[0]: name for name, names in ALIASES.items() if name not in header.columns}
+    doubts = []
+    for index, name in header.metadata.items():
+        close = get_close_matches(normalize(name)[:40], absent, n=1, cutoff=_LIKENESS)
+        if close and not row.texts[index].strip().startswith(METADATA_PREFIX):
+            message = f"column {show(name)} is not known and kept as metadata"
+            hint = f"did you mean `{absent[close[0]]}`?"
+            doubts.append(Fault("csv.unknown_column", message, (row.place(index, source),), hint))
+    return doubts

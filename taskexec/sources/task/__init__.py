@@ -1,0 +1,1 @@
+"""One task as JSON, YAML and Markdown write it."""

@@ -1,0 +1,245 @@
+"""The fields of one task as JSON and YAML write them: the same names and meanings in every kind of source.
+
+`command` is a text, or a list of words; for the agent `python` it is `module:function {JSON}`. `commands` is a list
+of `{"cmd": …, "cwd": …, "env": {…}}`. `queue` is a route, or else a lane. Ranges are judged in `plan.limits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskexec.domain.command import parse_call
+from taskexec.plan.draft import DraftTask, Located
+from taskexec.sources.task.commands import CommandReader
+from taskexec.sources.task.values import VALUES, read_route
+from taskexec.sources.tree.node import Findings, Node
+from taskexec.sources.values.amounts import forbidden_in_id, show
+from taskexec.sources.values.words import parse_status
+
+__all__ = ["INSTRUCTIONS", "NEED_COMMAND", "TASK_FIELDS", "FieldReader"]
+
+NEED_COMMAND = ("shell", "python")
+"""The agents that do nothing without a command."""
+_OWN_AGENTS = ("noop", "shell", "python")
+
+INSTRUCTIONS = ("payload", "command", "commands")
+"""The fields that say what to do; a task has at most one of them."""
+
+
+_WORDS = ("labels", "acceptance_criteria", "requirements")
+
+TASK_FIELDS = dict.fromkeys(("id", "depends_on", *VALUES, "queue", "status", *_WORDS, "metadata", *INSTRUCTIONS)).keys()
+"""All fields of a task, in this order."""
+
+
+@dataclass(slots=True)
+class FieldReader:
+    """Reads the fields of tasks; what is wrong becomes a fault at its value, and that field says nothing.
+
+    >>> # overriding a task that was read from elsewhere:
+    >>> # for name, value in FieldReader(findings).read(node).items(): setattr(task, name, value)
+    """
+
+    findings: Findings
+    """Where faults and warnings go, and what their codes begin with."""
+    is_strict: bool = False
+    """Whether an unknown field or word of state is a fault; else a warning."""
+    owner: str = "a task"
+    """What the fields belong to, in words."""
+
+    def task(self, node: Node, *, known: Collection[str] = TASK_FIELDS, also: Collection[str] = ()) -> DraftTask:
+        """Return the task of an object with an `id`; without one it gets an empty id, and its shape is a fault.
+
+        Arguments are those of `read`.
+        """
+        found = self.read(node, known=known, also=also)
+        if "id" not in found:
+            id_node = node.members().get("id")
+            if id_node is None or id_node.value is None:
+                self.findings.expected(node, "a task with an `id`")
+            found["id"] = Located("", self.findings.places.at(node.offset))
+        return DraftTask(**found)
+
+    def read(
+        self,
+        node: Node,
+        *,
+        known: Collection[str] = TASK_FIELDS,
+        also: Collection[str] = (),
+        inherited: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the fields of `DraftTask` that an object names, each with its value; null says nothing.
+
+        Args:
+            node: The object; another value is a fault and has no fields.
+            known: The fields that may stand here.
+            also: Further fields, which the caller reads itself.
+            inherited: What is read already, in the same form; its agent counts for `command` when the object
+                names none. It is not in the result.
+        """
+        if not node.is_object:
+            self.findings.expected(node, "an object")
+            return {}
+        found: dict[str, Any] = {}
+        at = self.findings.places.at
+        members = node.members()
+        others: dict[str, Node] = {}
+        for key, member in members.items():
+            if key not in known:
+                if key not in also:
+                    self._unknown(member, (*known, *also))
+            elif member.value is None:
+                continue
+            elif (field := VALUES.get(key)) is None:
+                others[key] = member
+            elif (value := field.convert(member)) is None:
+                self.findings.expected(member, field.expected)
+            elif field.target in found:
+                self._put(found, field.target, Located(value, at(member.offset)), member)
+            else:
+                found[field.target] = Located(value, at(member.offset))
+        if others:
+            self._read_others(others, found, inherited or {})
+        return found
+
+    def id(self, node: Node) -> Located[str] | None:
+        """Return an id without blanks around it, or None when it is none; control characters are a fault."""
+        if not isinstance(node.value, str):
+            self.findings.expected(node, "a text", hint=_quote_hint(node))
+            return None
+        return self.named(node.value, node.offset)
+
+    def named(self, name: str, offset: int) -> Located[str]:
+        """Return an id that stands at an offset, without blanks around it; control characters are a fault."""
+        forbidden = forbidden_in_id(name)
+        if forbidden is not None:
+            message = f"id {show(name)} holds the control character {show(forbidden)}"
+            self.findings.fault("character", message, offset)
+        return Located(name.strip(), self.findings.places.at(offset))
+
+    def names(self, node: Node) -> list[Located[str]]:
+        """Return the ids of a list of texts, or of one text, without blanks around them."""
+        at = self.findings.places.at
+        return [
+            Located(str(item.value).strip(), at(item.offset)) for item in self._texts(node, "a list of ids", "an id")
+        ]
+
+    def _read_others(self, said: Mapping[str, Node], found: dict[str, Any], inherited: Mapping[str, Any]) -> None:
+        """Read the fields that are no single value, or whose meaning hangs on others."""
+        if "id" in said and (name := self.id(said["id"])) is not None:
+            found["id"] = name
+        if "depends_on" in said:
+            found["depends_on"] = self.names(said["depends_on"])
+        if "queue" in said:
+            self._read_queue(said["queue"], found)
+        if "status" in said:
+            self._read_status(said["status"], found)
+        if "metadata" in said:
+            found["metadata"] = self._metadata(said["metadata"])
+        for key in _WORDS:
+            if key in said:
+                found[key] = tuple(str(item.value) for item in self._texts(said[key]))
+        instructions = [said[key] for key in INSTRUCTIONS if key in said]
+        if len(instructions) > 1:
+            both = " and ".join(f"`{member.key}`" for member in instructions)
+            offsets = [member.key_offset for member in instructions]
+            self.findings.fault("shape", f"{both} of one task say what to do", *offsets, hint="keep one of them")
+        elif instructions:
+            agent = found.get("agent") or inherited.get("agent")
+            found["payload"] = self._payload(instructions[0], None if agent is None else agent.value.strip())
+
+    def _put(self, found: dict[str, Any], target: str, value: Located[Any], node: Node) -> None:
+        """Add a value that two fields may give; both may stand there if they agree."""
+        first: Located[Any] | None = found.setdefault(target, value)
+        if first is not None and first.value != value.value:
+            message = f"{show(node.path)} says {show(node.text())}, another field says {show(str(first.value))}"
+            places = (first.place, value.place)
+            self.findings.fault("shape", message, node.offset, hint=f"keep one; the other stands at {places[0]}")
+
+    def _read_queue(self, node: Node, found: dict[str, Any]) -> None:
+        route = read_route(node)
+        place = self.findings.places.at(node.offset)
+        if route is not None:
+            self._put(found, "route", Located(route, place), node)
+        elif not isinstance(node.value, str):
+            self.findings.expected(node, "a route or a lane")
+        elif "lane" not in found:
+            found["lane"] = Located(node.value, place)
+        elif found["lane"].value != node.value:
+            message = f"lane {show(found['lane'].value)} is taken, the queue's name {show(node.value)} is not"
+            self.findings.warn("lane", message, node.offset)
+
+    def _read_status(self, node: Node, found: dict[str, Any]) -> None:
+        if not isinstance(node.value, str):
+            self.findings.expected(node, "a text such as `done` or `open`")
+            return
+        is_done = parse_status(node.value.strip())
+        if is_done is not None:
+            self._put(found, "satisfied", Located(is_done, self.findings.places.at(node.offset)), node)
+            return
+        message = f"status {show(node.value)} is not known"
+        say = self.findings.fault if self.is_strict else self.findings.warn
+        say("status", message, node.offset, hint="`done` and `open` are; anything else is not done")
+
+    def _metadata(self, node: Node) -> dict[str, str]:
+        if not node.is_object:
+            self.findings.expected(node, "an object of texts")
+        metadata = {}
+        for key, member in node.members().items():
+            if member.is_object or member.is_list:
+                self.findings.expected(member, "a text, a number or a truth value")
+            elif member.value is not None:
+                metadata[key] = member.text()
+        return metadata
+
+    def _payload(self, node: Node, agent: str | None) -> dict[str, Any]:
+        """Return what a task's instructions mean to its agent; nothing when they have a fault."""
+        if node.key == "payload":
+            if not node.is_object:
+                self.findings.expected(node, "an object")
+                return {}
+            plain: dict[str, Any] = node.plain()
+            return plain
+        reader = CommandReader(self.findings, is_strict=self.is_strict)
+        if node.key == "commands":
+            commands = reader.read_list(node) or []
+            return {"commands": [command.to_json() for command in commands]}
+        if agent == "python":
+            return self._call(node)
+        if agent is not None and agent not in _OWN_AGENTS and isinstance(node.value, str):
+            return {"command": str(node.value).strip()}
+        argv = reader.read_words(node)
+        return {} if argv is None else {"commands": [{"argv": list(argv)}]}
+
+    def _call(self, node: Node) -> dict[str, Any]:
+        if not isinstance(node.value, str):
+            self.findings.expected(node, "`module:function`, optionally followed by JSON arguments,")
+            return {}
+        try:
+            call = parse_call(node.value)
+        except (ValueError, RecursionError) as error:
+            self.findings.fault("command", f"command {show(node.value)} cannot be read: {error}", node.offset)
+            return {}
+        return {"call": call.target, "args": list(call.args), "kwargs": dict(call.kwargs or {})}
+
+    def _texts(self, node: Node, expected: str = "a list of texts", each: str = "a text") -> list[Node]:
+        """Return the texts of a list; a text by itself is a list of one."""
+        if isinstance(node.value, str):
+            return [node]
+        if not node.is_list:
+            self.findings.expected(node, expected)
+        items = node.items()
+        for item in items:
+            if not isinstance(item.value, str):
+                self.findings.expected(item, each, hint=_quote_hint(item))
+        return [item for item in items if isinstance(item.value, str)]
+
+    def _unknown(self, node: Node, known: Collection[str]) -> None:
+        self.findings.unknown(node, known, is_fault=self.is_strict, owner=self.owner)
+
+
+def _quote_hint(node: Node) -> str | None:
+    """Return how to make a text of a number or truth value, or None for other values."""
+    return f'put it in quotes: "{node.text()}"' if isinstance(node.value, int | float) else None

@@ -1,0 +1,1 @@
+"""JSON and YAML as trees whose values know where they stand."""

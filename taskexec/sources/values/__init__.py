@@ -1,0 +1,1 @@
+"""What written values mean: amounts, durations, words, lists; the same in every kind of source."""

@@ -1,0 +1,1 @@
+"""Workflows: YAML, in which one entry may stand for many tasks."""
