@@ -86,7 +86,7 @@ def load_plan(source: PlanSource, settings: Settings) -> Plan:
 
     with collection_paused():
         plan = build_plan(_read(source, settings), is_strict=source.is_strict or settings.plan.strict)
-    gc.freeze()  # the plan lives as long as the command: later collections need not walk a million objects
+        gc.freeze()  # the plan lives as long as the command: later collections need not walk a million objects
     return plan
 
 

@@ -30,7 +30,7 @@ _AMOUNTS: tuple[tuple[str, str, float], ...] = (
 )
 """Field, what it counts, and the most of it: more is a slip of the pen or the wrong unit."""
 
-_MOSTS = tuple(most for _, _, most in _AMOUNTS)
+_NEVER_TOO_MUCH = min(most for _, _, most in _AMOUNTS)
 _get_amounts = attrgetter(*(field for field, _, _ in _AMOUNTS))
 
 _LANE_FORBIDDEN = re.compile(r"[/\\*?\[\]\x01-\x1f\x7f-\x9f]")
@@ -39,15 +39,17 @@ _PRIORITIES = range(10)
 
 def has_odd_values(task: DraftTask) -> bool:
     """Return whether a task has values that the next two functions may have something to say about; quick."""
-    for amount, most in zip(_get_amounts(task), _MOSTS, strict=True):
-        if amount is not None and amount.value > most:
-            return True
     gpus, priority = task.gpus, task.priority
-    return (
+    if (
         task.lane is not None
         or (gpus is not None and gpus.value > 1)
         or (priority is not None and priority.value not in _PRIORITIES)
-    )
+    ):
+        return True
+    for amount in _get_amounts(task):
+        if amount is not None and amount.value > _NEVER_TOO_MUCH:
+            return True
+    return False
 
 
 def value_faults(task: DraftTask, task_id: str) -> Iterator[Fault]:

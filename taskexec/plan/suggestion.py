@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import cached_property
 
 __all__ = ["Suggestions"]
 
@@ -18,8 +19,7 @@ class Suggestions:
     """Likely meanings of unknown ids; gives up quietly once its comparisons are used up."""
 
     def __init__(self, known: Iterable[str]) -> None:
-        self._known = list(known)
-        self._by_letters = {_letters(name): name for name in reversed(self._known)}
+        self._known = known
         self._found: dict[str, str | None] = {}
         self._comparisons_left = _COMPARISONS
 
@@ -31,11 +31,19 @@ class Suggestions:
             self._found[unknown] = exact or self._closest(unknown)
         return self._found[unknown]
 
+    @cached_property
+    def _names(self) -> list[str]:
+        return list(self._known)  # only now: most plans need no suggestion
+
+    @cached_property
+    def _by_letters(self) -> dict[str, str]:
+        return {_letters(name): name for name in reversed(self._names)}
+
     def _closest(self, unknown: str) -> str | None:
         if not self._comparisons_left:
             return None
         size = len(unknown)
-        alike = [name for name in self._known if abs(len(name) - size) <= _LENGTH_DIFFERENCE]
+        alike = [name for name in self._names if abs(len(name) - size) <= _LENGTH_DIFFERENCE]
         alike = alike[: self._comparisons_left]
         self._comparisons_left -= len(alike)
         return next(iter(difflib.get_close_matches(unknown, alike, n=1, cutoff=_LIKENESS)), None)

@@ -95,7 +95,7 @@ def _link(draft: PlanDraft, ids: Sequence[str]) -> _Links:
                 found[name] = position
         links.predecessors.append([*found.values()])
         links.names.append(tuple(found))
-    suggestions = Suggestions(positions if unknown else ())
+    suggestions = Suggestions(positions)
     links.faults += [_unknown_dependency(*entry, suggestions, positions) for entry in sorted(unknown, key=_place)]
     return links
 

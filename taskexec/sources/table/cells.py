@@ -64,17 +64,21 @@ class Cell:
 class Row:
     """The cells of one row. Places are worked out when they are asked for: most cells need none."""
 
-    __slots__ = ("_cells", "_starts", "line", "size", "texts")
+    __slots__ = ("_cells", "_places", "line", "size", "source", "texts")
 
-    def __init__(self, texts: Sequence[str], line: int, size: int = 0, cells: Sequence[Cell] | None = None) -> None:
+    def __init__(
+        self, texts: Sequence[str], line: int, *, source: str, size: int, cells: Sequence[Cell] | None = None
+    ) -> None:
         self.texts = texts
         """What each cell says: quotes undone, not trimmed."""
         self.line = line
         """Physical line of the first character."""
+        self.source = source
+        """The file."""
         self.size = size
         """Characters of the row; no cell has more."""
         self._cells = cells
-        self._starts: list[int] | None = None
+        self._places: list[Place] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -89,36 +93,47 @@ class Row:
         """Whether no cell says anything."""
         return not any(map(str.strip, self.texts))
 
+    @property
+    def places(self) -> list[Place]:
+        """The place of each cell; there may be one more behind the last."""
+        if self._places is None:
+            self._places = self._find_places()
+        return self._places
+
+    def _find_places(self) -> list[Place]:
+        source, line = self.source, self.line
+        if self._cells is not None:
+            return [cell.place(source) for cell in self._cells]
+        starts = accumulate(map(len, self.texts), initial=1)
+        return [_new_tuple(Place, (source, line, start + index)) for index, start in enumerate(starts)]
+
     def cell(self, index: int) -> Cell:
         """Return one cell with its place."""
         if self._cells is not None:
             return self._cells[index]
-        return Cell(self.texts[index], self.line, self.place(index, "").column)
+        return Cell(self.texts[index], self.line, self.places[index].column)
 
-    def place(self, index: int, source: str) -> Place:
-        """Return the place of one cell."""
-        if self._cells is not None:
-            return self._cells[index].place(source)
-        starts = self._starts
-        if starts is None:
-            starts = self._starts = list(accumulate(map(len, self.texts), initial=1))
-        return _new_tuple(Place, (source, self.line, starts[index] + index))
+    def part(self, width: int) -> Row:
+        """Return the row's first cells."""
+        cells = None if self._cells is None else self._cells[:width]
+        return Row(self.texts[:width], self.line, source=self.source, size=self.size, cells=cells)
 
     def cells_with_quotes(self) -> Iterator[Cell]:
         """Yield the cells of a row that has a quote anywhere, else none."""
         return iter(self._cells or ())
 
 
-def scan_rows(text: str, *, delimiter: str = ",", start: int = 0, line: int = 1) -> Iterator[Row]:
+def scan_rows(text: str, source: str, *, delimiter: str = ",", start: int = 0, line: int = 1) -> Iterator[Row]:
     """Yield the rows of a table; wholly blank lines are left out.
 
     Args:
         text: The table, without a byte order mark.
+        source: The file, for places.
         delimiter: The one character between cells.
         start: Offset of the line to begin with.
         line: Number of that line.
     """
-    scanner = _Scanner(text, delimiter, start, line)
+    scanner = _Scanner(text, source, delimiter, start, line)
     size = len(text)
     while scanner.position < size:
         row = scanner.next_row()
@@ -127,9 +142,10 @@ def scan_rows(text: str, *, delimiter: str = ",", start: int = 0, line: int = 1)
 
 
 class _Scanner:
-    def __init__(self, text: str, delimiter: str, start: int, line: int) -> None:
+    def __init__(self, text: str, source: str, delimiter: str, start: int, line: int) -> None:
         self.position = start
         self._text = text
+        self._source = source
         self._delimiter = delimiter
         self._plain = re.compile(f"[^{re.escape(delimiter)}\r\n]*")
         is_tab = delimiter == "\t"
@@ -146,10 +162,12 @@ class _Scanner:
         if '"' in content:
             cells = self._cells()
             self._pass_line_break()
-            return Row([cell.text for cell in cells], line, self.position - start, cells)
+            return Row(
+                [cell.text for cell in cells], line, source=self._source, size=self.position - start, cells=cells
+            )
         self.position = self._line_start = line_break.end() if line_break else end
         self._line += 1
-        return Row(content.split(self._delimiter), line, len(content))
+        return Row(content.split(self._delimiter), line, source=self._source, size=len(content))
 
     def _cells(self) -> list[Cell]:
         cells = [self._next_cell()]

@@ -48,7 +48,7 @@ class ColumnReader(Generic[T]):
         self._field = field
         self._parse = parse
 
-    def read(self, row: Row, source: str, report: Report) -> Located[T] | None:
+    def read(self, row: Row, report: Report) -> Located[T] | None:
         """Return what the column's cell says; a wrong one is reported and says nothing."""
         text = row.texts[self.index]
         value = self.understood.get(text)
@@ -64,7 +64,7 @@ class ColumnReader(Generic[T]):
                 return None
             if len(self.understood) < _REMEMBERED_MAX:
                 self.understood[text] = value
-        return Located(value, row.place(self.index, source))
+        return Located(value, row.places[self.index])
 
 
 def amount_columns(header: Header) -> Mapping[str, ColumnReader[float] | ColumnReader[int]]:

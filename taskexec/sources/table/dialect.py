@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from taskexec.sources.table.cells import Row, scan_rows
+from taskexec.sources.table.cells import scan_rows
 from taskexec.sources.table.header import recognized_fields
 from taskexec.sources.text_places import LINE_BREAK
 
@@ -26,8 +26,8 @@ class Dialect:
     """How one table is written."""
 
     delimiter: str
-    header: Row
-    """The first row, or a later one that is clearly the header."""
+    header: Sequence[str]
+    """What the cells say of the first row, or of a later one that is clearly the header."""
     above: int
     """Number of rows above the header that are not part of the table."""
     start: int
@@ -62,7 +62,7 @@ def is_table(text: str) -> bool:
     dialect = find_dialect(text)
     if dialect is None:
         return False
-    fields = recognized_fields(dialect.header.texts)
+    fields = recognized_fields(dialect.header)
     return len(fields) > 1 or (len(dialect.header) == 1 and "id" in fields)
 
 
@@ -102,12 +102,12 @@ def _is_comment(line: str) -> bool:
 
 def _read_as(text: str, delimiter: str, start: int, line: int) -> tuple[Dialect, int, int]:
     """Return a table as read with one delimiter, how many fields its header names, and how even its rows are."""
-    rows = list(islice(scan_rows(text, delimiter=delimiter, start=start, line=line), _ROWS_LOOKED_AT))
+    rows = list(islice(scan_rows(text, "", delimiter=delimiter, start=start, line=line), _ROWS_LOOKED_AT))
     counts = [len(recognized_fields(row.texts)) for row in rows]
     above = 0
     if counts and counts[0] < 2 and max(counts) >= _FIELDS_OF_LATER_HEADER:
         above = counts.index(max(counts))
-    header = rows[above] if rows else Row([""], line)
+    header = rows[above].texts if rows else [""]
     even = sum(len(row) == len(header) for row in rows[above:]) if len(header) > 1 else 0
     return Dialect(delimiter, header, above, start, line), counts[above] if counts else 0, even
 

@@ -74,7 +74,7 @@ def resolve_header(
 def missing_id(header: Header, row: Row, source: str) -> Fault:
     """Return the fault of a table without a column of ids; `row` is its header."""
     names = _listed([text.strip() for text in row.texts if text.strip()])
-    place = row.place(0, source)
+    place = row.places[0]
     if not header.columns:
         message = f"the first row, {names}, names no column that is known"
         hint = f"begin with a row of column names, such as {_EXAMPLE}"
@@ -123,7 +123,7 @@ class _Resolver:
         (unit, first), *rest = [(unit, index) for (rank, unit), index in found if rank == best]
         self._take(name, first, unit)
         for _, index in rest:
-            places = (self._row.place(first, self._source), self._row.place(index, self._source))
+            places = (self._row.places[first], self._row.places[index])
             message = f"column {show(self._header.names[first])} stands twice"
             self._faults.append(Fault("csv.header", message, places, "keep one of the two columns"))
             del self._free[index]
@@ -157,5 +157,5 @@ def _doubts(header: Header, row: Row, source: str) -> list[Fault]:
         if close and not row.texts[index].strip().startswith(METADATA_PREFIX):
             message = f"column {show(name)} is not known and kept as metadata"
             hint = f"did you mean `{absent[close[0]]}`?"
-            doubts.append(Fault("csv.unknown_column", message, (row.place(index, source),), hint))
+            doubts.append(Fault("csv.unknown_column", message, (row.places[index],), hint))
     return doubts

@@ -67,7 +67,7 @@ class _TableReader:
         self._text = text
         self._references = References(draft)
         self._outline: list[OutlineRow] = []
-        self._may_hold_unstorable = bool(_UNSTORABLE.search(text))
+        self._may_hold_unstorable = "\0" in text or (not text.isascii() and bool(_UNSTORABLE.search(text)))
         self._steps: list[str] = []
         self._id_index: int | None = None
         self._is_slurm = False
@@ -77,7 +77,7 @@ class _TableReader:
     def read(self, columns: Mapping[str, Sequence[str]], *, use_row_ids: bool) -> None:
         """Read the whole table."""
         draft, dialect = self._draft, self._dialect
-        rows = scan_rows(self._text, delimiter=dialect.delimiter, start=dialect.start, line=dialect.line)
+        rows = scan_rows(self._text, draft.source, delimiter=dialect.delimiter, start=dialect.start, line=dialect.line)
         for _ in range(dialect.above):
             self._warn_of_row_above(next(rows))
         header_row = next(rows)
@@ -112,11 +112,11 @@ class _TableReader:
             number += 1
             if number > ROWS_MAX:
                 message = f"the table has more than {ROWS_MAX:,} rows"
-                self._fault("csv.rows", message, row.place(0, self._draft.source), "split the plan")
+                self._fault("csv.rows", message, row.places[0], "split the plan")
                 return
             if row.texts[0].strip().casefold() == first and self._is_header(row, names):
                 message = "the header stands a second time"
-                self._fault("csv.second_header", message, row.place(0, self._draft.source), "take this line out")
+                self._fault("csv.second_header", message, row.places[0], "take this line out")
                 continue
             self._read_row(row, header, reader, number)
 
@@ -134,7 +134,7 @@ class _TableReader:
         width = len(header.names)
         if len(row) > width and not any(text.strip() for text in row.texts[width:]):
             self._warn_of_blank_cells(row, width)
-            row = Row(row.texts[:width], row.line, row.size, [row.cell(index) for index in range(width)])
+            row = row.part(width)
         if len(row) != width:
             if not is_misquoted:  # a wrong quote splits cells at will: one fault is enough
                 self._report_ragged(row, width)
@@ -164,7 +164,7 @@ class _TableReader:
         """Return the id of a row, or None when the row is too short to have one."""
         index = self._id_index
         if index is None:
-            return Located(str(number), row.place(0, self._draft.source))
+            return Located(str(number), row.places[0])
         if index >= len(row):
             return None
         text = row.texts[index]
@@ -172,9 +172,9 @@ class _TableReader:
             forbidden = amounts.forbidden_in_id(text)
             if forbidden is not None and not _UNSTORABLE.search(text):
                 message = f"id {show(text)} holds the control character {show(forbidden)}"
-                place = row.place(index, self._draft.source)
+                place = row.places[index]
                 self._fault("csv.character", message, place, "write the id with visible characters")
-        return Located(text.strip(), row.place(index, self._draft.source))
+        return Located(text.strip(), row.places[index])
 
     def _report_quotes(self, row: Row) -> bool:
         """Report cells whose quotes are wrong, warn of stray ones; return whether any is wrong."""
@@ -204,12 +204,12 @@ class _TableReader:
                 match = _UNSTORABLE.search(text)
                 if match:
                     message = f"{show(text)} holds {show(match[0])}, which is not a character of a text"
-                    place = row.place(index, self._draft.source)
+                    place = row.places[index]
                     self._fault("csv.character", message, place, "remove it, or export the table anew as UTF-8 text")
         for index, text in enumerate(row.texts):
             if len(text) > _CELL_MAX:
                 message = f"a cell has {len(text):,} characters, {_CELL_MAX:,} are the most"
-                place = row.place(index, self._draft.source)
+                place = row.places[index]
                 self._fault("csv.cell_size", message, place, "keep the text in a file and name the file here")
 
     def _report_ragged(self, row: Row, width: int) -> None:
@@ -218,17 +218,17 @@ class _TableReader:
         hint = f"cells stand between {name}; a cell that holds one, or a line break, must stand in quotes"
         if len(row) < width:
             hint = f"write the missing {name}: cells may be empty; a cell with a line break must stand in quotes"
-        self._fault("csv.ragged", message, row.place(0, self._draft.source), hint)
+        self._fault("csv.ragged", message, row.places[0], hint)
 
     def _warn_of_blank_cells(self, row: Row, width: int) -> None:
         message = f"the row has {len(row) - width} blank cells more than the header"
-        place, hint = row.place(width, self._draft.source), f"remove the {self._dialect.name} at its end"
+        place, hint = row.places[width], f"remove the {self._dialect.name} at its end"
         self._draft.warnings.append(Fault("csv.blank_cells", message, (place,), hint))
 
     def _warn_of_row_above(self, row: Row) -> None:
         if not row.is_blank:
             message = f"{show(row.texts[0].strip())} stands above the header and is left out"
-            place = row.place(0, self._draft.source)
+            place = row.places[0]
             self._draft.warnings.append(Fault("csv.above_header", message, (place,), "begin with the column names"))
 
     def _describe(self, header: Header, summary_rows: int) -> None:

@@ -49,7 +49,7 @@ class RowReader:
         self._header = header
         self._draft = draft
         self._source = draft.source
-        self._row = Row((), 0)
+        self._row = Row((), 0, source=draft.source, size=0)
         self._text_columns = [(field, header.columns[field][0]) for field in _TEXT_FIELDS if field in header.columns]
         self._amounts = amount_columns(header)
         tres = header.index("tres")
@@ -64,12 +64,12 @@ class RowReader:
     def read(self, row: Row, task_id: Located[str]) -> DraftTask:
         """Return the task of a row that has as many cells as the header; dependencies are not read here."""
         self._row = row
-        texts, source = row.texts, self._source
+        texts, places = row.texts, row.places
         found: dict[str, Located[str]] = {}
         for field, index in self._text_columns:
             text = texts[index].strip()
             if text:
-                found[field] = _new_tuple(Located, (text, row.place(index, source)))
+                found[field] = _new_tuple(Located, (text, places[index]))
         agent = found.get("agent")
         lane, route = self._lane_and_route(found)
         task = DraftTask(
@@ -87,9 +87,9 @@ class RowReader:
             if text:
                 value = column.understood.get(text)  # the usual case, without a call for each cell
                 if value is None:
-                    setattr(task, name, column.read(row, source, self._report_amount))
+                    setattr(task, name, column.read(row, self._report_amount))
                 else:
-                    setattr(task, name, _new_tuple(Located, (value, row.place(column.index, source))))
+                    setattr(task, name, _new_tuple(Located, (value, places[column.index])))
         if self._has_rarer:
             self._read_rarer(task)
         return task
@@ -115,7 +115,7 @@ class RowReader:
     def _text(self, field: str) -> Located[str] | None:
         index = self._header.index(field)
         text = "" if index is None else self._row.texts[index].strip()
-        return None if index is None or not text else Located(text, self._row.place(index, self._source))
+        return None if index is None or not text else Located(text, self._row.places[index])
 
     def _words(self, field: str) -> tuple[str, ...]:
         found = (split_words(self._row.texts[index]) for index in self._header.columns[field])
@@ -240,7 +240,7 @@ class RowReader:
             task.duration_s = Located(0.0, milestone.place)
 
     def _read_tres(self, task: DraftTask, column: ColumnReader[Tres]) -> None:
-        found = column.read(self._row, self._source, self._report_amount)
+        found = column.read(self._row, self._report_amount)
         if found is None:
             return
         if found.value.gpus is not None and task.gpus is None:
@@ -258,7 +258,7 @@ class RowReader:
             task.memory_mib = Located(math.ceil(memory_mib.value * cores), memory_mib.place)
 
     def _report_amount(self, index: int, message: str, hint: str) -> None:
-        place = self._row.place(index, self._source)
+        place = self._row.places[index]
         name = self._header.names[index]
         self._draft.faults.append(Fault("csv.number", f"column {show(name)} {message}", (place,), hint))
 
