@@ -112,6 +112,19 @@ def test_every_csv_example_is_a_plan_without_faults_or_warnings(document: Path, 
 
 
 @EVERY_DOCUMENT
+@pytest.mark.parametrize(("language", "kind"), [("yaml", "workflow"), ("md", "sot")])
+def test_every_other_plan_is_one_without_faults_or_warnings(
+    document: Path, language: str, kind: str, tmp_path: Path
+) -> None:
+    for text in blocks(document, language):
+        path = tmp_path / f"plan.{language}"
+        path.write_text(text, encoding="utf-8")
+        plan = build_plan(read_plan(path))
+
+        assert (plan.kind, plan.warnings) == (kind, ())
+
+
+@EVERY_DOCUMENT
 def test_documents_name_no_place_outside_the_checkout(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
 
