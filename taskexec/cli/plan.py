@@ -207,10 +207,9 @@ def _rest(count: int) -> Iterator[str]:
 def _summary_line(summary: Summary) -> str:
     shape = "series-parallel" if summary.series_parallel else "not series-parallel"
     length = _duration(summary.critical_path_s)
-    return (
-        f"{summary.tasks:,} tasks, {summary.edges:,} edges, {summary.levels:,} levels, "
-        f"width {summary.width:,}, critical path {length or 'of unknown length'}, {shape}"
-    )
+    counts = ((summary.tasks, "task"), (summary.edges, "edge"), (summary.levels, "level"))
+    size = ", ".join(f"{count:,} {name if count == 1 else name + 's'}" for count, name in counts)
+    return f"{size}, width {summary.width:,}, critical path {length or 'of unknown length'}, {shape}"
 
 
 def _row(task: Task, estimate: Estimate, duration_s: float | None) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ _OPTIONS = (
     ),
     click.option("--row-ids", "source_row_ids", is_flag=True, help="Take the numbers of a table's rows as ids."),
     click.option("--strict", "source_strict", is_flag=True, help="Refuse a plan with warnings."),
-    click.option("--allow-outside", "source_outside", is_flag=True, help="Let hooks run outside the plan's folder."),
+    click.option("--allow-outside", "source_outside", is_flag=True, help="Let commands run outside the plan's folder."),
 )
 
 

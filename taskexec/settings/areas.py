@@ -163,7 +163,10 @@ class PlanSettings(Area):
         default=None, description="What columns of tables are called, as `id=Ref,depends_on=After`"
     )
     strict: bool = Field(default=False, description="Whether a plan with warnings is refused")
-    allow_outside: bool = Field(default=False, description="Whether hooks may run outside the plan's folder")
+    allow_outside: bool = Field(
+        default=False,
+        description="Whether commands of hooks, workflows and plan.json may run outside the plan's folder",
+    )
 
 
 class RunSettings(Area):

@@ -21,7 +21,7 @@ _BOMS = (
 
 _AS_CSV = "save the sheet as CSV (UTF-8) and read that"
 _UNPACK = "unpack it first"
-_NO_PLAN = "a plan is a table (CSV), a State of Truth (Markdown), a workflow (YAML) or plan.json"
+_NO_PLAN = "plans are tables (CSV), Markdown, YAML or JSON; hooks and manifests are JSON"
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (xls, doc or mpp)", _AS_CSV),
     (b"\x1f\x8b", "compressed with gzip", _UNPACK),

@@ -8,6 +8,7 @@ from taskexec.sources.sot.markdown import has_headings, hide_dead_text, sections
 from taskexec.sources.sot.reader import SECTION_TITLE
 from taskexec.sources.table.dialect import is_table
 from taskexec.sources.text_places import with_plain_breaks
+from taskexec.sources.tree.json_tokens import top_keys
 
 __all__ = ["KINDS", "find_kind"]
 
@@ -25,6 +26,7 @@ _BY_SUFFIX = {
 }
 _TASK_MAPPING = re.compile(r'"tasks"\s*:\s*(?P<opening>[\[{])')
 _WORKFLOW_KEY = re.compile(r"^(?:tasks|lanes|defaults|include)[ \t]*:(?:[ \t]|$)", re.MULTILINE)
+_WORKFLOW_KEYS = frozenset({"lanes", "defaults", "include"})
 _CHECKBOX = re.compile(r"^ {0,3}[-*+] \[[ xX]\] ", re.MULTILINE)
 _LOOKED_AT = 262_144
 
@@ -38,8 +40,7 @@ def find_kind(text: str, suffix: str) -> str:
     """
     start = text.lstrip()
     if start.startswith("{"):
-        match = _TASK_MAPPING.search(text)
-        return "workflow" if match and match["opening"] == "{" else "plan"
+        return _kind_of_json(text)
     if not start.startswith("#") and is_table(text):
         return "csv"
     plain = with_plain_breaks(text)
@@ -50,6 +51,17 @@ def find_kind(text: str, suffix: str) -> str:
     if is_table(text):
         return "csv"
     return _BY_SUFFIX.get(suffix) or ("sot" if has_headings(hide_dead_text(plain)) else "csv")
+
+
+def _kind_of_json(text: str) -> str:
+    """Return `workflow` for an object with a key that only a workflow has; else `plan`."""
+    for key, opening in top_keys(text, _LOOKED_AT):
+        if key in _WORKFLOW_KEYS or (key == "tasks" and opening == "{"):
+            return "workflow"
+        if key == "queues":
+            return "plan"
+    match = _TASK_MAPPING.search(text, _LOOKED_AT)
+    return "workflow" if match and match["opening"] == "{" else "plan"
 
 
 def _is_state_of_truth(plain: str) -> bool:

@@ -49,7 +49,7 @@ class ReadOptions:
     use_row_ids: bool = False
     """Whether the rows of a table are numbered, whatever they say themselves."""
     allow_outside: bool = False
-    """Whether the commands of hooks may run outside the plan's folder."""
+    """Whether commands may have a `cwd` outside the plan's folder."""
 
 
 def read_plan(path: Path | str, options: ReadOptions | None = None) -> PlanDraft:
@@ -94,8 +94,8 @@ def _read(text: str, path: Path | str, options: ReadOptions) -> PlanDraft:
     if kind == "workflow":
         is_file = source != STANDARD_INPUT
         read_include = includes_from(Path(path), lambda name: _read_text(name).text) if is_file else None
-        return read_workflow(text, source, read_include=read_include)
-    return read_planfile(text, source)
+        return read_workflow(text, source, read_include=read_include, allow_outside=options.allow_outside)
+    return read_planfile(text, source, allow_outside=options.allow_outside)
 
 
 def _apply_hooks(draft: PlanDraft, hooks: Path | str, options: ReadOptions) -> None:

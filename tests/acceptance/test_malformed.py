@@ -55,22 +55,6 @@ WITHOUT_LINE = frozenset(
 )
 """Codes of faults that may mean a file as a whole."""
 
-WITHOUT_LINE_YET = frozenset({"planfile.json", "hooks.json", "sot.json"})
-"""Codes of faults that should name a line and do not always."""
-
-WITHOUT_HINT_YET = frozenset(
-    {
-        *("hooks.env", "hooks.json", "hooks.unknown_field"),
-        *("manifest.json", "manifest.shape", "manifest.unmatched", "manifest.version"),
-        *("planfile.character", "planfile.json", "planfile.number", "planfile.shape"),
-        *("sot.character", "sot.command", "sot.duplicate_queue", "sot.json", "sot.number", "sot.order", "sot.queue"),
-        *("sot.resource", "sot.shape", "sot.unknown_dependency"),
-        *("workflow.character", "workflow.command", "workflow.depth", "workflow.expression", "workflow.lane"),
-        *("workflow.matrix", "workflow.shape", "workflow.unknown_field", "workflow.yaml"),
-    }
-)
-"""Codes of faults that should name a remedy and do not always; what was expected stands in their message."""
-
 _FAULT = re.compile(r"error\[(?P<code>[\w.]+)\]: (?P<message>.+)")
 _PLACE = re.compile(r"(?P<file>[^,]+?)(?::(?P<line>\d+)(?::\d+)?)?")
 
@@ -192,12 +176,12 @@ def _check_form(said: str, case: str) -> None:
     assert told, said
     assert all(character.isprintable() for character in said.replace("\n", ""))
     for fault in told:
-        assert fault.hint or fault.code in WITHOUT_HINT_YET, said
+        assert fault.hint, said
         if fault.code != "usage":  # an option has no place in a file
             assert fault.places, said
         for place in fault.places:
             assert place["file"].split("/")[0] == case or place["file"] in ARGUMENTS.get(case, ()), said
-            assert place["line"] or fault.code in WITHOUT_LINE | WITHOUT_LINE_YET, said
+            assert place["line"] or fault.code in WITHOUT_LINE, said
 
 
 def _faults(said: str) -> Iterator[Told]:

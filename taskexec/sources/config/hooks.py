@@ -6,7 +6,6 @@ commands of a hook run in order until one fails.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from taskexec.plan.suggestion import Suggestions
 from taskexec.sources.task.commands import CommandReader
 from taskexec.sources.text_places import TextPlaces
 from taskexec.sources.tree.json_text import parse_json
-from taskexec.sources.tree.node import Findings, Node, Unreadable
+from taskexec.sources.tree.node import Findings, Node, Unreadable, did_you_mean
 from taskexec.sources.values.amounts import show
 
 __all__ = ["apply_hooks"]
@@ -36,7 +35,7 @@ def apply_hooks(draft: PlanDraft, text: str, source: str, *, allow_outside: bool
         draft: The plan; changed in place.
         text: The whole hooks file, JSON; a byte order mark is ignored.
         source: The file's path as the user gave it, for places.
-        allow_outside: Whether a `cwd` may be absolute, or leave the project's folder by `..`; else it is a fault.
+        allow_outside: Whether a `cwd` may be absolute, or leave the plan's folder by `..`; else it is a fault.
     """
     text = text.removeprefix("\ufeff")
     findings = Findings(TextPlaces(text, source), "hooks", draft.faults, draft.warnings)
@@ -62,8 +61,7 @@ class _HookReader:
 
     def __init__(self, findings: Findings, *, allow_outside: bool) -> None:
         self._findings = findings
-        self._allow_outside = allow_outside
-        self._commands = CommandReader(findings, hint=_SHAPE_HINT, check_folder=self._is_inside)
+        self._commands = CommandReader(findings, hint=_SHAPE_HINT, is_confined=not allow_outside)
 
     def read(self, root: Node) -> dict[str | None, Mapping[str, JSON]]:
         """Return the payload for each key whose hook has no fault."""
@@ -79,19 +77,10 @@ class _HookReader:
             return None
         for key, member in hook.members().items():
             if key != "commands":
-                self._findings.unknown(member, ("commands",), is_fault=False, owner="a hook")
+                hint = did_you_mean(key, ("commands",)) or f"remove it; {_SHAPE_HINT}"
+                self._findings.unknown(member, ("commands",), is_fault=False, owner="a hook", hint=hint)
         found = self._commands.read_list(commands)
         return None if found is None else {"commands": [command.to_json() for command in found]}
-
-    def _is_inside(self, folder: Node) -> bool:
-        """Return whether a folder is allowed; one outside the project's folder is a fault."""
-        path = posixpath.normpath(str(folder.value))
-        if self._allow_outside or not (path.startswith("/") or path.split("/", 1)[0] == ".."):
-            return True
-        message = f"`cwd` {show(str(folder.value))} leaves the project's folder"
-        hint = "name a folder inside it; hooks that may work anywhere must be allowed explicitly"
-        self._findings.fault("cwd", message, folder.offset, hint=hint)
-        return False
 
 
 def _warn_unmatched(draft: PlanDraft, findings: Findings, root: Node) -> None:

@@ -30,6 +30,7 @@ __all__ = ["apply_manifest"]
 _TOP_FIELDS = ("version", "layers", "agents", "default_agent")
 _LAYER_FIELDS = ("agent", "tasks", "queues")
 _EVERY = "*"
+_SHAPE_HINT = 'a manifest looks like {"layers": {"core": {"tasks": ["TASK-001"]}}, "default_agent": "noop"}'
 
 _Name = Located[str]
 
@@ -63,8 +64,8 @@ def apply_manifest(draft: PlanDraft, text: str, source: str) -> None:
 class _Rules:
     """What a manifest says, by id and by queue."""
 
-    layer_of_task: dict[str, _Name] = field(default_factory=dict)
-    layer_of_queue: dict[str, _Name] = field(default_factory=dict)
+    layer_of: dict[tuple[str, str], tuple[_Name, int]] = field(default_factory=dict)
+    """By `task` or `queue` and its name: the layer, and where the layer names it."""
     agent_of_layer: dict[str, _Name] = field(default_factory=dict)
     agents: dict[str, _Name] = field(default_factory=dict)
     default_agent: _Name | None = None
@@ -83,12 +84,13 @@ class _ManifestReader:
     def read(self, root: Node) -> None:
         """Read the whole manifest."""
         if not root.is_object:
-            self._findings.expected(root, "an object with `layers` or `agents`")
+            self._findings.expected(root, "an object with `layers` or `agents`", hint=_SHAPE_HINT)
         self._warn_unknown(root, _TOP_FIELDS, "a manifest")
         said = {key: member for key, member in root.members().items() if member.value is not None}
         if "version" in said and said["version"].text() not in ("1", "1.0"):
             message = f"version {show(str(said['version'].plain()))} is not known; 1.0 was expected"
-            self._findings.fault("version", message, said["version"].offset)
+            hint = "this file was written for a newer `tek`: update, or write version 1.0"
+            self._findings.fault("version", message, said["version"].offset, hint=hint)
         if "layers" in said:
             for name, layer in self._layers(said["layers"]):
                 self._read_layer(name, layer)
@@ -101,7 +103,8 @@ class _ManifestReader:
         """Give a task the layer and the agent that it does not name itself."""
         rules, task_id = self._rules, normal_id(task.id.value)
         queue = "" if task.lane is None else task.lane.value.strip()
-        task.layer = task.layer or rules.layer_of_task.get(task_id) or rules.layer_of_queue.get(queue)
+        named = rules.layer_of.get(("task", task_id)) or rules.layer_of.get(("queue", queue))
+        task.layer = task.layer or (named and named[0])
         if task.agent is not None or task.payload:
             return
         layer = "" if task.layer is None else task.layer.value.strip()
@@ -114,17 +117,18 @@ class _ManifestReader:
             for name, layer in node.members().items():
                 yield Located(name, self._findings.places.at(layer.key_offset)), layer
         elif not node.is_list:
-            self._findings.expected(node, "an object of layers by name, or a list of layers")
+            self._findings.expected(node, "an object of layers by name, or a list of layers", hint=_SHAPE_HINT)
         for layer in node.items():
             named = layer.members().get("name")
             if named is None:
-                self._findings.expected(layer, "a layer with a `name`")
+                hint = 'write a layer of a list as `{"name": "core", "tasks": ["TASK-001"]}`'
+                self._findings.expected(layer, "a layer with a `name`", hint=hint)
             elif (name_text := self._text(named)) is not None:
                 yield name_text, layer
 
     def _read_layer(self, name: _Name, node: Node) -> None:
         if not node.is_object:
-            self._findings.expected(node, 'a layer such as `{"tasks": ["TASK-001"]}`')
+            self._findings.expected(node, 'a layer such as `{"tasks": ["TASK-001"]}`', hint=_SHAPE_HINT)
             return
         is_listed = isinstance(node.key, int)
         self._warn_unknown(node, (*_LAYER_FIELDS, "name") if is_listed else _LAYER_FIELDS, "a layer")
@@ -133,21 +137,22 @@ class _ManifestReader:
         if agent is not None and agent.value is not None and (found := self._text(agent)) is not None:
             self._rules.agent_of_layer[name.value.strip()] = found
         for written, offset in self._names(members.get("tasks")):
-            self._assign(self._rules.layer_of_task, normal_id(written), name, offset)
+            self._assign("task", normal_id(written), name, offset)
             self._check_known(written, offset, "task", is_known=normal_id(written) in self._ids)
         for written, offset in self._names(members.get("queues")):
-            self._assign(self._rules.layer_of_queue, written.strip(), name, offset)
+            self._assign("queue", written.strip(), name, offset)
             self._check_known(written, offset, "queue", is_known=written.strip() in self._queues)
 
-    def _assign(self, layers: dict[str, _Name], key: str, layer: _Name, offset: int) -> None:
-        first = layers.setdefault(key, layer)
+    def _assign(self, kind: str, key: str, layer: _Name, offset: int) -> None:
+        first, first_offset = self._rules.layer_of.setdefault((kind, key), (layer, offset))
         if first.value != layer.value:
             message = f"{show(key)} stands in two layers, {show(first.value)} and {show(layer.value)}"
-            self._findings.fault("layer", message, offset, hint="keep it in one of them")
+            self._findings.fault("layer", message, first_offset, offset, hint="keep it in one of them")
 
     def _read_agents(self, node: Node) -> None:
         if not node.is_object:
-            self._findings.expected(node, "an object of agents by task or queue")
+            hint = 'write agents as `{"TASK-001": "shell", "*": "noop"}`'
+            self._findings.expected(node, "an object of agents by task or queue", hint=hint)
         for name, member in node.members().items():
             agent = self._text(member)
             if agent is not None:
@@ -158,7 +163,9 @@ class _ManifestReader:
     def _check_known(self, name: str, offset: int, kind: str, *, is_known: bool) -> None:
         if not is_known:
             likely = self._suggestions.find(name.strip())
-            hint = None if likely is None else f"did you mean {show(likely)}?"
+            hint = f"write the {kind} as it stands in the plan, or remove it"
+            if likely is not None:
+                hint = f"did you mean {show(likely)}?"
             self._findings.warn("unmatched", f"{show(name)} is no {kind} of the plan", offset, hint=hint)
 
     def _names(self, node: Node | None) -> Iterable[tuple[str, int]]:
@@ -166,7 +173,7 @@ class _ManifestReader:
         if node is None or node.value is None:
             return []
         if not node.is_list:
-            self._findings.expected(node, "a list of names")
+            self._findings.expected(node, "a list of names", hint='write a list of texts: `["TASK-001"]`')
         for item in node.items():
             if not isinstance(item.value, str):
                 self._findings.expected(item, "a text")
@@ -174,7 +181,8 @@ class _ManifestReader:
 
     def _text(self, node: Node) -> _Name | None:
         if not isinstance(node.value, str) or not node.value.strip():
-            self._findings.expected(node, "a text")
+            hint = "write a name, such as `shell`" if node.value == "" else None
+            self._findings.expected(node, "a text that is not empty", hint=hint)
             return None
         return Located(node.value, self._findings.places.at(node.offset))
 

@@ -14,7 +14,6 @@ _SPELLED_MAX = 1000
 _SIGN = re.compile("[,;]")
 _BRACKET = re.compile(r"[(){}\[\]]")
 _MARK = re.compile(r"[,;(){}\[\]]")
-_SIMPLE = re.compile(r"(?P<head>[^{}]*)\{(?P<choices>[^{}]*,[^{}]*)\}(?P<tail>[^{}]*)")
 _TOKEN = re.compile(r"[{},]")
 
 
@@ -28,7 +27,7 @@ def list_artifacts(text: str) -> list[str]:
     """
     found = []
     for entry in _split(text):
-        words = " ".join(entry.replace("`", "").split())
+        words = " ".join(entry.split())
         if "{" in words:
             found += _spell_out(words)
         elif words:
@@ -37,15 +36,17 @@ def list_artifacts(text: str) -> list[str]:
 
 
 def _split(text: str) -> list[str]:
+    """Return the entries of a list, without backticks."""
     pieces = text.split("`")
-    if len(pieces) % 2 and all(piece.strip() in ("", ",", ";") for piece in pieces[::2]):
+    if len(pieces) % 2 and not "".join(pieces[::2]).strip(",; \t\n"):
         return pieces[1::2]
     hidden = hide_code(text)
     if "`" not in hidden and not _BRACKET.search(hidden):
         return _SIGN.split(text)
     if not _BRACKET.search(hidden):
         ends = [match.start() for match in _SIGN.finditer(hidden)]
-        return [text[start:end] for start, end in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)]
+        spans = zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)
+        return [text[start:end].replace("`", "") for start, end in spans]
     is_balanced = all(hidden.count(a) == hidden.count(b) for a, b in ("()", "{}", "[]"))
     depth = start = 0
     entries = []
@@ -53,18 +54,19 @@ def _split(text: str) -> list[str]:
         mark = match[0]
         if mark in ",;":
             if depth <= 0:
-                entries.append(text[start : match.start()])
+                entries.append(text[start : match.start()].replace("`", ""))
                 start = match.end()
         elif is_balanced:
             depth += 1 if mark in "({[" else -1
-    return [*entries, text[start:]]
+    return [*entries, text[start:].replace("`", "")]
 
 
 def _spell_out(words: str) -> list[str]:
     """Return what the braces of one entry stand for; braces without a comma stay, unbalanced ones as well."""
-    simple = _SIMPLE.fullmatch(words)
-    if simple:
-        return [f"{simple['head']}{choice}{simple['tail']}" for choice in simple["choices"].split(",")]
+    head, _, rest = words.partition("{")
+    choices, closing, tail = rest.partition("}")
+    if closing and "," in choices and "{" not in rest and "}" not in head and "}" not in tail:
+        return [head + choice + tail for choice in choices.split(",")]
     stack: list[list[list[str]]] = [[[""]]]  # for each open brace: its alternatives, each a list of texts
     position = 0
     for token in _TOKEN.finditer(words):

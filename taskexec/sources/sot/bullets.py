@@ -10,6 +10,7 @@ from taskexec.errors import Fault, Place
 from taskexec.plan.draft import DraftTask, Located
 from taskexec.sources.sot.code import code_spans
 from taskexec.sources.text_places import TextPlaces
+from taskexec.sources.tree.node import did_you_mean
 from taskexec.sources.values import amounts
 from taskexec.sources.values.amounts import show
 
@@ -19,13 +20,15 @@ PLACEHOLDER = re.compile(r"<[^<>`\r\n]+>")
 """Text that a template asks a person to fill in; it never means anything itself."""
 
 _CODE = re.compile(r"`(?P<text>[^`]*)`")
-RANGE_SIGN = re.compile(r"\s*[—–]\s*|[ \t]*-\s*")
-"""What stands between the ends of a range; a hyphen behind a line break starts a bullet instead."""
+RANGE_SIGN = re.compile(r"\s*[—–]\s*|[ \t]*-\s*|\s+(?:to|through|bis)\s+", re.IGNORECASE)
+"""What stands between the ends of a range, a dash or a word; a hyphen behind a line break starts a bullet instead."""
 
 _ITEM_MARK = re.compile(r"^[ \t]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+", re.MULTILINE)
 _LIST_SIGN = re.compile(r"[,;\r\n]")
 _WORD = re.compile(r"\w")
+_RESOURCES = ("cpus", "memory", "gpus", "gpu_memory")
 _RESOURCE_SIGN = re.compile("[=:]")
+_RANGE_HINT = "write it as `T-001`–`T-020`, or the ids one by one with commas between them"
 _RANGE_MAX = 100_000
 """More ids than this in one range are a slip of the pen."""
 _DIGITS_MAX = 100
@@ -98,7 +101,7 @@ class BulletReader:
         text = self.places.text[bullet.start : bullet.end]
         if "<" in text and not _WORD.search(PLACEHOLDER.sub("", text)):
             return ""
-        if "\n" not in text and not self._starts_line(bullet.start):
+        if "\n" not in text and (bullet.start > bullet.key_start or not self._starts_line(bullet.start)):
             return " ".join(text.split())
         return "; ".join(" ".join(self.places.text[start:end].split()) for start, end in self.pieces(bullet))
 
@@ -147,8 +150,7 @@ class BulletReader:
             problem = f"brings the ids of all ranges to more than {_RANGES_MAX:,}"
         if problem:
             message = f"the range {show(first.value)} to {show(last.value)} {problem}"
-            hint = "write the ids one by one, separated by commas"
-            self.fault("sot.range", message, first.place, last.place, hint=hint)
+            self.fault("sot.range", message, first.place, last.place, hint=_RANGE_HINT)
             return
         width = len(low[1])
         self._range_ids += int(high[1]) - int(low[1])
@@ -171,7 +173,7 @@ class BulletReader:
             place = self.places.at(match.start() + 1)
             if forbidden is not None:
                 message = f"id {show(value)} holds the control character {show(forbidden)}"
-                self.fault("sot.character", message, place)
+                self.fault("sot.character", message, place, hint="write the id with visible characters")
             yield Located(value, place)
 
     def _warn_unquoted(self, bullet: Bullet) -> None:
@@ -202,9 +204,14 @@ class BulletReader:
                 resources.gpu_memory_mib = Located(amounts.parse_memory_mib(value), place)
             else:
                 known = "`cpus=2`, `memory=4G`, `gpus=1` or `gpu_memory=8G`"
-                self.fault("sot.resource", f"{show(words)} is not a resource; {known} was expected", place)
+                message = f"{show(words)} is not a resource; {known} was expected"
+                hint = (
+                    did_you_mean(key, _RESOURCES) or "write one of these, or keep it as a field of its own below a task"
+                )
+                self.fault("sot.resource", message, place, hint=hint)
         except ValueError as error:
-            self.fault("sot.number", f"{show(words)}: {error}", place)
+            hint = f"correct the value, or remove {show(key)}: it then has its default"
+            self.fault("sot.number", f"{show(words)}: {error}", place, hint=hint)
 
 
 def _numbered(name: str) -> tuple[str, str]:
@@ -219,8 +226,11 @@ def _range_problem(low: tuple[str, str], high: tuple[str, str]) -> str:
         return "needs two ids that end in a number"
     if low[0] != high[0]:
         return "needs two ids with the same text before the number"
-    if len(low[1]) != len(high[1]):
-        return "needs numbers with equally many digits"
-    if len(low[1]) > _DIGITS_MAX or int(high[1]) - int(low[1]) >= _RANGE_MAX:
-        return f"has more than {_RANGE_MAX} ids or {_DIGITS_MAX} digits"
-    return "runs backwards" if int(low[1]) > int(high[1]) else ""
+    if max(len(low[1]), len(high[1])) > _DIGITS_MAX:
+        return f"has numbers of more than {_DIGITS_MAX} digits"
+    number = int(high[1]) - int(low[1]) + 1
+    if number > _RANGE_MAX:
+        return f"has {number:,} ids; {_RANGE_MAX:,} are the most" if number < 10**15 else f"has over {10**15:,} ids"
+    if number < 1:
+        return "runs backwards"
+    return "" if len(low[1]) == len(high[1]) else "needs numbers with equally many digits, such as `08` and `12`"

@@ -26,7 +26,9 @@ _BOX = re.compile(r"\[[ xX]\][ \t]+")
 _AND = re.compile(r"\s(?:and|&)\s")
 _LEADING_AND = re.compile(r"\A(?:and|&)\s+")
 _REMARK = re.compile(r"\([^()]{0,200}\)\Z")
-_PLAIN_RANGE = re.compile(r"(?P<first>[^\W\d_][\w.-]{0,80}\d)\s?[—–]\s?(?P<last>[^\W\d_][\w.-]{0,80}\d)")
+_PLAIN_RANGE = re.compile(
+    r"(?P<first>[^\W\d_][\w.-]{0,80}\d)(?:\s?[—–]\s?|\s(?:to|through|bis)\s)(?P<last>[^\W\d_][\w.-]{0,80}\d)"
+)
 _NOTHING = frozenset({"", "-", "—", "–", "none", "n/a", "na", "nil", "nothing", "no", "not applicable"})
 _PLACES_MOST = 10
 _CHARACTERS_COMPARED = 5_000_000
@@ -69,6 +71,8 @@ class DependencyReader:
 
     def _longest(self, pieces: list[tuple[int, int]], index: int) -> int:
         """Return how many pieces from one on make a known name together; 1 if no more do."""
+        if index == len(pieces) - 1:
+            return 1
         start, end = pieces[index]
         for length in self._names.lengths(self._text[start:end]):
             end = pieces[min(index + length, len(pieces)) - 1][1]

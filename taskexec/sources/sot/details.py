@@ -77,7 +77,7 @@ def apply_details(task: SotTask, bullet: Bullet, bullets: BulletReader) -> None:
 def _override(task: SotTask, root: Node, findings: Findings) -> None:
     draft = task.draft
     before = {"agent": draft.agent} if draft.agent is not None else {}
-    for name, value in FieldReader(findings).read(root, inherited=before).items():
+    for name, value in FieldReader(findings, is_strict=True).read(root, inherited=before).items():
         if name == "id":
             task.names.append(draft.id.value)
         setattr(draft, name, value)

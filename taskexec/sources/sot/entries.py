@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from taskexec.errors import Fault
 from taskexec.sources.sot.bullets import Bullet, BulletReader
+from taskexec.sources.sot.code import hide_code
 from taskexec.sources.sot.markdown import Line
 from taskexec.sources.values.amounts import show
 
@@ -27,6 +28,8 @@ _KEYS = (
 KNOWN_KEYS = frozenset(map(str.strip, _KEYS.split(",")))
 """The keys that begin a field within a line, in small letters."""
 
+_WRITTEN_KEYS = {written: key for key in KNOWN_KEYS for written in (key, key.capitalize(), key.title(), key.upper())}
+"""The keys as most people write them, so that nothing else need be looked at."""
 _KEY = re.compile(
     r"(?:\*\*|__|[*_])?(?P<key>[^\W\d_]+(?:[ \t_/-]{1,3}[^\W\d_]+){0,4})"
     r"(?:[ \t]{1,3}\([^()\n]{0,60}\))?(?:\*\*|__|[*_])?[ \t]{0,3}:(?:\*\*|__|[*_])?(?P<tail>[\s`<]|\Z)?"
@@ -59,12 +62,12 @@ class Entry:
         """Return whether a line stands below the item, by its indentation."""
         return line.indent >= self.indent + 2
 
-    def add_below(self, line: Line, text: str, *, is_after_blank: bool) -> None:
+    def add_below(self, line: Line, *, is_after_blank: bool) -> None:
         """Add a line that stands below the item."""
         is_deeper = bool(self.children) and line.indent > self._child_indent
         if line.is_listed and not is_deeper:
             self._child_indent = line.indent
-            self._add_child(line, text)
+            self._add_child(line)
         elif self.children and (is_deeper or not is_after_blank):
             self.children[-1].end = line.end
         elif is_after_blank:
@@ -80,8 +83,8 @@ class Entry:
         else:
             self.end = line.end
 
-    def _add_child(self, line: Line, text: str) -> None:
-        key = read_key(text[line.body : line.end])
+    def _add_child(self, line: Line) -> None:
+        key = read_key(line.text)
         if key is None:
             self.children.append(Bullet("", line.start, line.start, line.end))
         else:
@@ -98,9 +101,10 @@ def read_key(text: str, *, may_be_unknown: bool = True) -> tuple[str, int] | Non
     colon = text.find(":", 0, 2 * _KEY_LONGEST + _REMARK_LONGEST)
     if colon < 0:
         return None
-    if colon > 0 and (word := text[:colon].lower()) in KNOWN_KEYS:
+    word = _WRITTEN_KEYS.get(text[:colon])
+    if word is not None:
         return word, len(text) - len(text[colon + 1 :].lstrip(" \t"))
-    match = _KEY.match(text)
+    match = _KEY.match(hide_code(text))
     if match is None or len(match["key"]) > _KEY_LONGEST:
         return None
     key = " ".join(match["key"].lower().replace("_", " ").split())
@@ -121,7 +125,6 @@ class EntryScanner:
     def __init__(self, bullets: BulletReader) -> None:
         self.entries: list[Entry] = []
         self._bullets = bullets
-        self._text = bullets.places.text
         self._entry: Entry | None = None
         self._is_after_blank = True
         self._is_in_list = False
@@ -130,35 +133,36 @@ class EntryScanner:
         """Read lines that follow each other; nothing goes on from the lines of an earlier call."""
         self._entry, self._is_after_blank, self._is_in_list = None, True, False
         for line in lines:
-            rest = self._text[line.body : line.end]
-            if not rest.strip() and not line.is_listed:
+            if not line.is_listed and (not line.text or line.text.isspace()):
                 self._is_after_blank = True
                 continue
-            self._read_line(line, rest)
+            self._read_line(line)
             self._is_after_blank = False
 
-    def _read_line(self, line: Line, rest: str) -> None:
+    def _read_line(self, line: Line) -> None:
         entry = self._entry
         if entry is not None and entry.holds(line):
-            entry.add_below(line, self._text, is_after_blank=self._is_after_blank)
+            entry.add_below(line, is_after_blank=self._is_after_blank)
         elif line.is_listed:
             self._entry = None
             if line.indent < _CODE_INDENT or self._is_in_list:
                 self._is_in_list = True
-                self._read_item(line, rest)
-        elif entry is not None and not self._is_after_blank and not is_block_start(rest):
+                self._read_item(line)
+        elif entry is not None and not self._is_after_blank and not is_block_start(line.text):
             entry.add_unindented(line)
         else:
             self._entry = None
             self._is_in_list = self._is_in_list and line.indent > 0
 
-    def _read_item(self, line: Line, rest: str) -> None:
-        box = _BOX.match(rest)
+    def _read_item(self, line: Line) -> None:
+        if not line.text.startswith("["):
+            return
+        box = _BOX.match(line.text)
         if box is not None:
             is_done = box["mark"] in "xX"
             self._entry = Entry(line.body + box.end(), line.end, line.indent, is_done)
             self.entries.append(self._entry)
-        elif almost := _ALMOST_BOX.match(rest):
+        elif almost := _ALMOST_BOX.match(line.text):
             message = f"{show(almost[0])} is no box, so that this is not read as a task"
             hint = "write `- [ ]` for a task to do, `- [x]` for one that is done"
             self._bullets.warnings.append(Fault("sot.box", message, (self._bullets.places.at(line.body),), hint))

@@ -24,6 +24,7 @@ __all__ = ["DESCRIPTION", "Parts", "split_entry"]
 DESCRIPTION = "description"
 """The key of what stands below or behind a name without a key of its own."""
 
+_DASH = " — "
 _SEPARATOR = re.compile(r"[ \t\n](?:[—–]|-{1,3})(?=[ \t\n]|\Z)")
 _LEADING_DASH = re.compile(r"\s*(?:[—–]|-{1,3})(?=\s|\Z)")
 _MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
@@ -62,41 +63,66 @@ def split_entry(entry: Entry, text: str) -> Parts:
         text: The whole live text.
     """
     own = text[entry.start : entry.end]
-    hidden = hide_code(own)
-    segments = _segments(hidden)
+    segments = _segments(own)
     time = _take_time(own, segments)
-    is_named = bool(segments) and not _lacks_name(hidden, segments[0], is_behind=time is not None)
-    name, rest = (segments[0], segments[1:]) if is_named else ((0, 0), segments)
+    is_named = bool(segments) and not _lacks_name(own, segments[0], is_behind=time is not None)
+    name = segments.pop(0) if is_named else (0, 0)
+    offset = entry.start
     fields: list[Bullet] = []
-    for start, end in rest:
-        key = read_key(hidden[start:end], may_be_unknown=False)
+    for start, end in segments:
+        key = read_key(own[start:end], may_be_unknown=False)
         if key is not None:
-            fields.append(Bullet(key[0], entry.start + start, entry.start + start + key[1], entry.start + end))
+            fields.append(Bullet(key[0], offset + start, offset + start + key[1], offset + end))
         elif fields:
-            fields[-1].end = entry.start + end
+            fields[-1].end = offset + end
         elif time is None and _TIME.fullmatch(own, start, end):
             time = (start, end)
         else:
             name = (name[0], end)
-    _add_children(fields, entry, text)
-    moved = None if time is None else (entry.start + time[0], entry.start + time[1])
-    return Parts(moved, (entry.start + name[0], entry.start + name[1]), fields)
+    if entry.children:
+        _add_children(fields, entry, text)
+    moved = None if time is None else (offset + time[0], offset + time[1])
+    return Parts(moved, (offset + name[0], offset + name[1]), fields)
 
 
-def _lacks_name(hidden: str, first: tuple[int, int], *, is_behind: bool) -> bool:
+def _lacks_name(own: str, first: tuple[int, int], *, is_behind: bool) -> bool:
     """Return whether an entry begins with a field; a name may begin like one (`Status: a page for it`)."""
-    key = read_key(hidden[first[0] : first[1]], may_be_unknown=False)
-    return key is not None and (is_behind or key[0] in _NEVER_NAMES or _LEADING_DASH.match(hidden) is not None)
+    key = read_key(own[first[0] : first[1]], may_be_unknown=False)
+    return key is not None and (is_behind or key[0] in _NEVER_NAMES or _LEADING_DASH.match(own) is not None)
 
 
-def _segments(hidden: str) -> list[tuple[int, int]]:
-    """Return the trimmed, non-blank stretches between the dashes."""
-    found = []
-    leading = _LEADING_DASH.match(hidden)
+def _segments(own: str) -> list[tuple[int, int]]:
+    """Return the trimmed, non-blank stretches between the dashes; one in backticks parts nothing."""
+    leading = None if own[:1].isalnum() else _LEADING_DASH.match(own)
     position = leading.end() if leading else 0
-    rest = hidden[position:]
-    is_plain = "–" not in rest and " -" not in rest and "\n" not in rest  # most lines; three times as fast
-    for piece in rest.split(" — ") if is_plain else _SEPARATOR.split(rest):
+    pieces = _plain_pieces(own[position:])
+    if pieces is None:
+        return _odd_segments(hide_code(own), position)
+    found = []
+    for piece in pieces:
+        words = piece.strip()
+        if words:
+            begin = position + (piece.index(words) if len(words) < len(piece) else 0)
+            found.append((begin, begin + len(words)))
+        position += len(piece) + len(_DASH)
+    return found
+
+
+def _plain_pieces(text: str) -> list[str] | None:
+    """Return what stands between the dashes of most lines, at a third of the time; None for the others."""
+    if "–" in text or " -" in text or "\n" in text or "``" in text:
+        return None
+    pieces = text.split(_DASH)
+    for piece in pieces:
+        if piece.count("`") % 2:
+            return None
+    return pieces
+
+
+def _odd_segments(hidden: str, position: int) -> list[tuple[int, int]]:
+    """Return the segments of an entry with any dashes, its code spans hidden, from a position on."""
+    found = []
+    for piece in _SEPARATOR.split(hidden[position:]):
         if words := piece.strip():
             begin = hidden.index(words[0], position)
             position = begin + len(words)

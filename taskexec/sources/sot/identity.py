@@ -35,6 +35,8 @@ _DASH = re.compile(r" (?:[—–]|-{1,3}) ")
 _LINKING = " \t:—–-|"
 _ID_HINT = re.compile(r"[-_]\d")
 """What every id has that is not marked; looking for it first saves most of the time."""
+_TELLING = re.compile("[-*_~`<—–]")
+"""What every name has that is more than its title: an id, a mark, a placeholder, a dash."""
 _WORD = re.compile(r"[^\W_]")
 _EMPHASIS = re.compile(r"\*\*|__|~~|`")
 
@@ -61,6 +63,8 @@ def identify(text: str, known: Collection[str] = ()) -> Identity | None:
         known: Ids of the queues' tasks; one of them counts as an id where others need a number at their end.
     """
     text = " ".join(text.split())
+    if text[:1].isalnum() and not _TELLING.search(text):
+        return Identity(None, text)
     if _is_empty(text):
         return None
     identity = _marked(text, known) or _plain(text, known)
@@ -73,8 +77,8 @@ def identify(text: str, known: Collection[str] = ()) -> Identity | None:
 
 
 def fit_id(text: str, *, ending: str = "") -> str:
-    """Return a text with an ending as an id of at most 200 characters."""
-    whole = normal_id(" ".join((text + ending).split()))
+    """Return a text on one line, with an ending, as an id of at most 200 characters."""
+    whole = normal_id(text + ending)
     if len(whole) <= ID_MAX:
         return whole
     digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]

@@ -3,11 +3,12 @@
 A task is known by its id, else by its title (`identity`). A ledger repeats work, so that a title may be executed
 at several times: the first has the title as its id, the others get their time behind it, `Backup (2025-10-05)`, and a
 number if that is not enough; a task to do has precedence. What the ledger says of a task of a queue belongs to that
-task, which is then done.
+task, which is then done; a line may name several of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from taskexec.sources.values.amounts import forbidden_in_id, show
 
 __all__ = ["Item", "ItemReader", "settle_ids"]
 
+_LIST = re.compile(r"(?P<ids>`[^`]+`(?:(?:\s*[,;&]\s*|\s+and\s+|\s*,\s*and\s+)`[^`]+`)+)\s*(?:[—–:]|-{1,3}\s|\Z)\s*")
 _TIME_MARKS = "*_`()[] "
 
 
@@ -52,39 +54,52 @@ class ItemReader:
 
     def read_all(self, entries: Iterable[Entry]) -> list[Item]:
         """Return the items of all entries that have a name."""
-        items = [self._read(entry) for entry in entries]
-        return [item for item in items if item is not None]
+        items = []
+        text = self._bullets.places.text
+        for entry in entries:
+            parts = split_entry(entry, text)
+            written = text[parts.name[0] : parts.name[1]]
+            identity = identify(written, self._queued)
+            if identity is None:
+                self._leave_out(entry, parts, written)
+            elif entry.is_done and written.startswith("`") and (listed := self._listed(written)):
+                items += [self._read(entry, parts, identity) for identity in listed]
+            else:
+                items.append(self._read(entry, parts, identity))
+        return items
 
-    def _read(self, entry: Entry) -> Item | None:
-        text, at = self._bullets.places.text, self._bullets.places.at
-        parts = split_entry(entry, text)
-        written = text[slice(*parts.name)]
-        identity = identify(written, self._queued)
-        if identity is None:
-            self._leave_out(entry, parts, written)
-            return None
-        place = at(parts.name[0])
+    def _listed(self, written: str) -> list[Identity]:
+        """Return what a name is that lists tasks of the queues, `` `a`, `b` — done ``; nothing if it does not."""
+        names = _LIST.match(written)
+        ids = names["ids"].split("`")[1::2] if names and self._queued else []
+        if names is None or not any(normal_id(name) in self._queued for name in ids):
+            return []
+        title = " ".join(written[names.end() :].split())
+        return [Identity(" ".join(name.split()), title) for name in ids if name.strip()]
+
+    def _read(self, entry: Entry, parts: Parts, identity: Identity) -> Item:
+        place = self._bullets.places.at(parts.name[0])
         name = fit_id(identity.id or identity.title)
-        forbidden = forbidden_in_id(name)
+        forbidden = None if name.isprintable() else forbidden_in_id(name)
         if forbidden is not None:
             message = f"{show(name)} holds the control character {show(forbidden)}"
-            self._bullets.fault("sot.character", message, place)
-        task = SotTask(DraftTask(id=Located(name, place)), names=identity.names)
+            self._bullets.fault("sot.character", message, place, hint="write the name with visible characters")
+        draft = DraftTask(id=Located(name, place))
         if identity.title:
-            task.draft.title = Located(identity.title, place)
+            draft.title = draft.id if identity.title == name else Located(identity.title, place)
         if entry.is_done:
-            task.draft.satisfied = Located(True, place)
-        time = "" if parts.time is None else " ".join(text[slice(*parts.time)].strip(_TIME_MARKS).split())
-        self._read_fields(task, parts, identity, time)
+            draft.satisfied = Located(True, place)
+        task = SotTask(draft, identity.names)
+        self._tasks.read(task, parts.fields, Role.EXECUTED if entry.is_done else Role.PLANNED)
+        time = "" if parts.time is None else self._time(*parts.time)
+        if time:
+            _put_first(draft.metadata, "executed_at" if entry.is_done else "time", time)
+        if identity.description:
+            _put_first(draft.metadata, DESCRIPTION, identity.description)
         return Item(task, entry.is_done, identity.id is not None, time)
 
-    def _read_fields(self, task: SotTask, parts: Parts, identity: Identity, time: str) -> None:
-        self._tasks.read(task, parts.fields, Role.EXECUTED if task.is_satisfied else Role.PLANNED)
-        own = {"executed_at" if task.is_satisfied else "time": time, DESCRIPTION: identity.description}
-        for key, text in own.items():
-            further = task.draft.metadata.get(key)
-            if text:
-                task.draft.metadata[key] = text if further is None else f"{text}; {further}"
+    def _time(self, start: int, end: int) -> str:
+        return " ".join(self._bullets.places.text[start:end].strip(_TIME_MARKS).split())
 
     def _leave_out(self, entry: Entry, parts: Parts, written: str) -> None:
         """Count an entry without a name; one whose fields say something is a fault."""
@@ -98,6 +113,12 @@ class ItemReader:
             self.left_out["empty box"] += 1
 
 
+def _put_first(metadata: dict[str, str], key: str, text: str) -> None:
+    """Add a text to metadata, before one that stands there already."""
+    further = metadata.get(key)
+    metadata[key] = text if further is None else f"{text}; {further}"
+
+
 def settle_ids(items: Iterable[Item], queued: Mapping[str, SotTask]) -> list[SotTask]:
     """Give executed items ids of their own and tell the queues' tasks what is done of them.
 
@@ -109,13 +130,13 @@ def settle_ids(items: Iterable[Item], queued: Mapping[str, SotTask]) -> list[Sot
         The tasks that stand in no queue.
     """
     items = list(items)
-    waiting = {normal_id(item.task.draft.id.value): item for item in items if not item.is_done}
+    waiting = {item.task.draft.id.value: item for item in items if not item.is_done}
     taken = {*waiting, *queued}
     merged: set[str] = set()
     repeats: Counter[str] = Counter()
     tasks = []
     for item in items:
-        name = normal_id(item.task.draft.id.value)
+        name = item.task.draft.id.value
         if item.is_done and name in queued and name not in merged:
             merged.add(name)
             _merge(queued[name], item.task)
@@ -127,7 +148,7 @@ def settle_ids(items: Iterable[Item], queued: Mapping[str, SotTask]) -> list[Sot
             if name in taken:
                 item.task.repeats = name
                 item.task.draft.id = Located(_distinct(item, taken, repeats), item.task.draft.id.place)
-            taken.add(normal_id(item.task.draft.id.value))
+            taken.add(item.task.draft.id.value)
     return tasks
 
 
@@ -137,7 +158,7 @@ def _distinct(item: Item, taken: set[str], repeats: Counter[str]) -> str:
     ending = f" ({item.time})" if item.time else ""
     found = fit_id(name, ending=ending)
     base = found
-    while normal_id(found) in taken:
+    while found in taken:
         repeats[base] += 1
         found = fit_id(name, ending=f"{ending} #{repeats[base] + 1}")
     return found

@@ -28,6 +28,8 @@ class QueueLines:
     name: Located[str] | None
     bullets: list[Bullet | Entry] = field(default_factory=list)
     """The queue's own bullets, and its tasks with a bullet each."""
+    is_refused: bool = False
+    """Whether its name has been reported, so that nothing more is said of it."""
 
 
 class QueueScanner:
@@ -46,18 +48,17 @@ class QueueScanner:
         self.queues.append(QueueLines(None))
         self._last = None
         for line in lines:
-            rest = self._text[line.body : line.end]
-            if not rest.strip() and not line.is_listed:
+            if not line.is_listed and (not line.text or line.text.isspace()):
                 self._is_after_blank = True
                 continue
-            self._read_line(line, rest)
+            self._read_line(line, line.text)
             self._is_after_blank = False
 
     def _read_line(self, line: Line, rest: str) -> None:
         last = self._last
         is_numbered = line.is_listed and self._text[line.start : line.body].lstrip()[:1].isdigit()
         if isinstance(last, Entry) and last.holds(line):
-            last.add_below(line, self._text, is_after_blank=self._is_after_blank)
+            last.add_below(line, is_after_blank=self._is_after_blank)
         elif isinstance(last, Bullet) and self._continues(line, rest):
             last.end = line.end
         elif is_numbered:
@@ -87,15 +88,17 @@ class QueueScanner:
             place = self._bullets.places.at(line.body + bold[0])
             self.queues[-1].name = Located(rest[bold[0] : bold[1]], place)
         elif _QUEUE_WORD.match(rest):
-            message = f"{show(rest.strip())} has no name in bold; `**Queue A — Name**` was expected"
-            self._bullets.fault("sot.queue", message, self._bullets.places.at(line.body))
+            self._refuse(line, f"{show(rest.strip())} is a queue without its name in bold")
 
     def _refuse_unnumbered(self, line: Line, rest: str) -> None:
         """Report a queue that is no numbered line: what stands below it would join the queue before."""
         if not PLACEHOLDER.search(rest) and (self._is_queue_name(rest) or _QUEUE_HEADING.match(rest)):
             self.queues.append(QueueLines(None))
-            message = f"{show(rest.strip())} looks like a queue and is not numbered"
-            self._bullets.fault("sot.queue", message, self._bullets.places.at(line.body), hint=_NAME_HINT)
+            self._refuse(line, f"{show(rest.strip())} looks like a queue and is not numbered")
+
+    def _refuse(self, line: Line, message: str) -> None:
+        self.queues[-1].is_refused = True
+        self._bullets.fault("sot.queue", message, self._bullets.places.at(line.body), hint=_NAME_HINT)
 
     def _is_queue_name(self, rest: str) -> bool:
         """Return whether a line begins with a queue's name in bold."""

@@ -8,7 +8,7 @@ with the length of the text, whatever it holds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,9 +37,9 @@ _LIVE_TOKEN = re.compile(
 )
 _DEAD_MARKS = ("<!--", "```", "~~~")
 _LINE_REST_BLANK = re.compile(r"[ \t]*(?:\n|\Z)")
-_LINE = re.compile(
-    r"(?P<blanks>[ \t]*)(?P<mark>(?:[-*+]|[0-9]{1,9}[.)])(?=[ \t\n]|\Z)[ \t]*)?(?P<rest>[^\n]*)(?:\n|\Z)"
-)
+_BULLETS = ("- ", "* ", "+ ")
+_MARK = re.compile(r"(?:[-*+]|[0-9]{1,9}[.)])(?=[ \t]|\Z)[ \t]*")
+_MARK_BEGINS = frozenset("-*+0123456789")
 _TAB = 4
 _NESTING_ATTEMPTS = 50
 """After so many comments that nest but never close, nesting is given up, or a hostile file costs minutes."""
@@ -54,6 +54,8 @@ class LiveText:
     """How many comments were hidden, nested ones counted with the one around them."""
     code_blocks: int
     """How many fenced blocks were hidden."""
+    open_comment: int | None = None
+    """Where a comment begins that is never closed, so that it hides the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Line(NamedTuple):
     """Where the text starts, behind the list mark if there is one."""
     is_listed: bool
     """Whether it has a list mark: a bullet or a number."""
+    text: str
+    """From `body` on."""
 
 
 def read_live_text(text: str) -> LiveText:
@@ -90,13 +94,16 @@ def read_live_text(text: str) -> LiveText:
     """
     parts = []
     position = comments = code_blocks = 0
+    open_comment: int | None = None
     for start, end, is_comment in _dead_spans(text):
         blanks = "\n".join(" " * len(line) for line in text[start:end].split("\n"))
         parts += [text[position:start], blanks]
         position = end
         comments += is_comment
         code_blocks += not is_comment
-    return LiveText("".join([*parts, text[position:]]), comments, code_blocks)
+        if is_comment and end == len(text) and not text.endswith("-->"):
+            open_comment = start
+    return LiveText("".join([*parts, text[position:]]), comments, code_blocks, open_comment)
 
 
 def hide_dead_text(text: str) -> str:
@@ -113,16 +120,17 @@ def headings(text: str) -> Iterator[Heading]:
             yield Heading(len(match["marks"]), _without_closing_marks(match["text"] or ""), match.start(), match.end())
 
 
-def sections(text: str, title: str) -> Iterator[tuple[int, int]]:
+def sections(text: str, title: str, *, found: Iterable[Heading] | None = None) -> Iterator[tuple[int, int]]:
     """Yield start and end offset of what stands under each heading with a title.
 
     Args:
         text: Markdown without dead text.
         title: In small letters with single blanks and `&`; a heading may have a letter or number before it.
+        found: The text's headings, for those who have them.
     """
     start: int | None = None
     level = 0
-    for heading in headings(text):
+    for heading in headings(text) if found is None else found:
         if start is not None and heading.level <= level:
             yield start, heading.start
             start = None
@@ -137,13 +145,28 @@ def has_headings(text: str) -> bool:
     return any(match["marks"] and match["text"] for match in _HEADING.finditer(text))
 
 
-def split_lines(text: str) -> Iterator[Line]:
-    """Yield all lines of a text."""
-    for match in _LINE.finditer(text):
-        blanks = match["blanks"]
-        indent = len(blanks.expandtabs(_TAB)) if "\t" in blanks else len(blanks)
-        start, body = match.start(), match.start("rest")
-        yield Line(start, match.end("rest"), indent, body, match["mark"] is not None)
+def split_lines(text: str, start: int = 0, end: int | None = None) -> Iterator[Line]:
+    """Yield the lines of a text between two offsets; what stands there of a line counts as one."""
+    for whole in text[start:end].split("\n"):
+        body = whole.lstrip(" \t")
+        indent = len(whole) - len(body)
+        if indent and "\t" in whole[:indent]:
+            indent = len(whole[:indent].expandtabs(_TAB))
+        text_behind = _behind_mark(body)
+        stop = start + len(whole)
+        if text_behind is None:
+            yield Line(start, stop, indent, stop - len(body), False, body)
+        else:
+            yield Line(start, stop, indent, stop - len(text_behind), True, text_behind)
+        start = stop + 1
+
+
+def _behind_mark(body: str) -> str | None:
+    """Return what stands behind a line's list mark, or None when it has none."""
+    if body.startswith(_BULLETS):
+        return body[2:].lstrip(" \t")
+    mark = _MARK.match(body) if body[:1] in _MARK_BEGINS else None
+    return None if mark is None else body[mark.end() :]
 
 
 def _without_closing_marks(text: str) -> str:

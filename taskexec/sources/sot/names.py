@@ -7,8 +7,9 @@ without regard to case, blanks, bold type and backticks as an id, as a title, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from taskexec.plan.draft import DraftTask, Located
 from taskexec.plan.plan import normal_id
@@ -58,20 +59,15 @@ class Queue:
 
 
 class Names:
-    """All names of a file and what they stand for."""
+    """All names of a file and what they stand for; each index is made when a name is first looked for in it."""
 
     def __init__(self, tasks: Iterable[SotTask], queues: Iterable[Queue]) -> None:
+        self._tasks = list(tasks)
         self._full_names: dict[str, Queue] = {}
         self._short_names: dict[str, list[Queue]] = {}
-        self._ids: dict[str, SotTask] = {}
-        self._repeats: dict[str, list[SotTask]] = {}
-        self._levels: tuple[dict[str, list[SotTask]], ...] = ({}, {}, {})
-        self._lengths: dict[str, set[int]] = {}
         for queue in queues:
             if queue.name is not None:
                 self._add_queue(queue, queue.name.value)
-        for task in tasks:
-            self._add_task(task)
 
     def queues(self, name: str) -> list[Queue]:
         """Return the queues that a name may mean: the one with this full name, else those with this short one."""
@@ -82,8 +78,7 @@ class Names:
 
     def tasks(self, name: str) -> list[SotTask]:
         """Return the tasks that a name may mean, by the strictest comparison that finds any."""
-        name = normal_id(name)
-        exact = self._ids.get(name)
+        exact = self._ids.get(normal_id(name))
         if exact is not None:
             return self._with_repeats(exact)
         key = plain_name(name)
@@ -111,33 +106,47 @@ class Names:
         self._full_names.setdefault(name, queue)
         for key in {plain_name(name), plain_name(_short_name(name))}:
             self._short_names.setdefault(key, []).append(queue)
-        self._add_lengths(name)
 
-    def _add_task(self, task: SotTask) -> None:
-        name, title = task.draft.id.value, task.draft.title
-        self._ids.setdefault(normal_id(name), task)
-        if task.repeats is not None:
-            self._repeats.setdefault(task.repeats, []).append(task)
-        key = self._add(0, name, task)
-        if title is not None:
-            self._add(1, title.value, task, key=key if title.value == name else None)
-        for text in task.names:
-            self._add(2, text, task)
+    @cached_property
+    def _ids(self) -> dict[str, SotTask]:
+        """The first task of each id."""
+        return {normal_id(task.draft.id.value): task for task in reversed(self._tasks)}
 
-    def _add(self, level: int, text: str, task: SotTask, *, key: str | None = None) -> str:
-        """Add a name of a task and return it as it is compared."""
-        key = plain_name(text) if key is None else key
-        if key:
-            found = self._levels[level].setdefault(key, [])
-            if not found or found[-1] is not task:
-                found.append(task)
-            self._add_lengths(text)
-        return key
+    @cached_property
+    def _repeats(self) -> dict[str, list[SotTask]]:
+        repeats: dict[str, list[SotTask]] = {}
+        for task in self._tasks:
+            if task.repeats is not None:
+                repeats.setdefault(task.repeats, []).append(task)
+        return repeats
 
-    def _add_lengths(self, text: str) -> None:
-        if "," in text or ";" in text:
-            pieces = re.split("[,;]", text)
-            self._lengths.setdefault(plain_name(pieces[0]), set()).add(len(pieces))
+    @cached_property
+    def _levels(self) -> tuple[dict[str, list[SotTask]], ...]:
+        """The tasks by their names as these are compared: by id, by title, by what else they may be called."""
+        levels: tuple[dict[str, list[SotTask]], ...] = ({}, {}, {})
+        for task in self._tasks:
+            for level, names in zip(levels, _names(task), strict=True):
+                for key in dict.fromkeys(map(plain_name, names)):
+                    if key:
+                        level.setdefault(key, []).append(task)
+        return levels
+
+    @cached_property
+    def _lengths(self) -> dict[str, set[int]]:
+        """How many pieces the names with commas have, by their first piece."""
+        lengths: dict[str, set[int]] = {}
+        of_tasks = (name for task in self._tasks for names in _names(task) for name in names)
+        for name in (*self._full_names, *of_tasks):
+            if "," in name or ";" in name:
+                pieces = re.split("[,;]", name)
+                lengths.setdefault(plain_name(pieces[0]), set()).add(len(pieces))
+        return lengths
+
+
+def _names(task: SotTask) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Return the id, the title and the other names of a task."""
+    title = task.draft.title
+    return (task.draft.id.value,), () if title is None else (title.value,), task.names
 
 
 def _short_name(name: str) -> str:

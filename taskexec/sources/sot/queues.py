@@ -46,6 +46,8 @@ class QueueReader:
         """Return the queues that have a name, with their tasks."""
         queues = []
         for queue in lines:
+            if queue.is_refused:
+                continue
             if queue.name is None:
                 self._refuse_orphans(queue)
             else:
@@ -69,7 +71,8 @@ class QueueReader:
         first = self._named.setdefault(name.value, name)
         if first is not name:
             message = f"two queues have the name {show(name.value)}"
-            self._bullets.fault("sot.duplicate_queue", message, first.place, name.place)
+            hint = "name one of them otherwise, or list all of their tasks below one"
+            self._bullets.fault("sot.duplicate_queue", message, first.place, name.place, hint=hint)
 
     def _read_queue(self, lines: QueueLines, name: Located[str]) -> Queue:
         queue = Queue(name)
@@ -133,7 +136,7 @@ class QueueReader:
             self._bullets.placeholders += 1
         elif forbidden := forbidden_in_id(value):
             message = f"id {show(value)} holds the control character {show(forbidden)}"
-            self._bullets.fault("sot.character", message, place)
+            self._bullets.fault("sot.character", message, place, hint="write the id with visible characters")
         else:
             return spans[0], Located(value, place)
         return spans[0], None
@@ -150,7 +153,8 @@ class QueueReader:
         word = self._bullets.word(bullet)
         if word is not None and word.value.lower() not in ("sequential", "parallel"):
             message = f"{show(word.value)} is not an order; `sequential` or `parallel` was expected"
-            self._bullets.fault("sot.order", message, word.place)
+            hint = "write `Order: sequential`, or remove it: the tasks of a queue are parallel by default"
+            self._bullets.fault("sot.order", message, word.place, hint=hint)
         return word is not None and word.value.lower() == "sequential"
 
     def _warn_unknown(self, bullet: Bullet) -> None:

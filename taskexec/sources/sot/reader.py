@@ -7,10 +7,11 @@ box is a task (`entries`, `fields`, `identity`, `items`); a ticked one is satisf
     - [ ] Smoke harness — Rationale: … — Target: 2026-01-15 — Dependencies: Scan the archive, `TASK-001`
 
 The section `Execution Queue & Task Hooks` (any level, letter or number) holds numbered queues, which are lanes, with
-the bullets `Tasks`, `Depends on`, `Order`, `Agent` and `Resources` (`lines`, `queues`). Any plan can be written
-like this without loss, with bullets `Task` in place of `Tasks` or besides:
+the bullets `Tasks`, `Depends on`, `Order`, `Agent`, `Resources` and `Lane` (`lines`, `queues`). Any plan can be
+written like this without loss, with bullets `Task` in place of `Tasks` or besides:
 
     1. **Queue A — Build**
+       - Lane: none
        - Task `compile` — Compile the sources
          - Command: `make -j2 all`
          - Depends on: `fetch`, `Queue Z`
@@ -35,7 +36,8 @@ For whoever writes it:
   Write backtick, `<`, `>` and line breaks in it as `\\u0060`, `\\u003c`, `\\u003e`, `\\n`; null takes back what a queue
   or a bullet says, `"lane": null` the lane; `id` renames the task; `depends_on` is the whole list of exact ids, to
   which no queue adds anything. An id or lane that Markdown cannot carry stands there only.
-- A queue's name stands in bold and begins with `Queue`; any other lane stands in `Details`.
+- A queue's name stands in bold and begins with `Queue`. It is the lane of its tasks, unless `Lane: Build` gives them
+  another or `Lane: none` none; a lane that Markdown cannot carry stands in `Details`.
 """
 
 from __future__ import annotations
@@ -45,9 +47,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from taskexec.errors import Fault, Place
+from taskexec.errors import Fault
 from taskexec.plan.bulk import collection_paused
-from taskexec.plan.draft import Located, PlanDraft, Reading
+from taskexec.plan.draft import Located, PlanDraft
 from taskexec.plan.plan import normal_id
 from taskexec.sources.sot.bullets import BulletReader
 from taskexec.sources.sot.dependencies import DependencyReader
@@ -57,6 +59,7 @@ from taskexec.sources.sot.lines import QueueScanner
 from taskexec.sources.sot.markdown import headings, read_live_text, sections, split_lines
 from taskexec.sources.sot.names import Names, Queue, SotTask
 from taskexec.sources.sot.queues import QueueReader
+from taskexec.sources.sot.summary import describe, judge_comment, judge_emptiness
 from taskexec.sources.sot.tasks import TaskReader
 from taskexec.sources.text_places import TextPlaces, with_plain_breaks
 from taskexec.sources.values.amounts import show
@@ -66,10 +69,6 @@ __all__ = ["SECTION_TITLE", "read_sot"]
 SECTION_TITLE = "execution queue & task hooks"
 """The heading that marks the queues, in the form that `markdown.sections` compares."""
 
-_HINT = (
-    "write `- [ ] Name — Dependencies: …` for a task; or a heading `### G. Execution Queue & Task Hooks`, "
-    "below it `1. **Queue A — Name**` and `- Tasks:` with ids in backticks"
-)
 _QUEUE_SIGN = re.compile(
     r"^[ \t]*(?:[0-9]{1,9}[.)][ \t]+[*_]*queue\b|[-*+][ \t]+[*_]*tasks?[*_]*[ \t]*[:`])", re.IGNORECASE | re.MULTILINE
 )
@@ -113,35 +112,21 @@ class _SotReader:
         draft.faults, draft.warnings = self._bullets.faults, self._bullets.warnings
         reader.left_out["placeholder"] += self._bullets.placeholders
         done = sum(item.is_done for item in items)
-        self._describe(draft, {"queue": len(queues), "backlog item": len(items) - done, "executed task": done}, reader)
+        found = {"queue": len(queues), "backlog item": len(items) - done, "executed task": done}
+        left_out = {**reader.left_out, "comment": self._live.comments, "code block": self._live.code_blocks}
+        draft.reading = describe(drafts, found, left_out)
+        judge_comment(self._live, self._bullets.places, draft)
+        is_blank = not self._live.text.strip() and not self._live.comments + self._live.code_blocks
+        judge_emptiness(draft, queues, placeholders=reader.left_out["placeholder"], is_blank=is_blank)
         return draft
 
     def _scan(self) -> tuple[list[Queue], EntryScanner]:
         """Return the queues and the entries of the file."""
-        lines = list(split_lines(self._live.text))
-        starts = [line.start for line in lines]
+        text = self._live.text
         queue_lines, entries = QueueScanner(self._bullets), EntryScanner(self._bullets)
-        for start, end, is_queue in _parts(self._live.text):
-            part = lines[bisect_left(starts, start) : bisect_left(starts, end)]
-            (queue_lines if is_queue else entries).read(part)
+        for start, end, is_queue in _parts(text):
+            (queue_lines if is_queue else entries).read(split_lines(text, start, end))
         return QueueReader(self._bullets, self._tasks).read_all(queue_lines.queues), entries
-
-    def _describe(self, draft: PlanDraft, counts: dict[str, int], reader: ItemReader) -> None:
-        """Say how the file was understood, and that it has no tasks if that is so."""
-        live = self._live
-        left_out = {**reader.left_out, "comment": live.comments, "code block": live.code_blocks}
-        found = _counted(counts)
-        draft.reading = Reading(form="State of Truth (Markdown)" + (f": {', '.join(found)}" if found else ""))
-        draft.reading.metadata = list(dict.fromkeys(key for task in draft.tasks for key in task.metadata))
-        draft.reading.left_out = _counted(left_out)
-        idle = sum(not task.payload and task.agent is None and task.satisfied is None for task in draft.tasks)
-        if idle:
-            draft.reading.defaults = [f"agent noop: nothing in the file says what to run ({_count(idle, 'task')})"]
-        if not draft.tasks and not draft.faults:
-            message = "no tasks were found, neither ids in a section `Execution Queue & Task Hooks` nor boxes `- [ ]`"
-            if left_out["placeholder"]:
-                message += f", only {_count(left_out['placeholder'], 'placeholder')}"
-            draft.faults.append(Fault("sot.no_tasks", message, (Place(self._source),), _HINT))
 
 
 def _parts(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -149,9 +134,10 @@ def _parts(text: str) -> Iterator[tuple[int, int, bool]]:
 
     Below a deeper heading of the queue section, lists with boxes and without queues are a backlog as elsewhere.
     """
-    cuts = [heading.start for heading in headings(text)]
+    found = list(headings(text))
+    cuts = [heading.start for heading in found]
     position = 0
-    for start, end in sections(text, SECTION_TITLE):
+    for start, end in sections(text, SECTION_TITLE, found=found):
         yield position, start, False
         inner = cuts[bisect_left(cuts, start) : bisect_left(cuts, end)]
         begin = start
@@ -179,9 +165,10 @@ def _connect(
 ) -> None:
     """Give all tasks what they depend on, themselves and by their queues."""
     for task in tasks:
-        _resolve_own(task, reader, bullets)
+        if task.dependencies and not task.is_settled:
+            _resolve_own(task, reader, bullets)
     for queue in queues:
-        outside = [name for bullet in queue.dependencies for name, _ in reader.read(bullet)]
+        outside = _outside(queue, reader, bullets)
         for index, task in enumerate(queue.tasks):
             if task.is_settled:
                 continue
@@ -191,10 +178,20 @@ def _connect(
                 task.draft.depends_on.append(Located(queue.tasks[index - 1].draft.id.value, task.draft.id.place))
 
 
+def _outside(queue: Queue, reader: DependencyReader, bullets: BulletReader) -> list[Located[str]]:
+    """Return what a queue depends on; that it is itself is a fault, once for each place."""
+    found = [name for bullet in queue.dependencies for name, _ in reader.read(bullet)]
+    own = {task.draft.id.value for task in queue.tasks}
+    inside = dict.fromkeys(name.place for name in found if name.value in own)
+    if inside and queue.name is not None:
+        message = f"queue {show(queue.name.value)} depends on itself"
+        hint = "remove the queue and its own tasks from its `Depends on`"
+        bullets.fault("sot.self_dependency", message, *inside, hint=hint)
+    return [name for name in found if name.value not in own]
+
+
 def _resolve_own(task: SotTask, reader: DependencyReader, bullets: BulletReader) -> None:
     """Resolve a task's own dependencies; of what is done, unknown ones are metadata: nothing waits for them."""
-    if task.is_settled:
-        return
     unknown = []
     for bullet in task.dependencies:
         for name, is_known in reader.read(bullet):
@@ -204,14 +201,8 @@ def _resolve_own(task: SotTask, reader: DependencyReader, bullets: BulletReader)
                 unknown.append(name)
     if unknown:
         task.draft.metadata["dependencies"] = "; ".join(name.value for name in unknown)
+        hint = "correct the name, or leave it as a remark: it is kept as metadata"
         message = f"{show(unknown[0].value)} is no task; as {show(task.draft.id.value)} is done, nothing waits for it"
-        bullets.warnings.append(Fault("sot.unknown_dependency", message, tuple(name.place for name in unknown[:10])))
-
-
-def _counted(numbers: dict[str, int]) -> list[str]:
-    return [_count(number, word) for word, number in numbers.items() if number]
-
-
-def _count(number: int, word: str) -> str:
-    plural = f"{word}es" if word.endswith("x") else f"{word}s"
-    return f"{number:,} {word if number == 1 else plural}"
+        bullets.warnings.append(
+            Fault("sot.unknown_dependency", message, tuple(name.place for name in unknown[:10]), hint)
+        )

@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any
 
-from taskexec.domain.command import parse_call, parse_command
 from taskexec.errors import Fault
-from taskexec.plan.draft import Located
+from taskexec.plan.draft import DraftTask, Located
 from taskexec.sources.sot.artifacts import list_artifacts
 from taskexec.sources.sot.bullets import Bullet, BulletReader
 from taskexec.sources.sot.details import apply_details
 from taskexec.sources.sot.entries import KNOWN_KEYS
 from taskexec.sources.sot.fields import DESCRIPTION
 from taskexec.sources.sot.names import SotTask
+from taskexec.sources.task.instructions import CommandWrong, payload_of, takes_text
 from taskexec.sources.tree.node import did_you_mean
 from taskexec.sources.values.amounts import ROUTES, parse_count, show
 from taskexec.sources.values.durations import parse_duration_s
@@ -65,7 +65,8 @@ _AMOUNTS: dict[str, tuple[str, Callable[[str], Any]]] = {
 """For each key: the field of `DraftTask`, and what reads it."""
 
 _WORDS = {"labels": "labels", "acceptance criteria": "acceptance_criteria", "requirements": "requirements"}
-_OWN_AGENTS = ("noop", "shell", "python")
+_MEANINGFUL = frozenset({"dependencies", "agent", "layer", "queue", "resources", "status", *_AMOUNTS, *_WORDS})
+"""What is more than metadata, besides instructions and details."""
 _QUEUED_KEYS = (*sorted(KNOWN_KEYS), "details")
 _MEANINGFUL_KEYS = ("dependencies", "depends on", "command", "agent", "resources", "priority", "timeout", "retries")
 """Keys that a slip of the pen would make metadata of, so that the plan is another."""
@@ -77,17 +78,18 @@ class TaskReader:
     def __init__(self, bullets: BulletReader) -> None:
         self._bullets = bullets
         self._hints: dict[tuple[str, Role], str | None] = {}
-        self._kept: dict[str, list[str]] = {}
-        self._found_words: dict[str, list[str]] = {}
+        self._repeated: dict[str, list[str]] = {}
+        self._words: dict[str, list[str]] = {}
 
     def read(self, task: SotTask, fields: Sequence[Bullet], role: Role) -> None:
         """Read all fields of one task; `Details` count last and instructions when the agent is known."""
-        self._kept, self._found_words = {}, {}
-        commands, details = [], []
+        is_record = role is Role.EXECUTED
+        commands: list[Bullet] = []
+        details: list[Bullet] = []
         for bullet in fields:
             key = _ALIASES.get(bullet.key, bullet.key)
-            if role is Role.EXECUTED and key in _DOABLE:
-                self._keep(bullet, key)
+            if is_record and (key not in _MEANINGFUL or key in _DOABLE):
+                self._keep(task, bullet, key)
             elif key == "command":
                 commands.append(bullet)
             elif key == "details" and role is Role.QUEUED:
@@ -96,11 +98,19 @@ class TaskReader:
                 self._read_field(task, bullet, key, role)
         if commands:
             self._read_commands(task, commands)
-        for name, words in self._found_words.items():
-            setattr(task.draft, name, tuple(words))
-        task.draft.metadata.update({key: "; ".join(texts) for key, texts in self._kept.items()})
+        if self._words or self._repeated:
+            self._join_repeated(task.draft)
         for bullet in details:
             apply_details(task, bullet, self._bullets)
+
+    def _join_repeated(self, draft: DraftTask) -> None:
+        """Give a task the lists and metadata that several of its fields make together."""
+        for name, words in self._words.items():
+            setattr(draft, name, tuple(words))
+        for key, texts in self._repeated.items():
+            draft.metadata[key] = "; ".join(texts)
+        self._words.clear()
+        self._repeated.clear()
 
     def _read_field(self, task: SotTask, bullet: Bullet, key: str, role: Role) -> None:
         draft = task.draft
@@ -117,11 +127,11 @@ class TaskReader:
         elif key in _AMOUNTS:
             self._read_amount(task, bullet, key, role)
         elif key in _WORDS:
-            self._found_words.setdefault(_WORDS[key], []).extend(self._words(bullet, key))
+            self._words.setdefault(_WORDS[key], []).extend(self._list_words(bullet, key))
         elif key == "status":
             self._read_status(task, bullet, role)
         else:
-            self._keep(bullet, key)
+            self._keep(task, bullet, key)
             self._warn_unknown(bullet, role)
 
     def _read_queue(self, task: SotTask, bullet: Bullet) -> None:
@@ -141,11 +151,13 @@ class TaskReader:
             setattr(task.draft, name, Located(parse(word.value), word.place))
         except ValueError as error:
             if role is Role.QUEUED:
-                self._bullets.fault("sot.number", f"{show(word.value)} of `{bullet.key}`: {error}", word.place)
+                message = f"{show(word.value)} of `{bullet.key}`: {error}"
+                hint = f"correct the value, or remove `{bullet.key.capitalize()}`"
+                self._bullets.fault("sot.number", message, word.place, hint=hint)
             else:
-                self._keep(bullet, key)
+                self._keep(task, bullet, key)
 
-    def _words(self, bullet: Bullet, key: str) -> list[str]:
+    def _list_words(self, bullet: Bullet, key: str) -> list[str]:
         """Return the words of a list; criteria hold commas, so that only `;` and bullets part them."""
         found = []
         for start, end in self._bullets.pieces(bullet):
@@ -167,22 +179,23 @@ class TaskReader:
             hint = "tick its box if it is done: `- [x]`"
             self._bullets.warnings.append(Fault("sot.status", message, (word.place,), hint))
         if role is not Role.QUEUED or word.value.casefold() != "done":
-            self._keep(bullet, "status")
+            self._keep(task, bullet, "status")
 
     def _read_commands(self, task: SotTask, fields: Sequence[Bullet]) -> None:
         commands = [command for bullet in fields for command in self._commands(bullet)]
         agent = None if task.draft.agent is None else task.draft.agent.value
-        if len(commands) > 1 and (agent == "python" or (agent is not None and agent not in _OWN_AGENTS)):
+        if len(commands) > 1 and (agent == "python" or takes_text(agent)):
             message = f"agent {show(agent)} has {len(commands)} commands, where one was expected"
-            self._bullets.fault("sot.command", message, *(command.place for command in commands[:10]))
+            hint = "write a task for each, or one command that does it all"
+            self._bullets.fault("sot.command", message, *(command.place for command in commands[:10]), hint=hint)
             return
         payloads = []
         for command in commands:
             try:
-                payloads.append(_payload(command.value, agent))
-            except (ValueError, RecursionError) as error:
-                message = f"command {show(command.value)} cannot be read: {error}"
-                self._bullets.fault("sot.command", message, command.place)
+                payloads.append(payload_of(command.value, agent))
+            except CommandWrong as wrong:
+                message = f"command {show(command.value)} {wrong}"
+                self._bullets.fault("sot.command", message, command.place, hint=wrong.hint)
         if payloads:
             joined = {"commands": [command for payload in payloads for command in payload.get("commands", ())]}
             task.draft.payload = joined if "commands" in payloads[0] else payloads[0]
@@ -198,13 +211,18 @@ class TaskReader:
             found += codes
         return found
 
-    def _keep(self, bullet: Bullet, key: str) -> None:
+    def _keep(self, task: SotTask, bullet: Bullet, key: str) -> None:
         """Keep a field as metadata; several of one key are joined, a repeated text is not."""
         text = self._bullets.text(bullet)
-        text = ";".join(list_artifacts(text)) if key == "artifacts" else text
-        texts = self._kept.setdefault(key, []) if text else []
-        if text and text not in texts[-1:]:
-            texts.append(text)
+        if key == "artifacts":
+            text = ";".join(list_artifacts(text))
+        if not text:
+            return
+        first = task.draft.metadata.setdefault(key, text)
+        if first is not text:
+            texts = self._repeated.setdefault(key, [first])
+            if text != texts[-1]:
+                texts.append(text)
 
     def _warn_unknown(self, bullet: Bullet, role: Role) -> None:
         """Warn of a key that may be a slip of the pen."""
@@ -219,20 +237,6 @@ class TaskReader:
             place = self._bullets.places.at(bullet.key_start)
             message = f"{what} means nothing for a task and is kept as metadata"
             self._bullets.warnings.append(Fault("sot.unknown_key", message, (place,), hint))
-
-
-def _payload(text: str, agent: str | None) -> dict[str, Any]:
-    """Return what a command means to an agent.
-
-    Raises:
-        ValueError: It is none that the agent knows.
-    """
-    if agent == "python":
-        call = parse_call(text)
-        return {"call": call.target, "args": list(call.args), "kwargs": dict(call.kwargs or {})}
-    if agent is not None and agent not in _OWN_AGENTS:
-        return {"command": text}
-    return {"commands": [parse_command(text).to_json()]}
 
 
 def _without_box(word: str) -> str:

@@ -15,19 +15,25 @@ __all__ = ["ALIASES", "FIELDS", "METADATA_PREFIX", "UNITED", "field_and_unit", "
 _ALIASES = {
     "id": (
         "id, code, key, issue key, task id, uid, no, nr, story id, job id, job id raw, ticket, ticket id, item id, "
-        "unique id, identifier, task no, task nr, task number, number, #, vorgangsnr, lfd nr, kennung, ref, "
-        "wbs, wbs code, issue id, task"
+        "activity id, bug id, card id, work item id, work package id, step id, unique id, identifier, record id, "
+        "task no, task nr, task number, number, #, vorgangsnr, lfd nr, kennung, ref, wbs, wbs code, issue id, task"
     ),
     "title": (
         "title, task name, vorgangsname, job name, name, summary, subject, activity, activity name, step, step name, "
-        "task title, story, titel, bezeichnung, aufgabe, aufgabenname, task"
+        "task title, card name, issue title, story, titel, bezeichnung, aufgabe, aufgabenname, task"
     ),
     "depends_on": (
         "depends on, dependencies, dependency, predecessors, predecessor, blocked by, is blocked by, "
-        "inward issue link (blocks), inward issue link (is blocked by), vorgänger, vorgaenger, deps, depends, needs, "
-        "prerequisites, prerequisite, upstream, after, waits for, abhängigkeiten, abhängig von"
+        "blocked by (dependencies), dependent on, inward issue link (blocks), inward issue link (blocker), "
+        "inward issue link (is blocked by), outward issue link (dependency), outward issue link (depends), "
+        "outward issue link (depends on), vorgänger, vorgaenger, deps, depends, needs, prerequisites, prerequisite, "
+        "upstream, after, waits for, abhängigkeiten, abhängig von"
     ),
-    "blocks": "blocks, outward issue link (blocks), successors, successor, nachfolger, blocking",
+    "blocks": (
+        "blocks, outward issue link (blocks), outward issue link (blocker), inward issue link (dependency), "
+        "inward issue link (depends), inward issue link (depends on), successors, successor, nachfolger, blocking, "
+        "blocking (dependencies)"
+    ),
     "command": "command, cmd, run, command line, befehl",
     "agent": "agent",
     "payload": "payload",
@@ -48,6 +54,7 @@ _ALIASES = {
         "% complete, percent complete, completion %, % completed, % done, percent done, progress, progress %, "
         "% abgeschlossen"
     ),
+    "done_at": "completed at, completed on, date completed, closed at, closed on, resolved at, resolved",
     "layer": "layer",
     "acceptance_criteria": "acceptance criteria, acceptance, akzeptanzkriterien, definition of done, dod",
     "requirements": "requirements, requirement, anforderungen",

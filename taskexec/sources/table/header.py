@@ -16,7 +16,6 @@ __all__ = ["Header", "missing_id", "recognized_fields", "resolve_header"]
 _SHOWN = 8
 _LIKENESS = 0.8
 _EXAMPLE = "id,title,command,depends_on,queue,cpus,memory,gpus,duration,priority"
-_OWN_WAY = "name the column of ids (`--columns id=NAME`), or number the rows (`--row-ids`)"
 
 
 @dataclass(slots=True)
@@ -81,7 +80,10 @@ def missing_id(header: Header, row: Row, source: str) -> Fault:
         if not source.lower().endswith((".csv", ".tsv")):
             hint += "; a workflow begins with `tasks:`, a State of Truth (Markdown) lists tasks as `- [ ] Name`"
         return Fault("csv.header", message, (place,), hint)
-    return Fault("csv.no_id", f"none of the columns {names} holds ids", (place,), _OWN_WAY)
+    title = header.index("title")
+    example = header.names[0 if title is None else title]
+    hint = f"name the column that does (`--columns 'id={example}'`), or number the rows (`--row-ids`)"
+    return Fault("csv.no_id", f"none of the columns {names} holds ids", (place,), hint)
 
 
 def _listed(names: Sequence[str]) -> str:

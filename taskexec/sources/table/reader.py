@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from taskexec.errors import Fault, Place
 from taskexec.plan.bulk import collection_paused
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
-from taskexec.plan.plan import normal_id
 from taskexec.sources.table.cells import Row, scan_rows
 from taskexec.sources.table.dialect import Dialect, find_dialect
 from taskexec.sources.table.fields import normalize
 from taskexec.sources.table.header import Header, missing_id, resolve_header
+from taskexec.sources.table.names import TaskNames
 from taskexec.sources.table.outline import OutlineRow, drop_summary_rows
 from taskexec.sources.table.references import References
 from taskexec.sources.table.rows import RowReader
@@ -92,7 +92,9 @@ class _TableReader:
             draft.tasks.clear()
             draft.faults.insert(0, missing_id(header, header_row, draft.source))
             return
-        self._references.resolve(_other_names(draft, old_ids) if use_row_ids else {})
+        self._references.resolve(TaskNames(draft, old_ids))
+        if self._references.by_other_names and not use_row_ids:
+            self._warn_of_titles(self._references.by_other_names)
         self._describe(header, drop_summary_rows(draft, self._outline))
 
     def _read_rows(self, header: Header, header_row: Row, rows: Iterable[Row]) -> None:
@@ -225,6 +227,11 @@ class _TableReader:
         place, hint = row.places[width], f"remove the {self._dialect.name} at its end"
         self._draft.warnings.append(Fault("csv.blank_cells", message, (place,), hint))
 
+    def _warn_of_titles(self, places: Sequence[Place]) -> None:
+        message = f"dependencies name tasks by their titles, {len(places):,} times"
+        hint = "titles may change or stand twice: name tasks by their ids"
+        self._draft.warnings.append(Fault("csv.by_title", message, tuple(places), hint))
+
     def _warn_of_row_above(self, row: Row) -> None:
         if not row.is_blank:
             message = f"{show(row.texts[0].strip())} stands above the header and is left out"
@@ -255,17 +262,6 @@ def _give_up_ids(header: Header) -> str | None:
     del header.columns["id"]
     header.metadata[index] = header.names[index]
     return header.names[index]
-
-
-def _other_names(draft: PlanDraft, old_ids: str | None) -> dict[str, DraftTask]:
-    """Return the tasks of numbered rows by what else they may be called: their title, or what was their id."""
-    names: dict[str, list[DraftTask]] = {}
-    for task in draft.tasks:
-        title = "" if task.title is None else normal_id(task.title.value)
-        old_id = normal_id(task.metadata.get(old_ids, "")) if old_ids else ""
-        for name in {title, old_id} - {""}:
-            names.setdefault(name, []).append(task)
-    return {name: tasks[0] for name, tasks in names.items() if len(tasks) == 1}
 
 
 def _defaults(header: Header) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from taskexec.errors import Fault, Place
@@ -11,6 +11,7 @@ from taskexec.plan.draft import DraftTask, Located, PlanDraft
 from taskexec.plan.plan import normal_id
 from taskexec.plan.suggestion import Suggestions
 from taskexec.sources.table.cells import Cell
+from taskexec.sources.table.names import TaskNames
 from taskexec.sources.values.amounts import show
 from taskexec.sources.values.lists import NONE_WORDS, json_list
 
@@ -45,6 +46,9 @@ class References:
         self._draft = draft
         self._source = draft.source
         self._cells: list[tuple[DraftTask, Cell, bool]] = []
+        self._names = TaskNames(draft)
+        self.by_other_names: list[Place] = []
+        """Where tasks were called by something else than their ids."""
 
     def add(self, task: DraftTask, cell: Cell, *, is_inverse: bool) -> None:
         """Keep a cell; `is_inverse` says that it names the tasks that wait for this one."""
@@ -56,32 +60,31 @@ class References:
         pieces = [piece for _, cell, _ in self._cells for _, piece in _pieces(cell.text, numbers.__contains__)]
         return bool(pieces) and all(piece in numbers or _linked(piece, numbers.__contains__) for piece in pieces)
 
-    def resolve(self, other_names: Mapping[str, DraftTask]) -> None:
-        """Give each task what it depends on; names that are no id stay as they are, for validation to say so.
+    def resolve(self, names: TaskNames) -> None:
+        """Give each task what it depends on; names that are none stay as they are, for validation to say so.
 
         Args:
-            other_names: What tasks are called besides their ids.
+            names: What the tasks are called.
         """
-        by_id: dict[str, DraftTask] = {}
-        for task in self._draft.tasks:
-            by_id.setdefault(normal_id(task.id.value), task)
-        by_id = dict(other_names) | by_id
-        suggestions = Suggestions(by_id)
+        self._names = names
+        suggestions = Suggestions(names.ids)
         for task, cell, is_inverse in self._cells:
             if is_inverse:
-                self._resolve_inverse(task, cell, by_id, suggestions)
-            elif not self._resolve_plain(task, cell, by_id):
-                for reference in self._references(task, cell, by_id):
-                    task.depends_on.append(Located(_id_of(by_id, reference.name), reference.place))
+                self._resolve_inverse(task, cell, suggestions)
+            elif not self._resolve_plain(task, cell):
+                for reference in self._references(task, cell):
+                    found = self._find(reference)
+                    name = reference.name if found is None else found.id.value
+                    task.depends_on.append(Located(name, reference.place))
 
-    def _resolve_plain(self, task: DraftTask, cell: Cell, by_id: Mapping[str, DraftTask]) -> bool:
+    def _resolve_plain(self, task: DraftTask, cell: Cell) -> bool:
         """Resolve a cell of nothing but ids with `;` between them; return whether it is one: most are."""
         if cell.is_quoted:
             return False
         found = []
         column = cell.column
         for name in cell.text.split(";"):
-            known = by_id.get(name)
+            known = self._names.ids.get(name)
             if known is None:
                 return False
             found.append(Located(known.id.value, Place(self._source, cell.line, column)))
@@ -89,22 +92,28 @@ class References:
         task.depends_on += found
         return True
 
-    def _resolve_inverse(
-        self, task: DraftTask, cell: Cell, by_id: Mapping[str, DraftTask], suggestions: Suggestions
-    ) -> None:
-        for reference in self._references(task, cell, by_id):
-            target = by_id.get(reference.name)
+    def _resolve_inverse(self, task: DraftTask, cell: Cell, suggestions: Suggestions) -> None:
+        for reference in self._references(task, cell):
+            target = self._find(reference)
             if target is None:
                 self._report_unknown(reference, suggestions)
             else:
                 target.depends_on.append(Located(task.id.value, reference.place))
 
-    def _references(self, task: DraftTask, cell: Cell, by_id: Mapping[str, DraftTask]) -> Iterator[_Reference]:
-        pieces = list(_pieces(cell.text, by_id.__contains__))
+    def _find(self, reference: _Reference) -> DraftTask | None:
+        """Return the task that is meant, and remember if it is not called by its id."""
+        task = self._names.find(reference.name)
+        if task is not None and reference.name not in self._names.ids:
+            self.by_other_names.append(reference.place)
+        return task
+
+    def _references(self, task: DraftTask, cell: Cell) -> Iterator[_Reference]:
+        is_known = self._names.__contains__
+        pieces = list(_pieces(cell.text, is_known))
         places = cell.places_of((offset for offset, _ in pieces), self._source)
         for (_, piece), place in zip(pieces, places, strict=True):
             name = normal_id(piece)
-            link = None if name in by_id else _linked(piece, by_id.__contains__)
+            link = None if is_known(name) else _linked(piece, is_known)
             if link is None:
                 yield _Reference(task, name, place)
             elif self._accepts(link, task, piece, place):
@@ -137,12 +146,6 @@ def _linked(piece: str, is_id: Callable[[str], bool]) -> re.Match[str] | None:
     """Return a link of MS Project, such as `3FS+2 days`, if what it begins with is an id."""
     link = _LINK.fullmatch(piece) if len(piece) <= 300 else None
     return link if link and is_id(_target(link)) else None
-
-
-def _id_of(by_id: Mapping[str, DraftTask], name: str) -> str:
-    """Return the id of the task that a name stands for; a name that stands for none is returned as it is."""
-    task = by_id.get(name)
-    return name if task is None else task.id.value
 
 
 def _target(link: re.Match[str]) -> str:

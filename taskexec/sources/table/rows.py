@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Mapping
 
-from taskexec.domain.command import parse_call, parse_command
 from taskexec.domain.resources import Route
-from taskexec.domain.task import JSON
-from taskexec.errors import Fault, Place
+from taskexec.errors import Fault
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
-from taskexec.sources.table.cells import Cell, Row
+from taskexec.sources.table.cells import Row
 from taskexec.sources.table.columns import ColumnReader, Tres, amount_columns, is_slurm_memory, parse_tres
 from taskexec.sources.table.header import Header
-from taskexec.sources.tree.json_text import parse_json
-from taskexec.sources.tree.node import Unreadable
+from taskexec.sources.table.instructions import InstructionReader
+from taskexec.sources.table.status import STATUS_FIELDS, StatusReader
 from taskexec.sources.values.amounts import ROUTES, show
 from taskexec.sources.values.lists import NONE_WORDS, split_texts, split_words
-from taskexec.sources.values.words import is_abandoned, parse_status, parse_truth
+from taskexec.sources.values.words import parse_truth
 
 __all__ = ["RowReader"]
 
 _METADATA_SEPARATOR = ";"
-_FULL = re.compile(r"100(?:[.,]0*)?\s*%?")
 _TEXT_FIELDS = ("title", "agent", "lane", "queue", "command", "payload", "layer")
-_RARER = frozenset(
-    {"status", "progress", "labels", "acceptance_criteria", "requirements", "milestone", "tres", "memory"}
-)
-_REMEMBERED_MAX = 10_000
-_CALL_HINT = 'write `module:function`, its arguments behind it as JSON: `jobs:build {"n": 3}`'
-_QUOTE_HINT = "quote as in a POSIX shell: close each quote, and write a backslash twice"
-_EMPTY_HINT = "write what is to be run, or leave the cell empty"
-_PAYLOAD_HINT = 'write a JSON object, such as `{"n": 3}`; in a quoted cell each of its quotes stands twice'
-_NEED_COMMAND = ("shell", "python")
-_OWN_AGENTS = ("noop", "shell", "python")
-_TRUTH_COLUMNS = frozenset({"done", "completed", "finished", "satisfied", "erledigt"})
-
+_RARER = frozenset({*STATUS_FIELDS, "labels", "acceptance_criteria", "requirements", "milestone", "tres"})
 
 _new_tuple = tuple.__new__  # half the time of `Located(…)`, and a large table has a million values
 
@@ -54,12 +38,11 @@ class RowReader:
         self._amounts = amount_columns(header)
         tres = header.index("tres")
         self._tres = None if tres is None else ColumnReader("tres", tres, parse_tres)
-        status = header.index("status")
-        self._status_is_truth = status is not None and header.names[status].casefold() in _TRUTH_COLUMNS
-        self._unknown_statuses: set[str] = set()
+        self._statuses = StatusReader(header, draft)
+        self._has_status = not header.columns.keys().isdisjoint(STATUS_FIELDS)
+        self._instructions = InstructionReader(header, draft)
         self._has_memory_per_cpu = is_slurm_memory(header)
-        self._has_rarer = not _RARER.isdisjoint(header.columns)
-        self._payloads: dict[tuple[str, str | None], Mapping[str, JSON]] = {}
+        self._has_rarer = self._has_memory_per_cpu or not _RARER.isdisjoint(header.columns)
 
     def read(self, row: Row, task_id: Located[str]) -> DraftTask:
         """Return the task of a row that has as many cells as the header; dependencies are not read here."""
@@ -76,7 +59,7 @@ class RowReader:
             id=task_id,
             title=found.get("title"),
             agent=agent,
-            payload=self._payload(found, agent),
+            payload=self._instructions.read(row, found),
             lane=lane,
             route=route,
             layer=found.get("layer"),
@@ -97,8 +80,8 @@ class RowReader:
     def _read_rarer(self, task: DraftTask) -> None:
         """Read what most tables lack."""
         columns = self._header.columns
-        if "status" in columns or "progress" in columns:
-            self._read_status(task)
+        if self._has_status:
+            self._statuses.read(self._row, task)
         if "labels" in columns:
             task.labels = self._words("labels")
         if "acceptance_criteria" in columns:
@@ -139,56 +122,6 @@ class RowReader:
             self._draft.warnings.append(Fault("csv.lane", message, (queue.place, lane.place), hint))
         return lane or queue, None
 
-    def _payload(self, found: Mapping[str, Located[str]], agent: Located[str] | None) -> Mapping[str, JSON]:
-        command, payload = found.get("command"), found.get("payload")
-        if payload is not None:
-            if command is not None:
-                message = f"task has a command {show(command.value)} and a payload"
-                self._fault("csv.command", message, command, "keep one of the two cells")
-            return self._json_payload()
-        if command is not None:
-            return self._command_payload(command, None if agent is None else agent.value)
-        if agent is not None and agent.value in _NEED_COMMAND:
-            message = f"agent {show(agent.value)} has no command; a text in column `command` was expected"
-            self._fault("csv.command", message, agent, "write what is to be run, or take the agent out")
-        return {}
-
-    def _command_payload(self, command: Located[str], agent: str | None) -> Mapping[str, JSON]:
-        """Return what a command means; equal ones share what they mean."""
-        if agent is not None and agent not in _OWN_AGENTS:
-            return {"command": command.value}
-        key = (command.value, agent)
-        payload = self._payloads.get(key)
-        if payload is not None:
-            return payload
-        try:
-            payload = _call_payload(command.value) if agent == "python" else _shell_payload(command.value)
-        except (ValueError, RecursionError) as error:
-            message = f"command {show(command.value)} {_call_problem(error)}"
-            hint = _CALL_HINT if agent == "python" else _QUOTE_HINT
-            self._fault("csv.command", message, command, _EMPTY_HINT if str(error) == "is empty" else hint)
-            return {}
-        if len(self._payloads) < _REMEMBERED_MAX:
-            self._payloads[key] = payload
-        return payload
-
-    def _json_payload(self) -> Mapping[str, JSON]:
-        """Return the JSON object in the payload's cell, read as strictly as a file of JSON."""
-        places = _CellPlaces(self._row.cell(self._header.columns["payload"][0]), self._source)
-        text = self._row.texts[self._header.columns["payload"][0]].strip()
-        try:
-            root, faults = parse_json(text, places, code="csv")
-            value = root.plain()
-        except Unreadable as unreadable:
-            value, faults = None, [unreadable.fault]
-        if not isinstance(value, dict) and not faults:
-            faults = [Fault("csv.payload", "a JSON object was expected")]
-        for fault in faults:
-            found = fault.places if fault.places and fault.places[0].line else (places.at(0),)
-            message = f"payload {show(text)} cannot be read: {fault.message}"
-            self._draft.faults.append(Fault("csv.payload", message, found, fault.hint or _PAYLOAD_HINT))
-        return value if isinstance(value, dict) else {}
-
     def _metadata(self) -> dict[str, str]:
         """Return the cells of unknown columns; those of equal names are joined with `;`."""
         metadata: dict[str, str] = {}
@@ -197,41 +130,6 @@ class RowReader:
             if value:
                 metadata[name] = f"{metadata[name]}{_METADATA_SEPARATOR}{value}" if name in metadata else value
         return metadata
-
-    def _read_status(self, task: DraftTask) -> None:
-        """Read whether the task is done; a status that is more than that is kept as metadata."""
-        status, progress = self._text("status"), self._text("progress")
-        if progress is not None and _FULL.fullmatch(progress.value):
-            task.satisfied = Located(True, progress.place)
-        elif progress is not None:
-            self._keep(task, "progress", progress.value)
-        if status is None:
-            return
-        done = parse_truth(status.value) if self._status_is_truth else None
-        done = parse_status(status.value) if done is None else done
-        if done:
-            task.satisfied = Located(True, status.place)
-        if done and not is_abandoned(status.value):
-            return
-        self._keep(task, "status", status.value)
-        self._warn_of_status(task, status, done)
-
-    def _warn_of_status(self, task: DraftTask, status: Located[str], done: bool | None) -> None:
-        word = status.value
-        if done:
-            message = f"task {show(task.id.value)} is {show(word)}: it is not run, and nothing waits for it"
-            hint = "take the row out, or give it another status"
-            self._draft.warnings.append(Fault("csv.abandoned", message, (status.place,), hint))
-        elif done is None and word.casefold() not in self._unknown_statuses:
-            self._unknown_statuses.add(word.casefold())
-            message = f"status {show(word)} is not known: such tasks are run"
-            hint = "write `done` for what is done already"
-            self._draft.warnings.append(Fault("csv.status", message, (status.place,), hint))
-
-    def _keep(self, task: DraftTask, field: str, value: str) -> None:
-        index = self._header.index(field)
-        if index is not None:
-            task.metadata.setdefault(self._header.names[index], value)
 
     def _read_milestone(self, task: DraftTask) -> None:
         """Give a milestone that says nothing else no duration."""
@@ -261,35 +159,3 @@ class RowReader:
         place = self._row.places[index]
         name = self._header.names[index]
         self._draft.faults.append(Fault("csv.number", f"column {show(name)} {message}", (place,), hint))
-
-    def _fault(self, code: str, message: str, found: Located[str], hint: str) -> None:
-        self._draft.faults.append(Fault(code, message, (found.place,), hint))
-
-
-class _CellPlaces:
-    """Where the offsets of a cell's text stand, blanks around it left out."""
-
-    def __init__(self, cell: Cell, source: str) -> None:
-        self.source = source
-        self._cell = cell
-        self._blanks = len(cell.text) - len(cell.text.lstrip())
-
-    def at(self, offset: int, /) -> Place:
-        """Return the place of the character at an offset."""
-        return next(self._cell.places_of([self._blanks + offset], self.source))
-
-
-def _call_problem(error: ValueError | RecursionError) -> str:
-    """Return what is wrong with a command, fit to stand behind it."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"has arguments that are not JSON: {error.msg}, at character {error.pos + 1} of them"
-    return "has arguments that are nested too deep" if isinstance(error, RecursionError) else str(error)
-
-
-def _call_payload(text: str) -> Mapping[str, JSON]:
-    call = parse_call(text)
-    return {"call": call.target, "args": list(call.args), "kwargs": dict(call.kwargs or {})}
-
-
-def _shell_payload(text: str) -> Mapping[str, JSON]:
-    return {"commands": [parse_command(text).to_json()]}

@@ -10,24 +10,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskexec.domain.command import parse_call
+from taskexec.errors import Fault
 from taskexec.plan.draft import DraftTask, Located
 from taskexec.sources.task.commands import CommandReader
-from taskexec.sources.task.values import VALUES, read_route
+from taskexec.sources.task.payload import INSTRUCTIONS, read_payload
+from taskexec.sources.task.values import VALUES, ValueField, read_route
 from taskexec.sources.tree.node import Findings, Node
 from taskexec.sources.values.amounts import forbidden_in_id, show
 from taskexec.sources.values.words import parse_status
 
-__all__ = ["INSTRUCTIONS", "NEED_COMMAND", "TASK_FIELDS", "FieldReader"]
+__all__ = ["ID_HINT", "INSTRUCTIONS", "KEEP_ONE", "TASK_FIELDS", "FieldReader"]
 
-NEED_COMMAND = ("shell", "python")
 """The agents that do nothing without a command."""
-_OWN_AGENTS = ("noop", "shell", "python")
 
-INSTRUCTIONS = ("payload", "command", "commands")
-"""The fields that say what to do; a task has at most one of them."""
-
-
+ID_HINT = "give the task an id of its own, a text"
+"""What to do about a task without an id."""
+KEEP_ONE = "keep one of them"
+"""What to do about two values where one is meant."""
 _WORDS = ("labels", "acceptance_criteria", "requirements")
 
 TASK_FIELDS = dict.fromkeys(("id", "depends_on", *VALUES, "queue", "status", *_WORDS, "metadata", *INSTRUCTIONS)).keys()
@@ -48,9 +47,11 @@ class FieldReader:
     """Whether an unknown field or word of state is a fault; else a warning."""
     owner: str = "a task"
     """What the fields belong to, in words."""
+    is_confined: bool = False
+    """Whether a command's folder outside the plan's is a fault."""
 
-    def task(self, node: Node, *, known: Collection[str] = TASK_FIELDS, also: Collection[str] = ()) -> DraftTask:
-        """Return the task of an object with an `id`; without one it gets an empty id, and its shape is a fault.
+    def task(self, node: Node, *, known: Collection[str] = TASK_FIELDS, also: Collection[str] = ()) -> DraftTask | None:
+        """Return the task of an object with an `id`; without one there is none, and its shape is a fault.
 
         Arguments are those of `read`.
         """
@@ -58,8 +59,8 @@ class FieldReader:
         if "id" not in found:
             id_node = node.members().get("id")
             if id_node is None or id_node.value is None:
-                self.findings.expected(node, "a task with an `id`")
-            found["id"] = Located("", self.findings.places.at(node.offset))
+                self.findings.expected(node, "a task with an `id`", hint=ID_HINT)
+            return None
         return DraftTask(**found)
 
     def read(
@@ -94,8 +95,8 @@ class FieldReader:
                 continue
             elif (field := VALUES.get(key)) is None:
                 others[key] = member
-            elif (value := field.convert(member)) is None:
-                self.findings.expected(member, field.expected)
+            elif (value := field.convert(member)) is None or (isinstance(value, str) and "\0" in value):
+                self._wrong(field, member)
             elif field.target in found:
                 self._put(found, field.target, Located(value, at(member.offset)), member)
             else:
@@ -105,18 +106,22 @@ class FieldReader:
         return found
 
     def id(self, node: Node) -> Located[str] | None:
-        """Return an id without blanks around it, or None when it is none; control characters are a fault."""
+        """Return an id without blanks around it, or None when it cannot be one.
+
+        A number is a fault, and yet the id that others may name; control characters are a fault as well.
+        """
         if not isinstance(node.value, str):
-            self.findings.expected(node, "a text", hint=_quote_hint(node))
-            return None
-        return self.named(node.value, node.offset)
+            self.findings.expected(node, "a text", hint=None if isinstance(node.value, int | float) else ID_HINT)
+            if type(node.value) not in (int, float):
+                return None
+        return self.named(node.text(), node.offset)
 
     def named(self, name: str, offset: int) -> Located[str]:
         """Return an id that stands at an offset, without blanks around it; control characters are a fault."""
         forbidden = forbidden_in_id(name)
         if forbidden is not None:
             message = f"id {show(name)} holds the control character {show(forbidden)}"
-            self.findings.fault("character", message, offset)
+            self.findings.fault("character", message, offset, hint="write the id with visible characters")
         return Located(name.strip(), self.findings.places.at(offset))
 
     def names(self, node: Node) -> list[Located[str]]:
@@ -145,18 +150,42 @@ class FieldReader:
         if len(instructions) > 1:
             both = " and ".join(f"`{member.key}`" for member in instructions)
             offsets = [member.key_offset for member in instructions]
-            self.findings.fault("shape", f"{both} of one task say what to do", *offsets, hint="keep one of them")
+            self.findings.fault("shape", f"{both} of one task say what to do", *offsets, hint=KEEP_ONE)
         elif instructions:
             agent = found.get("agent") or inherited.get("agent")
-            found["payload"] = self._payload(instructions[0], None if agent is None else agent.value.strip())
+            reader = CommandReader(self.findings, is_strict=self.is_strict, is_confined=self.is_confined)
+            name = None if agent is None else agent.value.strip()
+            found["payload"] = read_payload(instructions[0], name, reader)
 
     def _put(self, found: dict[str, Any], target: str, value: Located[Any], node: Node) -> None:
         """Add a value that two fields may give; both may stand there if they agree."""
         first: Located[Any] | None = found.setdefault(target, value)
         if first is not None and first.value != value.value:
-            message = f"{show(node.path)} says {show(node.text())}, another field says {show(str(first.value))}"
-            places = (first.place, value.place)
-            self.findings.fault("shape", message, node.offset, hint=f"keep one; the other stands at {places[0]}")
+            siblings = () if node.parent is None else node.parent.members().values()
+            stands_first = (other for other in siblings if self.findings.places.at(other.offset) == first.place)
+            other = next(stands_first, None)
+            told = "another field says otherwise" if other is None else f"`{other.key}` says {show(other.text())}"
+            message = f"{show(node.path)} says {show(node.text())}, {told}"
+            places = tuple(sorted((first.place, value.place)))
+            fault = Fault(f"{self.findings.code}.shape", message, places, KEEP_ONE)
+            self.findings.faults.append(fault)
+
+    def _wrong(self, field: ValueField, node: Node) -> None:
+        """Add the fault of a value that a field cannot have."""
+        if isinstance(node.value, str) and "\0" in node.value:
+            self._refuse_nul(node)
+            return
+        problem, hint = field.problem(node), field.remedy(node)
+        if problem is None:
+            is_quotable = field.expected == "a text" and isinstance(node.value, int | float)
+            self.findings.expected(node, field.expected, hint=None if is_quotable else hint)
+        else:
+            message = f"a text {show(node.text())} stands at {show(node.path)}: {problem}"
+            self.findings.fault("shape", message, node.offset, hint=hint)
+
+    def _refuse_nul(self, node: Node) -> None:
+        message = f"{show(node.text())} holds a NUL character"
+        self.findings.fault("character", message, node.offset, hint="write the text without it")
 
     def _read_queue(self, node: Node, found: dict[str, Any]) -> None:
         route = read_route(node)
@@ -164,16 +193,18 @@ class FieldReader:
         if route is not None:
             self._put(found, "route", Located(route, place), node)
         elif not isinstance(node.value, str):
-            self.findings.expected(node, "a route or a lane")
+            self.findings.expected(node, "a route or a lane", hint='write a text such as `"gpu"` or `"nightly"`')
+        elif "\0" in node.value:
+            self._refuse_nul(node)
         elif "lane" not in found:
             found["lane"] = Located(node.value, place)
         elif found["lane"].value != node.value:
             message = f"lane {show(found['lane'].value)} is taken, the queue's name {show(node.value)} is not"
-            self.findings.warn("lane", message, node.offset)
+            self.findings.warn("lane", message, node.offset, hint="keep `lane` or `queue`")
 
     def _read_status(self, node: Node, found: dict[str, Any]) -> None:
         if not isinstance(node.value, str):
-            self.findings.expected(node, "a text such as `done` or `open`")
+            self.findings.expected(node, "a text such as `done` or `open`", hint='write `"done"` or `"open"`')
             return
         is_done = parse_status(node.value.strip())
         if is_done is not None:
@@ -185,61 +216,34 @@ class FieldReader:
 
     def _metadata(self, node: Node) -> dict[str, str]:
         if not node.is_object:
-            self.findings.expected(node, "an object of texts")
+            self.findings.expected(node, "an object of texts", hint='write it as `{"owner": "Ann"}`')
         metadata = {}
         for key, member in node.members().items():
-            if member.is_object or member.is_list:
+            if "\0" in key or (isinstance(member.value, str) and "\0" in member.value):
+                self._refuse_nul(member)
+            elif member.is_object or member.is_list:
                 self.findings.expected(member, "a text, a number or a truth value")
             elif member.value is not None:
                 metadata[key] = member.text()
         return metadata
 
-    def _payload(self, node: Node, agent: str | None) -> dict[str, Any]:
-        """Return what a task's instructions mean to its agent; nothing when they have a fault."""
-        if node.key == "payload":
-            if not node.is_object:
-                self.findings.expected(node, "an object")
-                return {}
-            plain: dict[str, Any] = node.plain()
-            return plain
-        reader = CommandReader(self.findings, is_strict=self.is_strict)
-        if node.key == "commands":
-            commands = reader.read_list(node) or []
-            return {"commands": [command.to_json() for command in commands]}
-        if agent == "python":
-            return self._call(node)
-        if agent is not None and agent not in _OWN_AGENTS and isinstance(node.value, str):
-            return {"command": str(node.value).strip()}
-        argv = reader.read_words(node)
-        return {} if argv is None else {"commands": [{"argv": list(argv)}]}
-
-    def _call(self, node: Node) -> dict[str, Any]:
-        if not isinstance(node.value, str):
-            self.findings.expected(node, "`module:function`, optionally followed by JSON arguments,")
-            return {}
-        try:
-            call = parse_call(node.value)
-        except (ValueError, RecursionError) as error:
-            self.findings.fault("command", f"command {show(node.value)} cannot be read: {error}", node.offset)
-            return {}
-        return {"call": call.target, "args": list(call.args), "kwargs": dict(call.kwargs or {})}
-
     def _texts(self, node: Node, expected: str = "a list of texts", each: str = "a text") -> list[Node]:
         """Return the texts of a list; a text by itself is a list of one."""
         if isinstance(node.value, str):
-            return [node]
+            if "\0" in node.value:
+                self._refuse_nul(node)
+            return [] if "\0" in node.value else [node]
         if not node.is_list:
             self.findings.expected(node, expected)
         items = node.items()
         for item in items:
             if not isinstance(item.value, str):
-                self.findings.expected(item, each, hint=_quote_hint(item))
-        return [item for item in items if isinstance(item.value, str)]
+                self.findings.expected(item, each)
+            elif "\0" in item.value:
+                self._refuse_nul(item)
+        return [item for item in items if isinstance(item.value, str) and "\0" not in item.value]
 
     def _unknown(self, node: Node, known: Collection[str]) -> None:
-        self.findings.unknown(node, known, is_fault=self.is_strict, owner=self.owner)
-
-
-def _quote_hint(node: Node) -> str | None:
-    """Return how to make a text of a number or truth value, or None for other values."""
-    return f'put it in quotes: "{node.text()}"' if isinstance(node.value, int | float) else None
+        is_of_task = node.key in TASK_FIELDS and self.owner != "a task"
+        hint = f"write it in each task: {self.owner} cannot say it" if is_of_task else None
+        self.findings.unknown(node, known, is_fault=self.is_strict, owner=self.owner, hint=hint)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from taskexec.domain.resources import Route
 from taskexec.sources.tree.node import Node
-from taskexec.sources.values.amounts import ROUTES, parse_memory_mib
+from taskexec.sources.values.amounts import ROUTES, parse_memory_mib, show
 from taskexec.sources.values.durations import parse_duration_s
 from taskexec.sources.values.words import parse_priority
 
@@ -26,6 +27,30 @@ class ValueField:
     """Returns the value, or None when it is none."""
     expected: str
     """What was expected, in words."""
+    example: str
+    """A value, as it is written."""
+    parse: Callable[[str], Any] | None = None
+    """Reads texts; its `ValueError` says what is wrong with one."""
+
+    def problem(self, node: Node) -> str | None:
+        """Return what is wrong with a text that is no value, or None when there is no more to say than `expected`."""
+        if self.parse is None or not isinstance(node.value, str):
+            return None
+        try:
+            self.parse(node.value.strip())
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def remedy(self, node: Node) -> str:
+        """Return what to do about a value that is none."""
+        text = node.text()
+        clock = _CLOCK.fullmatch(text) if self.parse is parse_duration_s else None
+        if clock:
+            return f"write `{text}:00` for hours and minutes, `0:{text:0>5}` for minutes and seconds"
+        if self.parse is None and isinstance(node.value, str) and _NUMBER.fullmatch(text) and self.target in _NUMBERS:
+            return f"write it without quotes: {show(text)}"
+        return f"write a value such as `{self.example}`, or remove `{node.key}`"
 
 
 def _text(node: Node) -> str | None:
@@ -96,30 +121,33 @@ def _priority(node: Node) -> int | None:
     return _integer(node) if found is None else found
 
 
+_CLOCK = re.compile(r"\d{1,2}:[0-5]\d", re.ASCII)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_NUMBERS = frozenset({"cpus", "memory_mib", "gpus", "gpu_memory_mib", "duration_s", "timeout_s", "retries"})
 _AMOUNT = "a number of at least 0"
 _MIB = "a whole number of MiB, at least 0"
 _SIZE = "MiB as a whole number, or a text such as `4G`"
 _SPAN = "a number of seconds, or a text such as `90s` or `2h`"
 
 VALUES = {
-    "title": ValueField("title", _text, "a text"),
-    "agent": ValueField("agent", _text, "a text"),
-    "lane": ValueField("lane", _text, "a text"),
-    "layer": ValueField("layer", _label, "a text or a number"),
-    "route": ValueField("route", read_route, "`cpu`, `gpu` or `distributed`"),
-    "cpus": ValueField("cpus", _amount, _AMOUNT),
-    "memory_mib": ValueField("memory_mib", _count, _MIB),
-    "memory": ValueField("memory_mib", _memory, _SIZE),
-    "gpus": ValueField("gpus", _amount, _AMOUNT),
-    "gpu_memory_mib": ValueField("gpu_memory_mib", _count, _MIB),
-    "gpu_memory": ValueField("gpu_memory_mib", _memory, _SIZE),
-    "duration_s": ValueField("duration_s", _amount, _AMOUNT),
-    "duration": ValueField("duration_s", _duration, _SPAN),
-    "timeout_s": ValueField("timeout_s", _positive, "a number above 0"),
-    "timeout": ValueField("timeout_s", _timeout, _SPAN + ", above 0"),
-    "retries": ValueField("retries", _count, "a whole number of at least 0"),
-    "priority": ValueField("priority", _priority, "a whole number, or a word such as `high`"),
-    "satisfied": ValueField("satisfied", _truth, "`true` or `false`"),
+    "title": ValueField("title", _text, "a text", '"Build it"'),
+    "agent": ValueField("agent", _text, "a text", '"shell"'),
+    "lane": ValueField("lane", _text, "a text", '"nightly"'),
+    "layer": ValueField("layer", _label, "a text or a number", '"core"'),
+    "route": ValueField("route", read_route, "`cpu`, `gpu` or `distributed`", '"gpu"'),
+    "cpus": ValueField("cpus", _amount, _AMOUNT, "2"),
+    "memory_mib": ValueField("memory_mib", _count, _MIB, "4096"),
+    "memory": ValueField("memory_mib", _memory, _SIZE, '"4G"', parse_memory_mib),
+    "gpus": ValueField("gpus", _amount, _AMOUNT, "1"),
+    "gpu_memory_mib": ValueField("gpu_memory_mib", _count, _MIB, "16384"),
+    "gpu_memory": ValueField("gpu_memory_mib", _memory, _SIZE, '"16G"', parse_memory_mib),
+    "duration_s": ValueField("duration_s", _amount, _AMOUNT, "90"),
+    "duration": ValueField("duration_s", _duration, _SPAN, '"90s"', parse_duration_s),
+    "timeout_s": ValueField("timeout_s", _positive, "a number above 0", "600"),
+    "timeout": ValueField("timeout_s", _timeout, _SPAN + ", above 0", '"10m"', parse_duration_s),
+    "retries": ValueField("retries", _count, "a whole number of at least 0", "2"),
+    "priority": ValueField("priority", _priority, "a whole number, or a word such as `high`", "6", parse_priority),
+    "satisfied": ValueField("satisfied", _truth, "`true` or `false`", "true"),
 }
 """The fields of a task that are one value, by name."""
 

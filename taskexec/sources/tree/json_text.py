@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 from taskexec.domain.task import JSON
 from taskexec.errors import Fault, Place
+from taskexec.sources.tree.json_problems import describe_problem
+from taskexec.sources.tree.json_tokens import deeper_than, find_constant, find_integer, is_storable
 from taskexec.sources.tree.node import DEPTH_MAX, Node, Places, Unreadable
 from taskexec.sources.values.amounts import show
 
@@ -29,6 +31,8 @@ _PLAIN_KEY = r'"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*'
 _FIRST_KEY = re.compile(r"\{[ \t\r\n]*" + _PLAIN_KEY).match
 _NEXT_KEY = re.compile(r"[ \t\r\n]*,[ \t\r\n]*" + _PLAIN_KEY).match
 _SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # not in the stubs
+_SHORT = 18
+"""Digits of a whole number that is surely small enough."""
 
 
 def parse_json(text: str, places: Places, *, code: str) -> tuple[Node, list[Fault]]:
@@ -40,28 +44,40 @@ def parse_json(text: str, places: Places, *, code: str) -> tuple[Node, list[Faul
         code: Where faults belong, such as `hooks`; theirs are `hooks.json` and `hooks.duplicate_key`.
 
     Raises:
-        Unreadable: The text is no JSON, is nested more than 100 deep, or holds what cannot be stored.
+        Unreadable: The text is no JSON, is nested more than 100 deep, or holds what cannot be stored (numbers that
+            are not finite, whole ones beyond 64 bits, halves of surrogate pairs).
     """
     decoder = _Decoder()
     try:
         value = decoder.decode(text)
     except json.JSONDecodeError as error:
-        raise _unreadable(f"{code}.json", f"not JSON: {error.msg}", places.at(error.pos)) from error
-    except ValueError as error:
-        raise _unreadable(f"{code}.json", f"not JSON: {error}", Place(places.source)) from error
+        problem = describe_problem(error, text)
+        found = tuple(map(places.at, problem.offsets))
+        raise Unreadable(Fault(f"{code}.json", f"not JSON: {problem.message}", found, problem.hint)) from error
+    except _UnusableNumber as error:
+        raise _unusable_number(text, places, code) from error
     except RecursionError as error:
-        raise _too_deep(code, Place(places.source)) from error
+        raise _too_deep(code, places.at(deeper_than(text, DEPTH_MAX))) from error
     root = _JSONNode(value, match.end() if (match := _BLANKS(text)) else 0, text=text, end=len(text.rstrip(" \t\r\n")))
     if not decoder.is_suspicious and not _may_hold_surrogates(text) and not _is_too_deep(value):
         return root, []
     return root, list(_look_closely(root, places, code))
 
 
+class _UnusableNumber(ValueError):
+    """A number of the text is not finite, or a whole one beyond 64 bits."""
+
+
 class _Decoder(json.JSONDecoder):
-    """Decodes as `json.loads` does, refuses `NaN`, and notices what must be looked at closely."""
+    """Decodes as `json.loads` does, refuses numbers that cannot be stored, and notices what to look at closely."""
 
     def __init__(self) -> None:
-        super().__init__(object_pairs_hook=self._object, parse_float=self._float, parse_constant=_refuse_constant)
+        super().__init__(
+            object_pairs_hook=self._object,
+            parse_float=self._float,
+            parse_int=_storable,
+            parse_constant=_refuse_constant,
+        )
         self.is_suspicious = False
         """Whether a key stands twice in an object, or a number is beyond all floats."""
 
@@ -206,24 +222,45 @@ def _refuse_unstorable(node: Node, places: Places, code: str) -> None:
     if isinstance(node.value, str):
         _checked_text(node.value, node.offset, places, code)
     elif isinstance(node.value, float) and not math.isfinite(node.value):
-        raise _unreadable(f"{code}.number", f"{show(node.text())} is too large", places.at(node.offset))
+        hint = "write a number below 1e308, or leave it out"
+        raise _unreadable(f"{code}.number", f"{show(node.text())} is too large", places.at(node.offset), hint)
 
 
 def _checked_text(text: str, offset: int, places: Places, code: str) -> str:
     match = _SURROGATE.search(text)
     if match:
         message = f"{show(text)} holds {show(match[0])}, which is not a character of a text"
-        raise _unreadable(f"{code}.character", message, places.at(offset))
+        hint = "write the character itself, or both halves of its pair: `\\ud83d\\ude00`"
+        raise _unreadable(f"{code}.character", message, places.at(offset), hint)
     return text
 
 
+def _storable(digits: str) -> int:
+    if len(digits) <= _SHORT or is_storable(digits):
+        return int(digits)
+    raise _UnusableNumber(digits[:_SHORT])
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{show(name)} is not a value")
+    raise _UnusableNumber(name)
 
 
-def _unreadable(code: str, message: str, place: Place) -> Unreadable:
-    return Unreadable(Fault(code, message, (place,)))
+def _unusable_number(text: str, places: Places, code: str) -> Unreadable:
+    """Return the fault of the first number that the decoder refused."""
+    found = [match for match in (find_constant(text), find_integer(text)) if match]
+    first = min(found, key=lambda match: match.start())
+    place = places.at(first.start())
+    if first["constant"]:
+        hint = "write a number, or `null` where there is none"
+        return _unreadable(f"{code}.json", f"not JSON: {show(first[0])} is not a value", place, hint)
+    message = f"{show(first[0])} is a whole number beyond 64 bits"
+    return _unreadable(f"{code}.number", message, place, "write it as a text, in quotes")
+
+
+def _unreadable(code: str, message: str, place: Place, hint: str) -> Unreadable:
+    return Unreadable(Fault(code, message, (place,), hint))
 
 
 def _too_deep(code: str, place: Place) -> Unreadable:
-    return _unreadable(f"{code}.json", f"nested more than {DEPTH_MAX} deep", place)
+    hint = "a plan needs few levels: look for a bracket that is not closed where it should be"
+    return _unreadable(f"{code}.json", f"nested more than {DEPTH_MAX} deep", place, hint)

@@ -15,6 +15,7 @@ __all__ = ["DEPTH_MAX", "Findings", "Node", "Places", "Unreadable", "did_you_mea
 
 DEPTH_MAX = 100
 """Most lists and objects inside each other."""
+_KNOWN_SHOWN = 12
 
 
 class Places(Protocol):
@@ -132,10 +133,13 @@ class Findings:
         """Add a fault of code `shape`: a value is not what was expected at its place."""
         is_scalar = node.value is not None and not isinstance(node.value, dict | list)
         found = f"{node.kind} {show(node.text())}" if is_scalar else node.kind
-        message = f"{found} stands at {show(node.path)}, where {expected} was expected"
-        self.fault("shape", message, node.offset, hint=hint)
+        path = "the top" if node.parent is None else show(node.path)
+        message = f"{found} stands at {path}, where {expected} was expected"
+        self.fault("shape", message, node.offset, hint=hint or _remedy(node, expected))
 
-    def unknown(self, node: Node, known: Collection[str], *, is_fault: bool, owner: str) -> None:
+    def unknown(
+        self, node: Node, known: Collection[str], *, is_fault: bool, owner: str, hint: str | None = None
+    ) -> None:
         """Say that a member's key means nothing, with the known name it may have been meant for.
 
         Args:
@@ -143,14 +147,33 @@ class Findings:
             known: The names that would mean something.
             is_fault: Whether this is a fault; else a warning, and the member is ignored.
             owner: What the member belongs to, such as `a task`.
+            hint: What to do; None names the nearest known name, or else some of them.
         """
         ignored = "" if is_fault else " and is ignored"
         message = f"field {show(node.path)} of {owner} means nothing{ignored}"
         say = self.fault if is_fault else self.warn
-        say("unknown_field", message, node.key_offset, hint=did_you_mean(str(node.key), known))
+        hint = hint or did_you_mean(str(node.key), known) or _remove(known)
+        say("unknown_field", message, node.key_offset, hint=hint)
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str | None:
     """Return a hint that names the known name nearest to an unknown one, or None."""
     likely = Suggestions(known).find(name)
     return None if likely is None else f"did you mean {show(likely)}?"
+
+
+def _remedy(node: Node, expected: str) -> str:
+    """Return what to do about a value that is not what was expected."""
+    if isinstance(node.value, int | float) and ("a text" in expected or expected == "an id"):
+        return f'put it in quotes: "{node.text()}"'
+    expected = expected.removesuffix(",")
+    if node.parent is None:
+        return f"write {expected}"
+    return f"write {expected}, or remove {'this item' if isinstance(node.key, int) else show(str(node.key))}"
+
+
+def _remove(known: Collection[str]) -> str:
+    """Return what to do about a name that means nothing and resembles no known one."""
+    if "metadata" in known:
+        return "remove it, or keep what it says in `metadata`"
+    return f"remove it; known here: {', '.join(map(show, [*known][:_KNOWN_SHOWN]))}"

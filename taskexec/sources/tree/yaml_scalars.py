@@ -9,8 +9,9 @@ import math
 import re
 
 from taskexec.domain.task import JSON
+from taskexec.sources.tree.json_tokens import INTEGERS
 
-__all__ = ["CORE_TAGS", "resolve_scalar"]
+__all__ = ["CORE_TAGS", "Unusable", "resolve_scalar"]
 
 CORE_TAGS = {f"tag:yaml.org,2002:{name}": name for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 """The tags that are read, and their short names."""
@@ -27,6 +28,15 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _MAY_BE_NO_TEXT = frozenset("~nNtTfF+-.0123456789")
 _DIGITS_MAX = 400
+_QUOTE = "put it in quotes if it is meant as a text"
+
+
+class Unusable(ValueError):
+    """A scalar has no value that can be used; its text fits behind the scalar."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def resolve_scalar(text: str, tag: str | None, *, is_plain: bool) -> JSON:
@@ -38,7 +48,7 @@ def resolve_scalar(text: str, tag: str | None, *, is_plain: bool) -> JSON:
         is_plain: Whether it stands without quotes, so that it need not be a text.
 
     Raises:
-        ValueError: The number is not finite or too long, or the tag does not fit; the text fits behind the value.
+        Unusable: The number is not finite or beyond 64 bits, or the tag does not fit.
     """
     if tag is None:
         return _plain_value(text) if is_plain else text
@@ -52,7 +62,7 @@ def resolve_scalar(text: str, tag: str | None, *, is_plain: bool) -> JSON:
         "null": (type(None),),
     }
     if type(value) not in kinds.get(tag, ()):
-        raise ValueError(f"does not fit its tag `!!{tag}`")
+        raise Unusable(f"does not fit its tag `!!{tag}`", "remove the tag, or correct the value")
     return float(value) if tag == "float" else value
 
 
@@ -64,19 +74,20 @@ def _plain_value(text: str) -> JSON:
     if text in _TRUTH:
         return _TRUTH[text]
     if _NOT_FINITE.fullmatch(text):
-        raise ValueError("is not a finite number")
+        raise Unusable("is not a finite number", "write a number, or leave the field out")
     return _number(text)
 
 
 def _number(text: str) -> int | float | str:
     base = 10 if _INTEGER.fullmatch(text) else 8 if _OCTAL.fullmatch(text) else 16
     if base != 16 or _HEXADECIMAL.fullmatch(text):
-        if len(text) > _DIGITS_MAX:
-            raise ValueError(f"is a number of more than {_DIGITS_MAX} digits")
-        return int(text, base)
+        number = int(text, base) if len(text) <= _DIGITS_MAX else None
+        if number is None or number not in INTEGERS:
+            raise Unusable("is a whole number beyond 64 bits", _QUOTE)
+        return number
     if not _FLOAT.fullmatch(text):
         return text
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError("is too large")
-    return number
+    amount = float(text)
+    if math.isinf(amount):
+        raise Unusable("is too large", f"write a number below 1e308, or {_QUOTE}")
+    return amount

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from taskexec.errors import Fault, Place
-from taskexec.sources.tree.node import DEPTH_MAX, Node, Places, Unreadable
+from taskexec.sources.tree.node import DEPTH_MAX, Node, Places, Unreadable, did_you_mean
 from taskexec.sources.tree.yaml_problems import describe_problem
-from taskexec.sources.tree.yaml_scalars import CORE_TAGS, resolve_scalar
+from taskexec.sources.tree.yaml_scalars import CORE_TAGS, Unusable, resolve_scalar
 from taskexec.sources.values.amounts import show
 
 __all__ = ["EXPANDED_MAX", "parse_yaml"]
@@ -27,6 +27,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _MERGE = "<<"
+_FLATTER = "a plan needs few levels: look for a bracket or an indentation that is not as meant"
 
 
 def parse_yaml(text: str, places: Places, *, code: str = "workflow") -> tuple[Node, list[Fault]]:
@@ -56,7 +57,8 @@ def parse_yaml(text: str, places: Places, *, code: str = "workflow") -> tuple[No
         message, hint = describe_problem(error, text)
         raise Unreadable(Fault(f"{code}.yaml", message, (place,), hint)) from error
     except yaml.YAMLError as error:
-        raise Unreadable(Fault(f"{code}.yaml", f"not YAML: {error}", (Place(places.source),))) from error
+        hint = "save the file as plain text in UTF-8"
+        raise Unreadable(Fault(f"{code}.yaml", f"not YAML: {error}", (Place(places.source),), hint)) from error
     return builder.root or Node(None, 0), builder.faults
 
 
@@ -114,10 +116,10 @@ class _TreeBuilder:
         is_plain = not event.style and event.tag != "!"
         try:
             value = resolve_scalar(text, tag, is_plain=is_plain)
-        except ValueError as error:
-            hint = "put it in quotes if it is meant as a text"
-            raise self._refused("number", f"{show(text)} {error}", event, hint) from error
+        except Unusable as error:
+            raise self._refused("number", f"{show(text)} {error}", event, error.hint) from error
         is_written_otherwise = value is not None and not isinstance(value, str)
+        is_written_otherwise = is_written_otherwise or (is_plain and text == _MERGE)  # in quotes it is a text
         return Node(value, _offset(event), written=text if is_written_otherwise else None)
 
     def _core_tag(self, event: yaml.NodeEvent) -> str | None:
@@ -136,7 +138,7 @@ class _TreeBuilder:
     def _enter(self, event: yaml.CollectionStartEvent) -> None:
         self._core_tag(event)
         if len(self._open) >= DEPTH_MAX:
-            raise self._refused("depth", f"nested more than {DEPTH_MAX} deep", event, None)
+            raise self._refused("depth", f"nested more than {DEPTH_MAX} deep", event, _FLATTER)
         node = Node({} if isinstance(event, yaml.MappingStartEvent) else [], _offset(event))
         self._attach(node, weight=0, height=0)  # counted when it ends
         self._anchors.pop(event.anchor or "", None)
@@ -161,14 +163,21 @@ class _TreeBuilder:
         if any(opened.anchor == event.anchor for opened in self._open) and event.anchor not in self._anchors:
             raise self._refused("alias", f"{name} stands inside what it stands for", event, "write the value out")
         if event.anchor not in self._anchors:
-            raise self._refused("alias", f"{name} has no anchor before it", event, "put `*` text in quotes")
+            likely = did_you_mean(str(event.anchor), self._anchors)
+            hint = f"write `&{event.anchor}` before what it stands for, or put a text that begins with `*` in quotes"
+            raise self._refused("alias", f"{name} has no anchor before it", event, likely or hint)
         node, weight, height = self._anchors[event.anchor]
         self._added += weight
         if self._added > EXPANDED_MAX:
             message = f"with {name}, aliases stand for more than {EXPANDED_MAX:,} values"
             raise self._refused("alias", message, event, "write fewer of them")
         if len(self._open) + height > DEPTH_MAX:
-            raise self._refused("depth", f"with {name}, nested more than {DEPTH_MAX} deep", event, None)
+            raise self._refused(
+                "depth",
+                f"with {name}, nested more than {DEPTH_MAX} deep",
+                event,
+                "write the value out, with fewer levels",
+            )
         # the children are shared: only who asks from above sees another parent
         self._attach(Node(node.value, node.offset, written=node.written), weight=weight, height=height)
 
@@ -199,7 +208,7 @@ class _TreeBuilder:
 
     def _attach_member(self, top: _Open, key: Node, node: Node) -> None:
         name = "null" if key.value is None else key.text()
-        if name == _MERGE:
+        if key.written == _MERGE:
             top.merged.append(node)
         node.key, node.key_offset = name, key.offset
         members = top.node.members()
@@ -227,7 +236,7 @@ class _TreeBuilder:
         own.clear()
         own.update(merged)
 
-    def _refused(self, what: str, message: str, event: yaml.Event, hint: str | None) -> Unreadable:
+    def _refused(self, what: str, message: str, event: yaml.Event, hint: str) -> Unreadable:
         place = self._places.at(_offset(event))
         return Unreadable(Fault(f"{self._code}.{what}", message, (place,), hint))
 

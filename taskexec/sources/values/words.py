@@ -18,7 +18,7 @@ _PRIORITY_WORDS = {
 
 _DONE = (
     "done complete completed closed resolved fixed finished finish succeeded success successful passed satisfied "
-    "merged released shipped deployed delivered verified erledigt fertig abgeschlossen geschlossen beendet "
+    "cached merged released shipped deployed delivered verified erledigt fertig abgeschlossen geschlossen beendet "
     "terminé fini hecho completado terminado x ✓ ✔ ✅ ☑"
 )
 _ABANDONED = (

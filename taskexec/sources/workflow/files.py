@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ FILES_MAX = 100
 """Most files of one workflow."""
 DEPTH_MAX = 10
 """Most includes inside each other."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:")
 
 ReadInclude = Callable[[str], tuple[str, str]]
 """Returns text and shown path of an included file, given its path from the folder of the first file (normal form,
@@ -101,10 +104,10 @@ class _Loader:
     def _follow(self, include: Node, findings: Findings, chain: tuple[str, ...]) -> None:
         entries = [include] if isinstance(include.value, str) else include.items()
         if not isinstance(include.value, str | list):
-            findings.expected(include, "a list of files")
+            findings.expected(include, "a list of files", hint="write `include: [other.yaml]`")
         for entry in entries:
             if not isinstance(entry.value, str):
-                findings.expected(entry, "the path of a file")
+                findings.expected(entry, "the path of a file", hint="write it as a text, such as `parts/other.yaml`")
                 continue
             path = self._resolve(entry.value, chain[-1])
             problem, hint = self._problem(entry.value, path, chain)
@@ -132,7 +135,9 @@ class _Loader:
     def _problem(self, written: str, path: str, chain: tuple[str, ...]) -> tuple[str | None, str | None]:
         """Return why a file may not be included, and a remedy; or None twice."""
         if not written.strip() or "\0" in written:
-            return "is no path of a file", None
+            return "is no path of a file", "write one such as `parts/other.yaml`, or remove the entry"
+        if _URL.match(written):
+            return "is a URL, and only files can be included", "download it into the folder of the workflow"
         if written.startswith("/") or "\\" in written:
             return "is no relative path", "name the file from the including one, with `/` between folders"
         if path.split("/", 1)[0] == "..":

@@ -86,7 +86,7 @@ class _Linker:
     def link_lanes(self) -> None:
         """Give the tasks of each lane what the lane waits for; in a sequential one, the first stands for all."""
         for lane in self._lanes.values():
-            outside = [found for name in lane.depends_on for found in self._resolve(name)]
+            outside = [found for name in lane.depends_on for found in self._resolve_outside(name, lane)]
             for index, task in enumerate(lane.tasks):
                 if index and lane.is_sequential:
                     task.depends_on.append(Located(lane.tasks[index - 1].id.value, task.id.place))
@@ -102,7 +102,9 @@ class _Linker:
             if first is not entry and (first.is_expanded or entry.is_expanded):
                 message = f"id {show(entry.name.value)} stands twice"
                 places = (first.name.place, entry.name.place)
-                self._draft.faults.append(Fault("workflow.duplicate_id", message, places, "ids are unique"))
+                self._draft.faults.append(
+                    Fault("workflow.duplicate_id", message, places, "give one of them another id")
+                )
 
     def _sort_into_lanes(self) -> None:
         suggestions = Suggestions(self._lanes)
@@ -135,6 +137,19 @@ class _Linker:
             self._shared[key] = [Located(task.id.value, dependency.place) for task in named.tasks]
         return self._shared[key]
 
+    def _resolve_outside(self, name: Located[str], lane: Lane) -> list[Located[str]]:
+        """Return the tasks that a name in a lane's `depends_on` stands for; the lane's own are a fault."""
+        found = [] if name.value == lane.name.value else self._resolve(name)
+        own = {normal_id(task.id.value) for task in lane.tasks} if found else set()
+        if found and not any(normal_id(task.value) in own for task in found):
+            return found
+        if found or name.value == lane.name.value:
+            itself = f"its own task {show(name.value)}" if found else "itself"
+            message = f"lane {show(lane.name.value)} depends on {itself}"
+            hint = "remove it from the lane's `depends_on`"
+            self._draft.faults.append(Fault("workflow.self_dependency", message, (name.place,), hint))
+        return []
+
     def _resolve(self, name: Located[str]) -> list[Located[str]]:
         """Return the tasks that a name in a lane's `depends_on` stands for."""
         lane, task_id = self._lanes.get(name.value), normal_id(name.value)
@@ -151,7 +166,9 @@ class _Linker:
             return [name]
         else:
             likely = self._suggestions.find(name.value)
-            hint = None if likely is None else f"did you mean {show(likely)}?"
+            hint = "correct the name, remove it, or add a lane or a task of that name"
+            if likely is not None:
+                hint = f"did you mean {show(likely)}?"
             message = f"{show(name.value)} is neither a lane nor a task of this workflow"
             self._draft.faults.append(Fault("workflow.unknown_dependency", message, (name.place,), hint))
         return []

@@ -27,6 +27,7 @@ VALUES_MAX = 50_000_000
 
 _EXPRESSION = re.compile(r"\$\{\{[ \t]*(?P<name>[^{}]*?)[ \t]*\}\}")
 _AXIS = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_NOT_NAME = re.compile(r"^[^A-Za-z_]|[^A-Za-z0-9_-]")
 _ITEM = "item"
 
 
@@ -128,7 +129,9 @@ class Expansion:
             name = match["name"]
             if name not in self.axes:
                 message = f"{show(match[0])} names nothing; {', '.join(map(show, self.axes))} was expected"
-                self._findings.fault("expression", message, node.offset, hint=did_you_mean(name, self.axes))
+                self._findings.fault(
+                    "expression", message, node.offset, hint=did_you_mean(name, self.axes) or _known(self.axes)
+                )
         if "${{" in _EXPRESSION.sub("", text):
             message = f"`${{{{` has no end in {show(text)}"
             self._findings.fault("expression", message, node.offset, hint="write `${{ matrix.NAME }}` or `${{ item }}`")
@@ -142,9 +145,11 @@ class Expansion:
             self.axes[_ITEM] = self._values(foreach)
         elif matrix is None:
             exclude = self._members["exclude"]
-            self._findings.fault("matrix", "`exclude` stands without `matrix`", exclude.key_offset)
+            hint = "give the task a `matrix`, or remove `exclude`"
+            self._findings.fault("matrix", "`exclude` stands without `matrix`", exclude.key_offset, hint=hint)
         elif not matrix.is_object or not matrix.members():
-            self._findings.expected(matrix, "an object of lists such as `{python: ['3.11', '3.13']}`")
+            hint = "write `matrix:`, and below it `NAME: [VALUE, VALUE]`"
+            self._findings.expected(matrix, "an object of lists such as `{python: ['3.11', '3.13']}`", hint=hint)
         else:
             for name, values in matrix.members().items():
                 self._check_name(name, values)
@@ -153,12 +158,13 @@ class Expansion:
     def _check_name(self, name: str, node: Node) -> None:
         if not _AXIS.fullmatch(name):
             message = f"{show(name)} is no name for a matrix; letters, digits, `_` and `-` were expected"
-            self._findings.fault("matrix", message, node.key_offset)
+            hint = f"write {show(_NOT_NAME.sub('_', name) or 'name')}, and so in `${{{{ matrix.… }}}}`"
+            self._findings.fault("matrix", message, node.key_offset, hint=hint)
 
     def _values(self, node: Node) -> list[Node]:
         items = node.items()
         if not items:
-            self._findings.expected(node, "a list of at least one value")
+            self._findings.expected(node, "a list of at least one value", hint="write a list such as `[1, 2]`")
         seen: dict[str, Node] = {}
         for item in items:
             if item.value is None or item.is_object or item.is_list:
@@ -176,7 +182,9 @@ class Expansion:
         if exclude is None or exclude.value is None:
             return []
         if not exclude.is_list or "matrix" not in self._members:
-            self._findings.expected(exclude, "a list of objects such as `{python: '3.13'}`, beside a `matrix`,")
+            hint = "write `exclude: [{NAME: VALUE}]` beside a `matrix`, or remove it"
+            expected = "a list of objects such as `{python: '3.13'}`, beside a `matrix`,"
+            self._findings.expected(exclude, expected, hint=hint)
             return []
         groups: dict[tuple[int, ...], set[tuple[str, ...]]] = {}
         known = {name.removeprefix("matrix."): self._texts_of(nodes) for name, nodes in self.axes.items()}
@@ -199,7 +207,9 @@ class Expansion:
         for name, value in item.members().items():
             if name not in names:
                 message = f"{show(name)} is no name of the matrix"
-                self._findings.fault("matrix", message, value.key_offset, hint=did_you_mean(name, names))
+                self._findings.fault(
+                    "matrix", message, value.key_offset, hint=did_you_mean(name, names) or _known(names)
+                )
                 continue
             if value.value is None or value.is_object or value.is_list or value.text() not in known[name]:
                 self._findings.expected(value, f"one of {', '.join(map(show, [*known[name]][:8]))}")
@@ -221,6 +231,10 @@ class Expansion:
         elif size * len(self._excluded) > 10 * TASKS_MAX:
             message = f"{show(entry.path)} excludes in {len(self._excluded):,} ways from {size:,} tasks"
             self._findings.fault("too_many", message, entry.offset, hint="list fewer values instead")
+
+
+def _known(names: Collection[str]) -> str:
+    return f"write one of {', '.join(map(show, [*names][:12]))}"
 
 
 def find_expressions(node: Node) -> Iterator[Node]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from taskexec.plan.bulk import collection_paused
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
-from taskexec.sources.task.fields import INSTRUCTIONS, NEED_COMMAND, TASK_FIELDS, FieldReader
-from taskexec.sources.tree.node import Findings, Node
+from taskexec.sources.task.fields import ID_HINT, INSTRUCTIONS, TASK_FIELDS, FieldReader
+from taskexec.sources.task.instructions import NEED_COMMAND
+from taskexec.sources.tree.node import Findings, Node, did_you_mean
 from taskexec.sources.values.amounts import show
 from taskexec.sources.workflow.files import ReadInclude, WorkflowFile, load_files
 from taskexec.sources.workflow.links import Entry, Lane, link_entries
@@ -30,27 +31,34 @@ LANE_FIELDS = dict.fromkeys(name for name in DEFAULT_FIELDS if name not in ("lan
 _LANE_OWN = ("depends_on", "order")
 _OWN_FIELDS = dict.fromkeys(name for name in TASK_FIELDS if name not in ("id", *INSTRUCTIONS)).keys()
 _ORDERS = ("sequential", "parallel")
+_TASKS_HINT = "write `tasks:`, and below it an entry for each task, such as `build: make all`"
+_EXCLUDE_HINT = "exclude fewer combinations, or remove the task"
 
 
-def read_workflow(text: str, source: str, *, read_include: ReadInclude | None = None) -> PlanDraft:
+def read_workflow(
+    text: str, source: str, *, read_include: ReadInclude | None = None, allow_outside: bool = False
+) -> PlanDraft:
     """Return what a workflow says.
 
     Args:
         text: The whole file; a byte order mark is ignored.
         source: The file's path as the user gave it, for places.
         read_include: Reads the files it includes (see `files.ReadInclude`); None refuses them.
+        allow_outside: Whether the `cwd` of `commands` may be absolute, or leave the plan's folder by `..`; else it
+            is a fault.
     """
     draft = PlanDraft(source=source, kind="workflow")
     with collection_paused():
         files = load_files(draft, text, read_include)
-        reader = _WorkflowReader(draft)
+        reader = _WorkflowReader(draft, allow_outside=allow_outside)
         for file in files:
             reader.read_frame(file, is_first=file is files[-1])
         for file in files:
             reader.read_tasks(file)
         link_entries(draft, reader.entries, reader.lanes)
     form = "JSON" if files and files[-1].is_json else "YAML"
-    draft.reading.form = f"workflow ({form}), {_count(draft.tasks, 'task', 'tasks')}"
+    name = f" {show(reader.name)}" if reader.name else ""
+    draft.reading.form = f"workflow{name} ({form}), {_count(draft.tasks, 'task', 'tasks')}"
     draft.reading.form += f" from {_count(reader.entries, 'entry', 'entries')}"
     return draft
 
@@ -62,18 +70,19 @@ def _count(things: list[Any], one: str, many: str) -> str:
 class _WorkflowReader:
     """Fills a draft from the files of a workflow; `read_frame` of all files comes before `read_tasks` of any."""
 
-    def __init__(self, draft: PlanDraft) -> None:
+    def __init__(self, draft: PlanDraft, *, allow_outside: bool) -> None:
+        self.name = ""
         self.entries: list[Entry] = []
         self.lanes: dict[str, Lane] = {}
         self._draft = draft
+        self._is_confined = not allow_outside
         self._defaults: dict[str, Any] = {}
         self._defaults_shown: dict[str, str] = {}
 
     def read_frame(self, file: WorkflowFile, *, is_first: bool) -> None:
         """Read all but the tasks of a file; what it says wins over what was read before."""
         members = file.root.members()
-        if not file.root.is_object or (is_first and not {"tasks", "include"} & members.keys()):
-            file.findings.expected(file.root, "an object with `tasks`")
+        _check_top(file, is_first=is_first)
         for key, member in members.items():
             if key not in TOP_FIELDS:
                 file.findings.unknown(member, TOP_FIELDS, is_fault=True, owner="a workflow")
@@ -83,6 +92,8 @@ class _WorkflowReader:
             file.findings.fault("version", message, said["version"].offset, hint="this file needs a newer `tek`")
         if "name" in said and not isinstance(said["name"].value, str):
             file.findings.expected(said["name"], "a text")
+        elif "name" in said and is_first:
+            self.name = said["name"].text().strip()
         if "defaults" in said:
             self._read_defaults(said["defaults"], file.findings)
         if "lanes" in said:
@@ -91,19 +102,19 @@ class _WorkflowReader:
     def read_tasks(self, file: WorkflowFile) -> None:
         """Read the tasks of a file."""
         tasks = file.root.members().get("tasks")
-        reader = FieldReader(file.findings, is_strict=True)
+        reader = FieldReader(file.findings, is_strict=True, is_confined=self._is_confined)
         if tasks is None or tasks.value is None:
             return
         if tasks.is_object:
             for key, node in tasks.members().items():
                 self._read_entry(reader, reader.named(key, node.key_offset), node, file)
         elif not tasks.is_list:
-            file.findings.expected(tasks, "an object of tasks by id, or a list of tasks")
+            file.findings.expected(tasks, "an object of tasks by id, or a list of tasks", hint=_TASKS_HINT)
         for item in tasks.items():
             name = item.members().get("id")
             located = None if name is None else reader.id(name)
             if name is None:
-                file.findings.expected(item, "a task with an `id`")
+                file.findings.expected(item, "a task with an `id`", hint=ID_HINT)
             if located is not None:
                 self._read_entry(reader, located, item, file)
 
@@ -116,7 +127,9 @@ class _WorkflowReader:
 
     def _read_lanes(self, node: Node, findings: Findings) -> None:
         if not node.is_object:
-            findings.expected(node, "an object of lanes by name")
+            findings.expected(
+                node, "an object of lanes by name", hint="write `NAME: {order: sequential}` below `lanes:`"
+            )
         reader = FieldReader(findings, is_strict=True, owner="a lane")
         for name, member in node.members().items():
             lane = self.lanes.setdefault(
@@ -130,13 +143,15 @@ class _WorkflowReader:
                 lane.depends_on = reader.names(depends_on)
             if order is not None and order.value is not None:
                 if order.value not in _ORDERS:
-                    findings.expected(order, "`sequential` or `parallel`")
+                    hint = "write `order: sequential` for one task after the other, or remove `order`"
+                    findings.expected(order, "`sequential` or `parallel`", hint=hint)
                 lane.is_sequential = order.value == "sequential"
 
     def _read_entry(self, reader: FieldReader, name: Located[str], node: Node, file: WorkflowFile) -> None:
         task = _as_object(node)
         if task is None:
-            file.findings.expected(node, "an object, a command as a text, or nothing")
+            hint = 'write a command, or an object such as `{command: "make", cpus: 2}`'
+            file.findings.expected(node, "an object, a command as a text, or nothing", hint=hint)
             self.entries.append(Entry(name, [DraftTask(id=name)]))
             return
         if not isinstance(node.key, int) and "id" in task.members():
@@ -157,7 +172,7 @@ class _WorkflowReader:
         """Read an entry with `matrix` or `foreach`; after a fault, the other members are known by id only."""
         entry.is_expanded = True
         if not entry.name.value:  # the ids of its members would not be blank
-            findings.expected(node, "a task with an `id`")
+            findings.expected(node, "a task with an `id`", hint=ID_HINT)
         expansion = Expansion(node, findings, most=TASKS_MAX - len(self._draft.tasks))
         count = len(findings.faults)
         is_sound = expansion.is_sound and expansion.check_expressions()
@@ -169,7 +184,7 @@ class _WorkflowReader:
             else:
                 entry.tasks.append(DraftTask(id=_member_id(entry, member.suffix)))
         if expansion.is_sound and not entry.tasks:
-            findings.fault("matrix", f"`exclude` leaves nothing of {show(node.path)}", node.offset)
+            findings.fault("matrix", f"`exclude` leaves nothing of {show(node.path)}", node.offset, hint=_EXCLUDE_HINT)
         self._draft.tasks += entry.tasks
 
     def _read_task(self, reader: FieldReader, entry: Entry, node: Node, suffix: str = "") -> DraftTask:
@@ -204,7 +219,22 @@ class _WorkflowReader:
     def _warn_expressions(self, node: Node, findings: Findings) -> None:
         for text in find_expressions(node):
             message = f"{show(text.text())} stays as it is: the task has neither `matrix` nor `foreach`"
-            findings.warn("expression", message, text.offset)
+            hint = "give the task `matrix` or `foreach`, or write the value itself"
+            findings.warn("expression", message, text.offset, hint=hint)
+
+
+def _check_top(file: WorkflowFile, *, is_first: bool) -> None:
+    """Say what is wrong with the top of a file that has no tasks."""
+    root, keys = file.root, file.root.members().keys()
+    if root.value is None:
+        message = "the file says nothing: it is empty, or holds comments only"
+        file.findings.fault("shape", message, root.offset, hint=_TASKS_HINT)
+    elif not root.is_object:
+        file.findings.expected(root, "an object with `tasks`", hint=_TASKS_HINT)
+    elif is_first and not {"tasks", "include"} & keys:
+        unknown = [key for key in keys if key not in TOP_FIELDS]
+        if not any(did_you_mean(key, ("tasks", "include")) for key in unknown):
+            file.findings.fault("shape", "`tasks` is missing", root.offset, hint=_TASKS_HINT)
 
 
 def _shown(key: str, node: Node) -> str:

@@ -13,6 +13,7 @@ from taskexec.sources.tree.yaml_scalars import resolve_scalar
 __all__ = ["write_workflow"]
 
 _VERSION = 1
+_NEXT_LINE = "\x85"
 _WIDTH = 1_000_000
 """Lines are not folded: a command stays on its line."""
 
@@ -47,7 +48,9 @@ def _represent_nothing(dumper: yaml.SafeDumper, _value: None) -> yaml.ScalarNode
 
 
 def _is_text(text: str) -> bool:
-    """Return whether a text without quotes is read as itself."""
+    """Return whether a text without quotes, or in single ones, is read as itself."""
+    if _NEXT_LINE in text:  # a line break for YAML 1.1 only
+        return False
     try:
         return bool(resolve_scalar(text, None, is_plain=True) == text)
     except ValueError:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskexec.domain.resources import Route
-from taskexec.errors import Place
+from taskexec.errors import Fault, Place, PlanRejected
+from taskexec.plan import build_plan
 from taskexec.plan.draft import PlanDraft
 from taskexec.sources import read_planfile
 from taskexec.sources.text_places import TextPlaces
@@ -43,6 +45,13 @@ OLD = {
 
 def codes(draft: PlanDraft) -> list[str]:
     return [fault.code for fault in draft.faults]
+
+
+def refusal(draft: PlanDraft) -> Sequence[Fault]:
+    """Return why no plan can be made of a draft."""
+    with pytest.raises(PlanRejected) as rejected:
+        build_plan(draft)
+    return rejected.value.faults()
 
 
 def one_task(**fields: object) -> PlanDraft:
@@ -104,7 +113,9 @@ def test_unknown_version_is_a_fault():
         ("route", "tpu"),
         ("cpus", -1),
         ("cpus", True),
-        ("cpus", 10**400),
+        ("cpus", 10**18 * -1),
+        ("id", {}),
+        ("id", None),
         ("memory_mib", 1.5),
         ("timeout_s", 0),
         ("retries", -1),
@@ -177,8 +188,59 @@ def test_control_character_in_an_id_is_a_fault():
     assert codes(read_planfile('{"tasks": [{"id": "a\\u0000"}]}', "p.json")) == ["planfile.character"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"title": "a\0"},
+        {"lane": "a\0"},
+        {"queue": "a\0"},
+        {"labels": ["a\0"]},
+        {"depends_on": "a\0"},
+        {"metadata": {"a": "\0"}},
+        {"metadata": {"\0": "a"}},
+    ],
+)
+def test_nul_in_a_text_is_a_fault_at_its_value(fields):
+    draft = one_task(**fields)
+
+    assert codes(draft) == ["planfile.character"]
+    assert draft.faults[0].places[0].column > 30
+
+
+def test_whole_number_beyond_64_bits_is_a_fault_at_its_value():
+    draft = one_task(payload={"n": [1, 2**64]})
+
+    assert codes(draft) == ["planfile.number"]
+    assert draft.faults[0].places == (Place("p.json", 1, 59),)
+
+
+def test_task_with_a_number_as_its_id_can_be_named_by_others():
+    draft = read_planfile('{"tasks": [{"id": 7}, {"id": "b", "depends_on": ["7"]}]}', "p.json")
+
+    assert [fault.code for fault in refusal(draft)] == ["planfile.shape"]
+
+
+def test_task_without_an_id_is_left_out_and_told_once():
+    draft = read_planfile('{"tasks": [{"title": "x"}, {"id": "b"}]}', "p.json")
+
+    assert [fault.code for fault in refusal(draft)] == ["planfile.shape"]
+
+
+@pytest.mark.parametrize("cwd", ["/etc", "..", "a/../../b"])
+def test_folder_outside_the_plan_is_a_fault_unless_allowed(cwd):
+    text = json.dumps({"tasks": [{"id": "a", "commands": [{"cmd": "x", "cwd": cwd}]}]})
+
+    assert codes(read_planfile(text, "p.json")) == ["planfile.cwd"]
+    assert codes(read_planfile(text, "p.json", allow_outside=True)) == []
+    assert codes(one_task(payload={"commands": [{"argv": ["x"], "cwd": cwd}]})) == []
+
+
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=12,
 )

@@ -89,7 +89,7 @@ def test_names_that_match_nothing_are_warnings_with_the_nearest(draft):
     assert [(warning.code, warning.hint) for warning in draft.warnings] == [
         ("manifest.unmatched", "did you mean `TASK-001`?"),
         ("manifest.unmatched", "did you mean `Queue A — Core`?"),
-        ("manifest.unmatched", None),
+        ("manifest.unmatched", "write the task or queue as it stands in the plan, or remove it"),
     ]
 
 
@@ -117,7 +117,7 @@ def test_unknown_fields_are_warnings_with_the_nearest(draft):
         ('{"layers": {"x": {"tasks": "TASK-001"}}}', "manifest.shape", 1),
         ('{"layers": {"x": {"tasks": [\n1]}}}', "manifest.shape", 2),
         ('{"layers": {"x": {"agent": 1}}}', "manifest.shape", 1),
-        ('{"layers": {"x": {"tasks": ["TASK-001"]},\n"y": {"tasks": ["TASK-001"]}}}', "manifest.layer", 2),
+        ('{"layers": {"x": {"tasks": ["TASK-001"]},\n"y": {"tasks": ["TASK-001"]}}}', "manifest.layer", 1),
         ('{"agents": []}', "manifest.shape", 1),
         ('{"agents": {"TASK-001": 1}}', "manifest.shape", 1),
         ('{"agents": {"TASK-001": " "}}', "manifest.shape", 1),
@@ -130,6 +130,12 @@ def test_mistake_is_one_fault_at_its_line(draft, text, code, line):
 
     assert [fault.code for fault in draft.faults] == [code]
     assert draft.faults[0].places[0].line == line
+
+
+def test_task_in_two_layers_stands_at_both_places(draft):
+    apply_manifest(draft, '{"layers": {"x": {"tasks": ["TASK-001"]},\n"y": {"tasks": ["TASK-001"]}}}', "m.json")
+
+    assert draft.faults[0].places == (Place("m.json", 1, 29), Place("m.json", 2, 17))
 
 
 def test_reading_names_the_manifest(draft):

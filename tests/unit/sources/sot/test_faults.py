@@ -19,8 +19,10 @@ T = "- Task `a`\n"
 MALFORMED = [
     ("", "sot.no_tasks", (0, 0)),
     ("# Only\ntext\n", "sot.no_tasks", (0, 0)),
-    (H + A + "- Tasks: `<ID>`\n", "sot.no_tasks", (0, 0)),
-    (H + A + "- Tasks: a, b\n", "sot.no_tasks", (0, 0)),
+    ("# Only\n<!-- text\n- [ ] a\n", "sot.open_comment", (2, 1)),
+    (H + A + "- Agent: shell\n", "sot.no_tasks", (2, 6)),
+    (H + A + "- Tasks: `<ID>`\n", "sot.no_tasks", (2, 6)),
+    (H + A + "- Tasks: a, b\n", "sot.no_tasks", (2, 6)),
     (H + "- Tasks: `a`\n", "sot.no_queue", (2, 11)),
     (H + T, "sot.no_queue", (2, 9)),
     (H + A + "- Tasks: `a`\n2. Remarks\n- Tasks: `b`\n", "sot.no_queue", (5, 11)),
@@ -33,6 +35,8 @@ MALFORMED = [
     (H + A + "- Tasks: `a1`–`b3`\n", "sot.range", (3, 11)),
     (H + A + "- Tasks: `a1`–`a10`\n", "sot.range", (3, 11)),
     (H + A + "- Tasks: `a`–`b`\n", "sot.range", (3, 11)),
+    (H + A + "- Tasks: `a1`–`a99999999`\n", "sot.range", (3, 11)),
+    (H + A + "- Tasks: `a3` to `a1`\n", "sot.range", (3, 11)),
     (H + A + "- Tasks: `a000000`–`a999999`\n", "sot.range", (3, 11)),
     (H + A + "- Tasks: `a\0b`\n", "sot.character", (3, 11)),
     (H + A + "- Tasks: `a`\n- Order: sequentially\n", "sot.order", (4, 10)),
@@ -51,6 +55,8 @@ MALFORMED = [
     (H + A + T + "  - Details: `[]`\n", "sot.shape", (4, 15)),
     (H + A + T + '  - Details: `{"cpus": "x"}`\n', "sot.shape", (4, 24)),
     (H + A + T + '  - Details: `{"id": 3}`\n', "sot.shape", (4, 22)),
+    (H + A + T + '  - Details: `{"cpuss": 3}`\n', "sot.unknown_field", (4, 16)),
+    (H + A + T + "- Depends on: `Queue A`\n", "sot.self_dependency", (4, 16)),
     (H + A + T + '  - Details: `{"a": 1, "a": 2}`\n', "sot.duplicate_key", (4, 16)),
     (H + A + T + '  - Details: `{"command": "x", "payload": {}}`\n', "sot.shape", (4, 32)),
     (H + A + T + "2. **Queue A — Two**\n- Tasks: `b`\n- Depends on: `Queue A`\n", "sot.ambiguous_queue", (6, 16)),
@@ -77,6 +83,29 @@ def test_malformed_file_is_refused_at_its_place(text, code, place):
     found = {fault.code: fault.places[0][1:] for fault in reversed(refused.value.faults())}
     assert code in found
     assert found[code] == place
+    assert [fault.message for fault in refused.value.faults() if not fault.hint] == []
+
+
+@pytest.mark.parametrize("line", ["1. Queue A — One\n", "**Queue A — One**\n", "- **Queue A — One**\n"])
+def test_queue_that_is_written_wrongly_is_one_fault(line):
+    draft = read_sot(H + line + "   - Tasks: `a`\n", "s.md")
+
+    assert [fault.code for fault in draft.faults] == ["sot.queue"]
+
+
+def test_queue_that_waits_for_itself_is_one_fault_that_names_it():
+    draft = read_sot(H + A + "- Tasks: `a`, `b`\n- Depends on: `Queue A`, `c`\n\n## Plans\n- [ ] c\n", "s.md")
+
+    assert [fault.message for fault in draft.faults] == ["queue `Queue A — One` depends on itself"]
+    assert [name.value for task in draft.tasks for name in task.depends_on] == ["c", "c"]
+
+
+def test_comment_that_is_never_closed_is_a_warning_where_tasks_are_above_it():
+    draft = read_sot("- [ ] a\n<!-- b -->\n<!-- c\n- [ ] d\n", "s.md")
+
+    assert [task.id.value for task in draft.tasks] == ["a"]
+    assert [(fault.code, fault.places[0].line) for fault in draft.warnings] == [("sot.open_comment", 3)]
+    assert draft.faults == []
 
 
 def test_all_faults_are_told_in_the_same_order_each_time():

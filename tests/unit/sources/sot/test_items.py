@@ -236,6 +236,35 @@ def test_work_to_do_again_keeps_its_name():
     assert [warning.code for warning in draft.warnings] == ["sot.ambiguous_task"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- [x] `T-1`, `T-2` — done — Artifacts: `a`",
+        "- [x] 2025-10-05 — `T-1` and `T-2` — Artifacts: `a`",
+        "- [x] `T-1`; `T-2`: done — Artifacts: `a`",
+        "- [x] `T-1`, `T-2`\n  - Artifacts: `a`",
+    ],
+)
+def test_ledger_line_marks_each_of_the_tasks_that_it_names(line):
+    draft = read(f"## Execution Queue & Task Hooks\n1. **Queue A**\n- Tasks: `T-1`–`T-3`\n\n# Ledger\n{line}\n")
+
+    assert ids(draft) == ["T-1", "T-2", "T-3"]
+    assert done(draft) == ["T-1", "T-2"]
+    assert [task.metadata.get("artifacts") for task in draft.tasks] == ["a", "a", None]
+
+
+def test_ledger_line_that_names_no_task_of_a_queue_is_one_task():
+    draft = read("- [x] `a.md`, `b.md` — moved\n")
+
+    assert ids(draft) == ["`a.md`, `b.md` — moved"]
+
+
+def test_list_of_tasks_within_a_sentence_is_part_of_the_name():
+    draft = read("## Execution Queue & Task Hooks\n1. **Queue A**\n- Tasks: `a`\n# L\n- [x] `a`, `b` updated\n")
+
+    assert done(draft) == ["`a`, `b` updated"]
+
+
 def test_executed_task_of_a_queue_is_one_satisfied_task():
     draft = read_sot(
         "## Ledger\n- [x] 2025-01-01 — `TASK-002` — Second — Notes: ok\n- [x] `fetch` — Artifacts: a\n" + QUEUE, "s.md"

@@ -257,3 +257,29 @@ def test_hostile_text_is_read_in_time_that_grows_with_its_length(piece):
     read(piece * 10_000)
 
     assert time.process_time() - begun_at < 5
+
+
+@pytest.mark.parametrize(("said", "lane"), [("Build", "Build"), ("`Build`", "Build"), ("none", None), ("None", None)])
+def test_lane_of_a_queue_may_be_another_than_its_name_or_none(said, lane):
+    draft = read(QUEUE_A + f"   - Lane: {said}\n   - Tasks: `a`\n   - Task `b`\n" + QUEUE_B + "   - Tasks: `c`\n")
+
+    lanes = [None if task.lane is None else task.lane.value for task in draft.tasks]
+    assert lanes == [lane, lane, "Queue B — Two"]
+    assert (draft.faults, draft.warnings) == ([], [])
+
+
+@pytest.mark.parametrize("sign", ["–", " — ", "-", " to ", " through ", " bis ", " To\n     "])
+def test_range_may_be_written_with_a_dash_or_a_word(sign):
+    draft = read(
+        QUEUE_A + f"   - Tasks: `T-1`{sign}`T-3`\n" + QUEUE_B + f"   - Tasks: `x`\n   - Depends on: `T-2`{sign}`T-3`\n"
+    )
+
+    assert ids(draft) == ["T-1", "T-2", "T-3", "x"]
+    assert edges(draft) == {("T-2", "x"), ("T-3", "x")}
+    assert (draft.faults, draft.warnings) == ([], [])
+
+
+def test_range_in_words_needs_no_backticks_in_dependencies():
+    draft = read(QUEUE_A + "   - Tasks: `T-1`–`T-3`\n" + QUEUE_B + "   - Tasks: `x`\n   - Depends on: T-1 to T-3\n")
+
+    assert edges(draft) == {("T-1", "x"), ("T-2", "x"), ("T-3", "x")}

@@ -396,3 +396,21 @@ def test_samples_have_the_counts_that_their_notes_state():
 
     stated = {name: (int(row["tasks"]), int(row["edges"])) for name, row in expected.items()}
     assert counts == stated | {"msproject_en.csv": (4, 5), "no_header.csv": "csv.header"}
+
+
+def test_tasks_may_be_named_by_their_titles_with_one_warning():
+    plan = plan_of('Task ID,Name,Blocked By (Dependencies)\n1,Setup,\n2,Build,Setup\n3,Test,"Setup, Build"\n')
+
+    assert edges_of(plan) == {"1": (), "2": ("1",), "3": ("1", "2")}
+    assert [(fault.code, len(fault.places)) for fault in plan.warnings] == [("csv.by_title", 3)]
+
+
+def test_title_that_stands_twice_names_no_task():
+    assert codes_of("id,title,depends_on\n1,A,\n2,A,\n3,B,A\n") == ["plan.unknown_dependency"]
+
+
+def test_task_with_a_time_of_completion_is_satisfied():
+    plan = plan_of("Task ID,Name,Completed At\n1,A,2026-01-05\n2,B,\n")
+
+    assert [task.is_satisfied for task in plan.tasks] == [True, False]
+    assert plan.tasks[0].metadata == {"Completed At": "2026-01-05"}

@@ -116,7 +116,7 @@ def test_commands_keep_folder_and_variables():
         ({"route": "cpu", "queue": "gpu"}, "x.shape"),
         ({"agent": "python", "command": "no call"}, "x.command"),
         ({"agent": "python", "command": ["m:f"]}, "x.shape"),
-        ({"command": "'open"}, "x.shape"),
+        ({"command": "'open"}, "x.command"),
         ({"id": "a\u0001"}, "x.character"),
         ({"queue": 3}, "x.shape"),
         ({"status": 3}, "x.shape"),

@@ -13,7 +13,13 @@ from taskexec.sources.text_places import TextPlaces
 from taskexec.sources.tree.json_text import parse_json
 from taskexec.sources.tree.node import Node, Unreadable
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -67,39 +73,74 @@ def test_number_is_known_as_it_is_written():
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "place"),
+    ("text", "code", "places"),
     [
-        ("", "x.json", (1, 1)),
-        ("{", "x.json", (1, 2)),
-        ("{'a': 1}", "x.json", (1, 2)),
-        ('{"a": 1,}', "x.json", None),
-        ('{"a" 1}', "x.json", (1, 6)),
-        ("[1\n2]", "x.json", (2, 1)),
-        ("nul", "x.json", (1, 1)),
-        ("01", "x.json", (1, 2)),
-        ('"a\nb"', "x.json", (1, 3)),
-        ('"\\q"', "x.json", (1, 2)),
-        ("[NaN]", "x.json", None),
-        ("[-Infinity]", "x.json", None),
-        ("[1,\n 1e400]", "x.number", (2, 2)),
-        ("[" + "9" * 400 + ".0]", "x.number", (1, 2)),
-        ('["\\ud800"]', "x.character", (1, 2)),
-        ('{"\\udfff": 1}', "x.character", (1, 2)),
-        ('["\ud800"]', "x.character", (1, 2)),
-        ("[" * 101 + "]" * 101, "x.json", (1, 101)),
-        ('{"a":' * 101 + "1" + "}" * 101, "x.json", (1, 501)),
-        ("[" * 50_000 + "]" * 50_000, "x.json", None),
-        ("9" * 5000, "x.json", None),
+        ("", "x.json", [(1, 1)]),
+        ("{", "x.json", [(1, 2), (1, 1)]),
+        ('{"a": [1, 2', "x.json", [(1, 12), (1, 7)]),
+        ("{'a': 1}", "x.json", [(1, 2)]),
+        ('{"a": 1,}', "x.json", [(1, 8)]),
+        ("[1 ,\n]", "x.json", [(1, 4)]),
+        ("[1,,2]", "x.json", [(1, 4)]),
+        ("// x\n[]", "x.json", [(1, 1)]),
+        ("[1 /* x */]", "x.json", [(1, 4)]),
+        ("{a: 1}", "x.json", [(1, 2)]),
+        ("[True]", "x.json", [(1, 2)]),
+        ('{"a": "b "c""}', "x.json", [(1, 11)]),
+        ("[\u201cx\u201d]", "x.json", [(1, 2)]),
+        ('["a', "x.json", [(1, 2)]),
+        ('"a\tb"', "x.json", [(1, 3)]),
+        ('"\\u12"', "x.json", [(1, 2)]),
+        ("[1]]", "x.json", [(1, 4)]),
+        ('{"a" 1}', "x.json", [(1, 6)]),
+        ("[1\n2]", "x.json", [(2, 1)]),
+        ("nul", "x.json", [(1, 1)]),
+        ("01", "x.json", [(1, 2)]),
+        ('"a\nb"', "x.json", [(1, 3)]),
+        ('"\\q"', "x.json", [(1, 2)]),
+        ("[NaN]", "x.json", [(1, 2)]),
+        ('["NaN",\n -Infinity]', "x.json", [(2, 2)]),
+        ("[" + "9" * 20 + "]", "x.number", [(1, 2)]),
+        (f"[{2**64 - 1}, {2**64}]", "x.number", [(1, 24)]),
+        (f"[{-(2**63)}, {-(2**63) - 1}]", "x.number", [(1, 24)]),
+        ("[1,\n 1e400]", "x.number", [(2, 2)]),
+        ("[" + "9" * 400 + ".0]", "x.number", [(1, 2)]),
+        ('["\\ud800"]', "x.character", [(1, 2)]),
+        ('{"\\udfff": 1}', "x.character", [(1, 2)]),
+        ('["\ud800"]', "x.character", [(1, 2)]),
+        ("[" * 101 + "]" * 101, "x.json", [(1, 101)]),
+        ('{"a":' * 101 + "1" + "}" * 101, "x.json", [(1, 501)]),
+        ("[" * 50_000 + "]" * 50_000, "x.json", [(1, 101)]),
+        ("9" * 5000, "x.number", [(1, 1)]),
     ],
 )
-def test_malformed_text_is_refused_at_its_place(text, code, place):
+def test_malformed_text_is_refused_at_its_place(text, code, places):
     with pytest.raises(Unreadable) as refused:
         parse(text)
 
     fault = refused.value.fault
     assert fault.code == code
-    if place is not None:
-        assert fault.places == (Place("p.json", *place),)
+    assert fault.places == tuple(Place("p.json", *place) for place in places)
+    assert fault.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('{"a": 1,}', "remove the comma"),
+        ("{'a': 1}", "double quotes"),
+        ("{a: 1}", '`"a"`'),
+        ("[None]", "`null`"),
+        ("[1] # one", "remove what stands there"),
+        ("[1, # one\n 2]", "remove the comment"),
+        ('["C:\\dir"]', "twice"),
+    ],
+)
+def test_remedy_fits_what_people_write_for_json(text, part):
+    with pytest.raises(Unreadable) as refused:
+        parse(text)
+
+    assert part in refused.value.fault.hint
 
 
 def test_each_duplicate_key_is_a_fault_with_both_places():

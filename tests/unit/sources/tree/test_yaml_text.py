@@ -113,6 +113,7 @@ def test_every_value_knows_line_and_column():
         ),
         ("a: &x 1\nb: &x 2\nc: *x", {"a": 1, "b": 2, "c": 2}),
         ("&x k: *x", {"k": "k"}),
+        ("'<<': 1", {"<<": 1}),
         ("1: a\ntrue: b\nnull: c\n3.10: d", {"1": "a", "true": "b", "null": "c", "3.10": "d"}),
         ("--- \na: 1\n...\n", {"a": 1}),
         ("%YAML 1.2\n---\na: 1\n", {"a": 1}),
@@ -172,6 +173,9 @@ DEEP_ALIASES = "a: &a " + "[" * 60 + "]" * 60 + "\nb: " + "[" * 50 + "*a" + "]" 
         ("a: -.INF", "workflow.number", 1, 4),
         ("a: 1e999", "workflow.number", 1, 4),
         ("a: " + "9" * 500, "workflow.number", 1, 4),
+        (f"a: {2**64}", "workflow.number", 1, 4),
+        (f"a: {-(2**63) - 1}", "workflow.number", 1, 4),
+        ("a: 0x1ffffffffffffffff", "workflow.number", 1, 4),
         ("a: !!int x", "workflow.number", 1, 4),
         ("x: &x [*x]", "workflow.alias", 1, 8),
         ("x: &x {y: {z: *x}}", "workflow.alias", 1, 15),
@@ -234,7 +238,7 @@ def test_hostile_text_is_refused_soon(text):
 JSON_VALUES = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-(10**30), 10**30)
+    | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn", "Co"]), max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
@@ -263,3 +267,19 @@ def test_any_text_is_read_or_refused(text):
         return
 
     root.plain()
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a: &shared 1\nb: *shred", "did you mean `shared`?"),
+        ("a: *.csv", "in quotes"),
+        ('a: "\\xzz"', "twice"),
+        ("a: .nan", "a number"),
+    ],
+)
+def test_remedy_fits_what_people_write(text, part):
+    with pytest.raises(Unreadable) as refused:
+        parse(text)
+
+    assert part in refused.value.fault.hint

@@ -70,6 +70,7 @@ def test_file_that_is_included_twice_is_read_once():
         ("w.yaml", 11),
         ("missing.yaml", 11),
         ("' '", 11),
+        ("'https://example.org/plan.yaml'", 11),
     ],
 )
 def test_file_that_may_not_be_included_is_a_fault_where_it_is_named(include, column):

@@ -144,7 +144,8 @@ def test_mistake_is_told_once(fields, code, hint):
 
     assert [fault.code for fault in draft.faults] == [code]
     assert draft.faults[0].places[0].line == 2
-    assert draft.faults[0].hint == hint
+    assert draft.faults[0].hint
+    assert hint in (None, draft.faults[0].hint)
 
 
 @pytest.mark.parametrize("tasks", ["{'': {foreach: [1]}}", "[{id: ' ', foreach: [1]}]"])

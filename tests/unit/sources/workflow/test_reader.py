@@ -106,7 +106,7 @@ def test_reading_tells_entries_and_defaults():
     draft = read("name: nightly\ndefaults: {cpus: 2}\ntasks: {a: ls, b: {foreach: [1, 2]}}")
 
     assert draft.kind == "workflow"
-    assert draft.reading.form == "workflow (YAML), 3 tasks from 2 entries"
+    assert draft.reading.form == "workflow `nightly` (YAML), 3 tasks from 2 entries"
     assert draft.reading.defaults == ["cpus 2: `defaults` of w.yaml"]
 
 
@@ -157,6 +157,11 @@ def test_every_id_stands_at_its_own_key():
         ("lanes: {L: {depends_on: [M]}}\ntasks: {a: }", "workflow.unknown_dependency", 1),
         ("lanes: {L: {depends_on: [a]}, a: }\ntasks: {a: , b: {lane: L}}", "workflow.ambiguous", 1),
         ("lanes: {L: {depends_on: {}}}\ntasks: {a: }", "workflow.shape", 1),
+        ("lanes: {L: {depends_on: L}}\ntasks: {a: {lane: L}}", "workflow.self_dependency", 1),
+        ("lanes: {L: {depends_on: [a]}}\ntasks: {a: {lane: L}, b: {lane: L}}", "workflow.self_dependency", 1),
+        ("tasks:\n  a:\n    commands:\n    - {cmd: ls, cwd: ../x}", "workflow.cwd", 4),
+        ("tasks:\n  a: {metadata: {n: 99999999999999999999}}", "workflow.number", 2),
+        ("tasks:\n  a: {agent: python, command: 'm:f [99999999999999999999]'}", "workflow.command", 2),
         ("tasks:\n  a: ls\n  a: ls", "workflow.duplicate_key", 2),
         ("tasks:\n- {id: a, foreach: [1]}\n- {id: a}", "workflow.duplicate_id", 2),
         ("tasks:\n- {id: a}\n- {id: a, foreach: [1]}", "workflow.duplicate_id", 2),
@@ -170,6 +175,7 @@ def test_mistake_is_one_fault_at_its_line(text, code, line):
 
     assert [fault.code for fault in draft.faults] == [code]
     assert draft.faults[0].places[0].line == line
+    assert draft.faults[0].hint
 
 
 @pytest.mark.parametrize(
@@ -177,6 +183,13 @@ def test_mistake_is_one_fault_at_its_line(text, code, line):
     [
         ("taks: {}\ntasks: {a: }", "did you mean `tasks`?"),
         ("tasks: {a: {depend_on: b}}", "did you mean `depends_on`?"),
+        ("defaults: {command: ls}\ntasks: {a: }", "write it in each task: `defaults` cannot say it"),
+        (
+            "tasks: {a: {duration: '1:30'}}",
+            "write `1:30:00` for hours and minutes, `0:01:30` for minutes and seconds",
+        ),
+        ("tasks: {a: {title: 3}}", 'put it in quotes: "3"'),
+        ("tasks: {a: {cpus: '2'}}", "write it without quotes: `2`"),
         ("tasks: {a: {matrixx: {}}}", "did you mean `matrix`?"),
         ("lanes: {Build: {oder: x}}\ntasks: {a: }", "did you mean `order`?"),
         ("lanes: {Build: , C: {depends_on: [Biuld]}}\ntasks: {a: }", "did you mean `Build`?"),
@@ -184,6 +197,19 @@ def test_mistake_is_one_fault_at_its_line(text, code, line):
 )
 def test_fault_offers_the_nearest_name(text, hint):
     assert read(text).faults[0].hint == hint
+
+
+def test_two_fields_that_disagree_stand_at_both_places():
+    fault = read("tasks: {a: {status: done, satisfied: false}}").faults[0]
+
+    assert [place.column for place in fault.places] == [21, 38]
+    assert "`satisfied` says `false`" in fault.message
+
+
+def test_folder_outside_the_plan_is_taken_when_allowed():
+    draft = read_workflow("tasks: {a: {commands: [{cmd: ls, cwd: /x}]}}", "w.yaml", allow_outside=True)
+
+    assert draft.faults == []
 
 
 def test_lane_that_nearly_has_an_entry_is_a_warning():
