@@ -40,16 +40,12 @@ _PRIORITIES = range(10)
 def has_odd_values(task: DraftTask) -> bool:
     """Return whether a task has values that the next two functions may have something to say about; quick."""
     gpus, priority = task.gpus, task.priority
-    if (
+    return (
         task.lane is not None
         or (gpus is not None and gpus.value > 1)
         or (priority is not None and priority.value not in _PRIORITIES)
-    ):
-        return True
-    for amount in _get_amounts(task):
-        if amount is not None and amount.value > _NEVER_TOO_MUCH:
-            return True
-    return False
+        or any(amount is not None and amount.value > _NEVER_TOO_MUCH for amount in _get_amounts(task))
+    )
 
 
 def value_faults(task: DraftTask, task_id: str) -> Iterator[Fault]:

@@ -184,7 +184,7 @@ class TaskReader:
     def _read_commands(self, task: SotTask, fields: Sequence[Bullet]) -> None:
         commands = [command for bullet in fields for command in self._commands(bullet)]
         agent = None if task.draft.agent is None else task.draft.agent.value
-        if len(commands) > 1 and (agent == "python" or takes_text(agent)):
+        if len(commands) > 1 and agent is not None and (agent == "python" or takes_text(agent)):
             message = f"agent {show(agent)} has {len(commands)} commands, where one was expected"
             hint = "write a task for each, or one command that does it all"
             self._bullets.fault("sot.command", message, *(command.place for command in commands[:10]), hint=hint)

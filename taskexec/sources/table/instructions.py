@@ -17,7 +17,8 @@ from taskexec.sources.values.amounts import show
 __all__ = ["InstructionReader"]
 
 _REMEMBERED_MAX = 10_000
-_PAYLOAD_HINT = 'write a JSON object, such as `{"n": 3}`; in a quoted cell each of its quotes stands twice'
+_PAYLOAD_HINT = 'write a JSON object, such as `{"n": 3}`'
+_IN_QUOTES = "; in a quoted cell each of its quotes stands twice"
 
 
 class InstructionReader:
@@ -78,7 +79,7 @@ class InstructionReader:
         for fault in faults:
             found = fault.places if fault.places and fault.places[0].line else (places.at(0),)
             message = f"payload {show(text)} cannot be read: {fault.message}"
-            self._draft.faults.append(Fault("csv.payload", message, found, fault.hint or _PAYLOAD_HINT))
+            self._draft.faults.append(Fault("csv.payload", message, found, (fault.hint or _PAYLOAD_HINT) + _IN_QUOTES))
         return value if isinstance(value, dict) else {}
 
     def _fault(self, message: str, found: Located[str], hint: str) -> None:

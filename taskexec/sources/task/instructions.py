@@ -53,7 +53,7 @@ def payload_of(text: str, agent: str | None) -> dict[str, Any]:
         payload = {"call": call.target, "args": list(call.args), "kwargs": dict(call.kwargs or {})}
         orjson.dumps(payload)  # refuses what no store can hold
     except (ValueError, RecursionError, TypeError) as error:
-        hint = _EMPTY_HINT if not text else _CALL_HINT if agent == "python" else _QUOTE_HINT
+        hint = _CALL_HINT if agent == "python" else _EMPTY_HINT if str(error) == "is empty" else _QUOTE_HINT
         raise CommandWrong(_problem(error), hint) from error
     return payload
 
