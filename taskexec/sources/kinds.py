@@ -6,7 +6,7 @@ import re
 
 from taskexec.sources.sot.markdown import has_headings, hide_dead_text, sections
 from taskexec.sources.sot.reader import SECTION_TITLE
-from taskexec.sources.table.dialect import is_table
+from taskexec.sources.table.dialect import count_fields
 from taskexec.sources.text_places import with_plain_breaks
 from taskexec.sources.tree.json_tokens import top_keys
 
@@ -28,6 +28,10 @@ _TASK_MAPPING = re.compile(r'"tasks"\s*:\s*(?P<opening>[\[{])')
 _WORKFLOW_KEY = re.compile(r"^(?:tasks|lanes|defaults|include)[ \t]*:(?:[ \t]|$)", re.MULTILINE)
 _WORKFLOW_KEYS = frozenset({"lanes", "defaults", "include"})
 _CHECKBOX = re.compile(r"^ {0,3}[-*+] \[[ xX]\] ", re.MULTILINE)
+_YAML_BEGINNING = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n|---[ \t]*\n)*[\w-]+[ \t]*:(?:[ \t]|\n|\Z)")
+_TABLE_OR_MARKDOWN = (".csv", ".tsv", ".md", ".markdown")
+_FIELDS_BELOW_COMMENTS = 3
+"""What begins with `#` is Markdown as well, so that a header must be clear."""
 _LOOKED_AT = 262_144
 
 
@@ -41,14 +45,17 @@ def find_kind(text: str, suffix: str) -> str:
     start = text.lstrip()
     if start.startswith("{"):
         return _kind_of_json(text)
-    if not start.startswith("#") and is_table(text):
+    is_named_table = suffix in (".csv", ".tsv")
+    if count_fields(text) >= (_FIELDS_BELOW_COMMENTS if start.startswith("#") and not is_named_table else 1):
         return "csv"
     plain = with_plain_breaks(text)
-    if suffix not in (".yaml", ".yml") and _is_state_of_truth(plain):
-        return "sot"
-    if suffix not in (".csv", ".tsv", ".md") and _WORKFLOW_KEY.search(plain[:_LOOKED_AT]):
+    if suffix not in (*_TABLE_OR_MARKDOWN, "") and _WORKFLOW_KEY.search(plain[:_LOOKED_AT]):
         return "workflow"
-    if is_table(text):
+    if not suffix and _YAML_BEGINNING.match(plain) and _WORKFLOW_KEY.search(plain[:_LOOKED_AT]):
+        return "workflow"
+    if _is_state_of_truth(plain):
+        return "sot"
+    if count_fields(text):
         return "csv"
     return _BY_SUFFIX.get(suffix) or ("sot" if has_headings(hide_dead_text(plain)) else "csv")
 

@@ -15,7 +15,6 @@ from taskexec.sources.values.amounts import show
 __all__ = ["read_planfile"]
 
 _VERSIONS = {"1": 1, "1.0": 1, "2": 2, "2.0": 2}
-_QUEUE_TASK_FIELDS = ("id", "title", "layer")
 _EXAMPLE = 'a plan as `{"tasks": [{"id": "build", "command": "make"}]}`'
 _QUEUE_HINT = 'write a queue as `{"name": "Queue A", "tasks": [{"id": "build"}]}`'
 
@@ -109,8 +108,8 @@ class _PlanReader:
         return Located(name.value, self._findings.places.at(name.offset))
 
     def _queue_task(self, node: Node) -> DraftTask | None:
-        """Return a task that is known by id, title and layer only."""
-        return self._fields.task(node, known=_QUEUE_TASK_FIELDS, also=node.members())
+        """Return a task of a queue; the older kit knows id, title and layer, but what says more is taken as well."""
+        return self._fields.task(node)
 
     def _objects(self, node: Node) -> list[Node]:
         if not node.is_list:

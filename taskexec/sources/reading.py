@@ -10,7 +10,7 @@ from pathlib import Path
 
 from taskexec.errors import Fault, Place, PlanRejected, UsageError
 from taskexec.plan.draft import PlanDraft
-from taskexec.sources.config.found import are_hooks_of, is_manifest
+from taskexec.sources.config.found import are_hooks_of, is_manifest, nearly_named
 from taskexec.sources.config.hooks import apply_hooks
 from taskexec.sources.config.manifest import apply_manifest
 from taskexec.sources.decoding import Decoded, decode
@@ -19,6 +19,7 @@ from taskexec.sources.kinds import KINDS, find_kind
 from taskexec.sources.planfile import read_planfile
 from taskexec.sources.sot.reader import read_sot
 from taskexec.sources.table.reader import read_csv
+from taskexec.sources.values.amounts import show
 from taskexec.sources.workflow.files import includes_from
 from taskexec.sources.workflow.reader import read_workflow
 
@@ -85,7 +86,7 @@ def _check(path: Path | str, options: ReadOptions) -> None:
 
 
 def _read(text: str, path: Path | str, options: ReadOptions) -> PlanDraft:
-    source = str(path)
+    source = _shown(path)
     kind = options.kind or find_kind(text, Path(path).suffix.lower())
     if kind == "csv":
         return read_csv(text, source, columns=options.columns, use_row_ids=options.use_row_ids)
@@ -98,9 +99,20 @@ def _read(text: str, path: Path | str, options: ReadOptions) -> PlanDraft:
     return read_planfile(text, source, allow_outside=options.allow_outside)
 
 
+def _shown(path: Path | str) -> str:
+    """Return a path as a text that can be stored: bytes of a name that are no UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _apply_hooks(draft: PlanDraft, hooks: Path | str, options: ReadOptions) -> None:
     text = _read_text(hooks).text
-    if options.hooks is None and not are_hooks_of(text, _names(draft)):
+    names = _names(draft)
+    if options.hooks is None and not are_hooks_of(text, names):
+        near = nearly_named(text, names)
+        if near is not None:
+            message = f"{show(str(hooks))} is not used: {show(near[0])} is no task and no lane of this plan"
+            hint = f"did you mean {show(near[1])}?"
+            draft.warnings.append(Fault("hooks.unused", message, (Place(_shown(hooks)),), hint))
         draft.reading.left_out.append(f"{hooks}: it names no task and no lane of this plan")
         return
     apply_hooks(draft, text, str(hooks), allow_outside=options.allow_outside)

@@ -116,7 +116,8 @@ def check_faults(faults: Sequence[Fault], texts: Mapping[str, str]) -> None:
     for fault in faults:
         assert fault.code
         assert fault.message
-        assert "\n" not in fault.message
+        assert fault.message.isprintable()
+        assert (fault.hint or "").isprintable()
         assert fault.render()
         for place in fault.places:
             _check_place(place, texts)

@@ -51,6 +51,7 @@ INPUTS: dict[str, Callable[[], str]] = {
     "tabs_and_bars": _repeated("\t|"),
     "boxes": _repeated("- [ ] "),
     "boxes_on_lines": _repeated("- [ ] a\n"),
+    "heading_of_digits": lambda: "# " + "9" * MEGABYTE,
     "dashes": _repeated("- "),
     "backticks": _repeated("`"),
     "backticks_apart": _repeated("` "),
@@ -72,26 +73,30 @@ INPUTS: dict[str, Callable[[], str]] = {
     "dependencies": lambda: (
         "id,depends_on\n" + "".join(f"{at},{';'.join(map(str, range(40)))}\n" for at in range(9_000))
     ),
-    "header": lambda: ",".join(f"column {at}" for at in range(80_000)) + "\n",
+    "header": lambda: ",".join(f"column {at}" for at in range(20_000)) + "\n",
 }
 
 
 QUICK = ("brackets", "braces", "quotes", "quotes_and_breaks", "boxes", "backticks", "alias_in_itself", "comments")
 """Those that are tried each time; the others are slow tests."""
 
-NOT_YET = ("commas", "tabs_and_bars")
-"""Headers of a million columns: 0.1 to 0.3 ms each, without a limit."""
+NOT_YET = {
+    "commas": "columns have no limit, and each takes 0.1 to 0.3 ms",
+    "tabs_and_bars": "the same",
+    "heading_of_digits": "the number before a heading is looked for everywhere, in quadratic time",
+}
+"""Those that take too long, and why."""
 
 
 def _parameters() -> Iterator[object]:
     for name in INPUTS:
         marks = [] if name in QUICK else [pytest.mark.slow]
         if name in NOT_YET:
-            marks.append(pytest.mark.xfail(reason="columns have no limit", strict=True))
+            marks.append(pytest.mark.xfail(reason=NOT_YET[name], strict=True))
         yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", _parameters())
+@pytest.mark.parametrize("name", list(_parameters()))
 def test_large_hostile_input_is_read_with_bounded_memory(name: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.txt"
     path.write_text(INPUTS[name](), encoding="utf-8", newline="")

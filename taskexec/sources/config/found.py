@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-__all__ = ["are_hooks_of", "is_manifest"]
+__all__ = ["are_hooks_of", "is_manifest", "nearly_named"]
 
 _MANIFEST_KEYS = frozenset({"layers", "agents", "default_agent"})
 
@@ -18,6 +18,12 @@ def are_hooks_of(text: str, names: Collection[str]) -> bool:
     """
     keys = _keys(text)
     return keys is None or any(key in names for key in keys)
+
+
+def nearly_named(text: str, names: Collection[str]) -> tuple[str, str] | None:
+    """Return a key of a hooks file and the name of a task or lane that differ by case, blanks and dashes only."""
+    known = {_plain(name): name for name in names}
+    return next(((key, known[_plain(key)]) for key in _keys(text) or () if _plain(key) in known), None)
 
 
 def is_manifest(text: str) -> bool:
@@ -32,3 +38,7 @@ def _keys(text: str) -> list[Any] | None:
     except (ValueError, RecursionError):
         return None
     return list(value) if isinstance(value, dict) else []
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())

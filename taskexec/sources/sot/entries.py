@@ -13,30 +13,13 @@ from dataclasses import dataclass, field
 
 from taskexec.errors import Fault
 from taskexec.sources.sot.bullets import Bullet, BulletReader
-from taskexec.sources.sot.code import hide_code
+from taskexec.sources.sot.keys import read_key
 from taskexec.sources.sot.markdown import Line
 from taskexec.sources.values.amounts import show
 
-__all__ = ["KNOWN_KEYS", "Entry", "EntryScanner", "is_block_start", "read_key"]
+__all__ = ["BOX", "Entry", "EntryScanner", "is_block_start"]
 
-_KEYS = (
-    "acceptance, acceptance criteria, agent, artefacts, artifact, artifacts, assignee, blockers, command, commands, "
-    "context, deliverables, dependencies, dependency, depends, depends on, deps, due, due date, duration, estimate, "
-    "evidence, hashes, impact, labels, lane, layer, mitigation, note, notes, owner, owners, priority, queue, "
-    "rationale, repro, requirements, resources, retries, status, tags, target, target date, timeout"
-)
-KNOWN_KEYS = frozenset(map(str.strip, _KEYS.split(",")))
-"""The keys that begin a field within a line, in small letters."""
-
-_WRITTEN_KEYS = {written: key for key in KNOWN_KEYS for written in (key, key.capitalize(), key.title(), key.upper())}
-"""The keys as most people write them, so that nothing else need be looked at."""
-_KEY = re.compile(
-    r"(?:\*\*|__|[*_])?(?P<key>[^\W\d_]+(?:[ \t_/-]{1,3}[^\W\d_]+){0,4})"
-    r"(?:[ \t]{1,3}\([^()\n]{0,60}\))?(?:\*\*|__|[*_])?[ \t]{0,3}:(?:\*\*|__|[*_])?(?P<tail>[\s`<]|\Z)?"
-)
-_KEY_LONGEST = 40
-_REMARK_LONGEST = 60
-_BOX = re.compile(r"\[(?P<mark>[ xX\t])\](?=[ \t]|$)[ \t]*")
+BOX = re.compile(r"\[(?P<mark>[ xX\t])\](?=[ \t]|$)[ \t]*")
 _ALMOST_BOX = re.compile(r"\[(?:|[ xX]{2,3}|[-~/*oOvV✓✔✗✘])\](?=[ \t]|$)")
 _BLOCK_START = re.compile(r"#{1,6}(?:[ \t]|$)|>|\||(?:[-*_=][ \t]*){3,}$")
 _CODE_INDENT = 4
@@ -91,29 +74,6 @@ class Entry:
             self.children.append(Bullet(key[0], line.body, line.body + key[1], line.end))
 
 
-def read_key(text: str, *, may_be_unknown: bool = True) -> tuple[str, int] | None:
-    """Return the key that a text begins with, in small letters with single blanks, and where its value starts.
-
-    Args:
-        text: `Depends on: x`, also with a remark (`Artifacts (planned):`) or in bold.
-        may_be_unknown: Whether any words count; then a blank must follow the colon, unlike in `http://x`.
-    """
-    colon = text.find(":", 0, 2 * _KEY_LONGEST + _REMARK_LONGEST)
-    if colon < 0:
-        return None
-    word = _WRITTEN_KEYS.get(text[:colon])
-    if word is not None:
-        return word, len(text) - len(text[colon + 1 :].lstrip(" \t"))
-    match = _KEY.match(hide_code(text))
-    if match is None or len(match["key"]) > _KEY_LONGEST:
-        return None
-    key = " ".join(match["key"].lower().replace("_", " ").split())
-    if key not in KNOWN_KEYS and (match["tail"] is None or not may_be_unknown):
-        return None
-    end = match.end() if match["tail"] is None else match.start("tail")
-    return key, len(text) - len(text[end:].lstrip(" \t"))
-
-
 def is_block_start(text: str) -> bool:
     """Return whether a line without its indentation begins something new: heading, quotation, table, rule."""
     return _BLOCK_START.match(text) is not None
@@ -157,7 +117,7 @@ class EntryScanner:
     def _read_item(self, line: Line) -> None:
         if not line.text.startswith("["):
             return
-        box = _BOX.match(line.text)
+        box = BOX.match(line.text)
         if box is not None:
             is_done = box["mark"] in "xX"
             self._entry = Entry(line.body + box.end(), line.end, line.indent, is_done)

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 from taskexec.sources.sot.bullets import Bullet
 from taskexec.sources.sot.code import hide_code
-from taskexec.sources.sot.entries import Entry, read_key
+from taskexec.sources.sot.entries import Entry
+from taskexec.sources.sot.keys import read_key
 
-__all__ = ["DESCRIPTION", "Parts", "split_entry"]
+__all__ = ["DESCRIPTION", "INSTANT", "Parts", "split_entry"]
 
 DESCRIPTION = "description"
 """The key of what stands below or behind a name without a key of its own."""
@@ -36,8 +37,8 @@ _CLOCK = (
     r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?: ?[–-] ?[0-9]{1,2}:[0-9]{2})?"
     r"(?: ?(?:Z|[A-Z]{2,5}|(?:UTC|GMT)? ?[+-][0-9]{2}:?[0-9]{2}))?"
 )
-_INSTANT = rf"(?:{_DATE}(?:(?:T|,? {{1,2}}){_CLOCK}|(?: ?(?:Z|UTC))?)|[0-9]{{4}}-[0-9]{{2}}|{_CLOCK})"
-_TIME = re.compile(rf"[*_`(\[]{{0,3}}{_INSTANT}[*_`)\]]{{0,3}}")
+INSTANT = rf"(?:{_DATE}(?:(?:T|,? {{1,2}}){_CLOCK}|(?: ?(?:Z|UTC))?)|[0-9]{{4}}-[0-9]{{2}}|{_CLOCK})"
+_TIME = re.compile(rf"[*_`(\[]{{0,3}}{INSTANT}[*_`)\]]{{0,3}}")
 _NEVER_NAMES = frozenset({"artifacts", "dependencies", "depends on", "due", "owner", "rationale", "target"})
 _BEHIND_TIME = re.compile(r"[*_]{0,2}[:|][*_]{0,2}[ \t]{1,4}(?=\S)")
 _TIME_PLACEHOLDER = re.compile(r"<[^<>]*(?:yyyy|hh:mm|date|time)[^<>]*>", re.IGNORECASE)

@@ -8,24 +8,24 @@ task, which is then done; a line may name several of them.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from taskexec.plan.draft import DraftTask, Located
-from taskexec.plan.plan import normal_id
 from taskexec.sources.sot.bullets import BulletReader
 from taskexec.sources.sot.entries import Entry
 from taskexec.sources.sot.fields import DESCRIPTION, Parts, split_entry
 from taskexec.sources.sot.identity import Identity, fit_id, identify
 from taskexec.sources.sot.names import SotTask
+from taskexec.sources.sot.recorded import Recorded
 from taskexec.sources.sot.tasks import Role, TaskReader
 from taskexec.sources.values.amounts import forbidden_in_id, show
 
 __all__ = ["Item", "ItemReader", "settle_ids"]
 
-_LIST = re.compile(r"(?P<ids>`[^`]+`(?:(?:\s*[,;&]\s*|\s+and\s+|\s*,\s*and\s+)`[^`]+`)+)\s*(?:[—–:]|-{1,3}\s|\Z)\s*")
+_REMARKS = frozenset({"notes", "note", DESCRIPTION})
+"""Fields that may say what else is done."""
 _TIME_MARKS = "*_`()[] "
 
 
@@ -51,6 +51,8 @@ class ItemReader:
         self._bullets = bullets
         self._tasks = tasks
         self._queued = queued
+        self.recorded = Recorded(bullets, queued)
+        """What the ledger says of the queues' tasks."""
 
     def read_all(self, entries: Iterable[Entry]) -> list[Item]:
         """Return the items of all entries that have a name."""
@@ -62,20 +64,25 @@ class ItemReader:
             identity = identify(written, self._queued)
             if identity is None:
                 self._leave_out(entry, parts, written)
-            elif entry.is_done and written.startswith("`") and (listed := self._listed(written)):
-                items += [self._read(entry, parts, identity) for identity in listed]
+            elif entry.is_done and self._queued:
+                items += self._read_ticked(entry, parts, identity, written)
             else:
                 items.append(self._read(entry, parts, identity))
         return items
 
-    def _listed(self, written: str) -> list[Identity]:
-        """Return what a name is that lists tasks of the queues, `` `a`, `b` — done ``; nothing if it does not."""
-        names = _LIST.match(written)
-        ids = names["ids"].split("`")[1::2] if names and self._queued else []
-        if names is None or not any(normal_id(name) in self._queued for name in ids):
-            return []
-        title = " ".join(written[names.end() :].split())
-        return [Identity(" ".join(name.split()), title) for name in ids if name.strip()]
+    def _read_ticked(self, entry: Entry, parts: Parts, identity: Identity, written: str) -> list[Item]:
+        """Return the items of a ticked line of a file with queues: one for each of their tasks that it says is done."""
+        statement = self.recorded.read(written, self._bullets.places.at(parts.name[0]))
+        self.recorded.note(*parts.name)
+        for bullet in parts.fields:
+            if bullet.key in _REMARKS:
+                self.recorded.note(bullet.start, bullet.end)
+        found = [self._read(entry, parts, name) for name in (statement.identities if statement else [identity])]
+        if statement and statement.time:
+            for item in found:
+                item.time = item.time or statement.time
+                item.task.draft.metadata.setdefault("executed_at", statement.time)
+        return found
 
     def _read(self, entry: Entry, parts: Parts, identity: Identity) -> Item:
         place = self._bullets.places.at(parts.name[0])

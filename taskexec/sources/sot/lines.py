@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from taskexec.plan.draft import Located
 from taskexec.sources.sot.bullets import PLACEHOLDER, Bullet, BulletReader
-from taskexec.sources.sot.entries import Entry, is_block_start, read_key
+from taskexec.sources.sot.entries import BOX, Entry, is_block_start
+from taskexec.sources.sot.keys import read_key
 from taskexec.sources.sot.markdown import Line
 from taskexec.sources.values.amounts import show
 
@@ -106,9 +107,14 @@ class QueueScanner:
         return bold is not None and bool(_QUEUE_WORD.match(rest[bold[0] : bold[1]]))
 
     def _read_bullet(self, line: Line, rest: str) -> Bullet | Entry:
-        task = _TASK_WORD.match(rest)
-        if task is not None:
-            return Entry(line.body + task.end(), line.end, line.indent)
+        box = BOX.match(rest)
+        begin = box.end() if box else 0
+        task = _TASK_WORD.match(rest, begin)
+        if task is not None or (box and rest.startswith("`", begin)):
+            start = line.body + (task.end() if task else begin)
+            return Entry(start, line.end, line.indent, is_done=box is not None and box["mark"] in "xX")
+        if box:
+            return Bullet("", line.body, line.body, line.end)
         key = read_key(rest)
         if key is None:
             self._refuse_unnumbered(line, rest)

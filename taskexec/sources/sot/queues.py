@@ -22,9 +22,11 @@ from taskexec.sources.sot.bullets import PLACEHOLDER, Bullet, BulletReader, Reso
 from taskexec.sources.sot.code import CodeSpan, code_spans
 from taskexec.sources.sot.entries import Entry
 from taskexec.sources.sot.fields import DESCRIPTION
+from taskexec.sources.sot.keys import DEPENDENCY_KEYS
 from taskexec.sources.sot.lines import QueueLines
 from taskexec.sources.sot.names import Queue, SotTask
 from taskexec.sources.sot.tasks import Role, TaskReader
+from taskexec.sources.sot.ticks import read_listed, take_tick
 from taskexec.sources.values.amounts import forbidden_in_id, show
 from taskexec.sources.values.lists import NONE_WORDS
 
@@ -93,8 +95,8 @@ class QueueReader:
     def _read_bullet(self, bullet: Bullet, queue: Queue, common: DraftTask) -> None:
         """Read one of a queue's own bullets; what holds for all of its tasks goes to `common`."""
         if bullet.key == "tasks":
-            queue.tasks += map(_task, self._bullets.ids(bullet))
-        elif bullet.key == "depends on":
+            self._read_list(bullet, queue)
+        elif bullet.key in DEPENDENCY_KEYS:
             queue.dependencies.append(bullet)
         elif bullet.key == "order":
             queue.is_sequential = self._read_order(bullet)
@@ -107,6 +109,16 @@ class QueueReader:
             common.lane = None if lane is None or lane.value.casefold() in NONE_WORDS else lane
         else:
             self._warn_unknown(bullet)
+
+    def _read_list(self, bullet: Bullet, queue: Queue) -> None:
+        for name, is_done in read_listed(self._bullets, bullet):
+            queue.tasks.append(_task(name))
+            if is_done:
+                queue.tasks[-1].draft.satisfied = Located(True, name.place)
+            if " " in name.value:
+                message = f"{show(name.value)} holds blanks and is taken as the id of a task"
+                hint = "if it is a command, write `- Task `id`` with `- Command: …` below it"
+                self._bullets.warnings.append(Fault("sot.blank_in_id", message, (name.place,), hint))
 
     def _named_entries(self, entries: Iterable[Entry], queue: Queue) -> Iterator[tuple[SotTask, Entry]]:
         """Yield the task of each bullet `Task`: the listed one of that id, else a new one of the queue."""
@@ -145,7 +157,9 @@ class QueueReader:
         text = self._bullets.places.text
         sign = _TITLE_SIGN.match(text, span.outer_end, entry.end)
         start = sign.end() if sign else span.outer_end
-        title = self._bullets.text(Bullet("", start, start, entry.end))
+        title, is_ticked = take_tick(self._bullets.text(Bullet("", start, start, entry.end)))
+        if entry.is_done or is_ticked:
+            task.draft.satisfied = Located(True, self._bullets.places.at(span.start))
         if title:
             task.draft.title = Located(title, self._bullets.places.at(start))
 
@@ -162,8 +176,11 @@ class QueueReader:
         written = places.text[bullet.key_start : bullet.end].strip()
         if not PLACEHOLDER.fullmatch(written):
             message = f"{show(written)} means nothing under a queue"
-            keys = ", ".join(f"`{key.capitalize()}:`" for key in _KEYS)
-            fault = Fault("sot.unknown_key", message, (places.at(bullet.key_start),), f"known are {keys}")
+            hint = f"known are {', '.join(f'`{key.capitalize()}:`' for key in _KEYS)}"
+            if written.startswith("["):
+                message = f"{show(written)} has no id in backticks, so that it is not read as a task of the queue"
+                hint = "write ``- [ ] `id` — Title`` or ``- Task `id` — Title``; or move it below another heading"
+            fault = Fault("sot.unknown_key", message, (places.at(bullet.key_start),), hint)
             self._bullets.warnings.append(fault)
 
 

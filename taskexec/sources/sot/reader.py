@@ -103,6 +103,7 @@ class _SotReader:
         reader = ItemReader(self._bullets, self._tasks, queued)
         items = reader.read_all(entries.entries)
         others = settle_ids(items, queued)
+        reader.recorded.warn()
         tasks = [task for queue in queues for task in queue.tasks] + others
         names = Names(tasks, queues)
         _name_lanes(others, names)

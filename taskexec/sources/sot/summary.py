@@ -68,7 +68,7 @@ def judge_emptiness(draft: PlanDraft, queues: Sequence[Queue], *, placeholders: 
     elif names:
         message = f"{_first(names[0].value, len(names))} no tasks"
         places = tuple(name.place for name in names[:_PLACES_MOST])
-        hint = "write `- Tasks:` below the queue with ids in backticks, or a box `- [ ] Name` for each task"
+        hint = "write `- Tasks:` below the queue with ids in backticks, or ``- Task `id` — Title`` for each task"
     if placeholders:
         message += f", only {_count(placeholders, 'placeholder')}"
     draft.faults.append(Fault("sot.no_tasks", message, places, hint))

@@ -17,8 +17,8 @@ from taskexec.plan.draft import DraftTask, Located
 from taskexec.sources.sot.artifacts import list_artifacts
 from taskexec.sources.sot.bullets import Bullet, BulletReader
 from taskexec.sources.sot.details import apply_details
-from taskexec.sources.sot.entries import KNOWN_KEYS
 from taskexec.sources.sot.fields import DESCRIPTION
+from taskexec.sources.sot.keys import ALIASES, KNOWN_KEYS
 from taskexec.sources.sot.names import SotTask
 from taskexec.sources.task.instructions import CommandWrong, payload_of, takes_text
 from taskexec.sources.tree.node import did_you_mean
@@ -40,19 +40,6 @@ class Role(Enum):
     """In a ledger: what is said of it is a record."""
 
 
-_ALIASES = {
-    "depends on": "dependencies",
-    "depends": "dependencies",
-    "dependency": "dependencies",
-    "deps": "dependencies",
-    "commands": "command",
-    "lane": "queue",
-    "tags": "labels",
-    "acceptance": "acceptance criteria",
-    "artifact": "artifacts",
-    "artefacts": "artifacts",
-    "note": "notes",
-}
 _DOABLE = frozenset({"agent", "command", "resources", "duration", "timeout", "retries"})
 """Keys that mean nothing for what is done."""
 
@@ -87,7 +74,7 @@ class TaskReader:
         commands: list[Bullet] = []
         details: list[Bullet] = []
         for bullet in fields:
-            key = _ALIASES.get(bullet.key, bullet.key)
+            key = ALIASES.get(bullet.key, bullet.key)
             if is_record and (key not in _MEANINGFUL or key in _DOABLE):
                 self._keep(task, bullet, key)
             elif key == "command":
@@ -156,6 +143,9 @@ class TaskReader:
                 self._bullets.fault("sot.number", message, word.place, hint=hint)
             else:
                 self._keep(task, bullet, key)
+                message = f"{show(word.value)} of `{bullet.key}` is kept as metadata only: {error}"
+                hint = f"correct the value, or remove `{bullet.key.capitalize()}`"
+                self._bullets.warnings.append(Fault("sot.number", message, (word.place,), hint))
 
     def _list_words(self, bullet: Bullet, key: str) -> list[str]:
         """Return the words of a list; criteria hold commas, so that only `;` and bullets part them."""

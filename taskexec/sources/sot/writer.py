@@ -14,6 +14,7 @@ import orjson
 from taskexec.domain.task import Task
 from taskexec.plan import Plan
 from taskexec.sources.task.writer import task_fields
+from taskexec.sources.values.lists import NONE_WORDS
 
 __all__ = ["write_sot"]
 
@@ -22,7 +23,7 @@ _WORDS = re.compile(r"[\w.,()'/+]+(?:[ -][\w.,()'/+]+)*")
 """A text that means nothing in Markdown, and in which no dash or colon begins a field."""
 _ID = re.compile(r"\w(?:[\w.:@/+-]*\w)?")
 _QUEUE = re.compile(r"Queue [\w.,()'+]+(?: (?:— )?[\w.,()'+]+)*")
-_LANE = re.compile(r"(?!none\b|keine\b|n/a\b)[^\W_]+(?: [^\W_]+)*", re.IGNORECASE)
+_LANE = re.compile(r"[^\W_]+(?: [^\W_]+)*")
 _COMMAND = re.compile(r"[^\s`<>]+(?: [^\s`<>]+)*")
 _AGENT = re.compile(r"[A-Za-z]\w*")
 _RESOURCES = {"cpus": "cpus={}", "memory_mib": "memory={}M", "gpus": "gpus={}", "gpu_memory_mib": "gpu_memory={}M"}
@@ -39,12 +40,17 @@ def write_sot(plan: Plan) -> str:
     lines = [_HEAD]
     for number, (lane, tasks) in enumerate(lanes.items(), 1):
         lines.append(f"{number}. **{names[lane]}**")
-        is_lane_said = lane is None or names[lane] == lane or bool(_LANE.fullmatch(lane))
+        is_lane_said = lane is None or names[lane] == lane or _is_plain_lane(lane)
         if is_lane_said and names[lane] != lane:
             lines.append(f"   - Lane: {lane or 'none'}")
         lines += [line for task in tasks for line in _bullets(task, is_lane_said=is_lane_said)]
         lines.append("")
     return "\n".join(lines)
+
+
+def _is_plain_lane(lane: str) -> bool:
+    """Return whether a lane can be said in words without being read as none."""
+    return bool(_LANE.fullmatch(lane)) and lane.casefold() not in NONE_WORDS
 
 
 def _queue_names(lanes: Sequence[str | None]) -> dict[str | None, str]:

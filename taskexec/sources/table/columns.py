@@ -21,7 +21,9 @@ __all__ = ["ColumnReader", "Tres", "amount_columns", "is_slurm_memory", "parse_t
 T = TypeVar("T")
 
 _REMEMBERED_MAX = 10_000
-_SLURM_CLOCKS = ("elapsed", "timelimit", "time limit")
+_MAY_PART_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}(?!\d)")
+_UNBOUNDED = ("unlimited", "partition_limit", "infinite")
+_SLURM_CLOCKS = ("elapsed", "timelimit")
 _TRES = re.compile(r"(?:^|,)\s*(?P<key>cpu|mem|gres/gpu)=(?P<value>[^,]*)")
 
 _EXAMPLES = {
@@ -54,7 +56,7 @@ class ColumnReader(Generic[T]):
         value = self.understood.get(text)
         if value is None:
             word = text.strip()
-            if not word or word.casefold() in NONE_WORDS:
+            if not word or word.casefold() in NONE_WORDS or word.casefold() in _UNBOUNDED:
                 return None
             try:
                 value = self._parse(word)
@@ -124,7 +126,21 @@ def parse_tres(text: str) -> Tres:
 
 
 def _with_comma(parse: Callable[[str], T]) -> Callable[[str], T]:
-    return lambda text: parse(with_decimal_point(text))
+    """Return a parser of one column that takes decimal commas, and refuses points that may then part thousands."""
+    points: list[str] = []
+    commas: list[str] = []
+
+    def parse_either(text: str) -> T:
+        if "," in text:
+            commas.append(text)
+        elif _MAY_PART_THOUSANDS.match(text):
+            points.append(text)
+        if points and commas:
+            other = points[0] if "," in text else commas[0]
+            raise ValueError(f"does not go with {show(other)} in the same column: a point may part thousands there")
+        return parse(with_decimal_point(text))
+
+    return parse_either
 
 
 def _unit(header: Header, field: str, default: float) -> float:
@@ -133,7 +149,7 @@ def _unit(header: Header, field: str, default: float) -> float:
 
 def _duration(header: Header, field: str, unit_s: float) -> Callable[[str], float]:
     index = header.index(field)
-    has_short_clock = index is not None and header.names[index].casefold() in _SLURM_CLOCKS
+    has_short_clock = index is not None and normalize(header.names[index]) in _SLURM_CLOCKS
     return _with_comma(lambda text: parse_duration_s(text, unit_s, has_short_clock=has_short_clock))
 
 

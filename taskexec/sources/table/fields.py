@@ -16,18 +16,20 @@ _ALIASES = {
     "id": (
         "id, code, key, issue key, task id, uid, no, nr, story id, job id, job id raw, ticket, ticket id, item id, "
         "activity id, bug id, card id, work item id, work package id, step id, unique id, identifier, record id, "
-        "task no, task nr, task number, number, #, vorgangsnr, lfd nr, kennung, ref, wbs, wbs code, issue id, task"
+        "task no, task nr, task number, number, #, vorgangsnr, lfd nr, kennung, n°, ref, wbs, wbs code, issue id, task"
     ),
     "title": (
         "title, task name, vorgangsname, job name, name, summary, subject, activity, activity name, step, step name, "
-        "task title, card name, issue title, story, titel, bezeichnung, aufgabe, aufgabenname, task"
+        "task title, card name, issue title, story, nom, nom de la tâche, titel, "
+        "bezeichnung, aufgabe, aufgabenname, task"
     ),
     "depends_on": (
         "depends on, dependencies, dependency, predecessors, predecessor, blocked by, is blocked by, "
         "blocked by (dependencies), dependent on, inward issue link (blocks), inward issue link (blocker), "
         "inward issue link (is blocked by), outward issue link (dependency), outward issue link (depends), "
         "outward issue link (depends on), vorgänger, vorgaenger, deps, depends, needs, prerequisites, prerequisite, "
-        "upstream, after, waits for, abhängigkeiten, abhängig von"
+        "upstream, after, waits for, "
+        "predecessor ids, predecessor details, blocked by tasks, prédécesseurs, abhängigkeiten, abhängig von"
     ),
     "blocks": (
         "blocks, outward issue link (blocks), outward issue link (blocker), inward issue link (dependency), "
@@ -45,20 +47,25 @@ _ALIASES = {
     "gpu_memory": "gpu memory, gpu mem, vram",
     "tres": "alloc tres, req tres, tres",
     "labels": "labels, label, tags, capabilities, capability",
-    "duration": "duration, dauer, elapsed, elapsed raw, runtime, estimated duration, durée, duración",
+    "duration": "duration, dauer, elapsed, elapsed raw, runtime, estimated duration, original duration, durée",
     "timeout": "timeout, time limit, max runtime",
     "retries": "retries, retry, max retries",
     "priority": "priority, prio, priorität, priorite, moscow",
-    "status": "status, state, done, completed, finished, satisfied, erledigt, zustand",
+    "status": (
+        "status, state, activity status, state name, statut, état, zustand, is done, done, completed, finished, "
+        "satisfied, erledigt"
+    ),
     "progress": (
         "% complete, percent complete, completion %, % completed, % done, percent done, progress, progress %, "
-        "% abgeschlossen"
+        "% abgeschlossen, completion, fortschritt, % achevé"
     ),
     "done_at": "completed at, completed on, date completed, closed at, closed on, resolved at, resolved",
+    "active": "active, aktiv, actif",
+    "archived": "archived, is archived",
     "layer": "layer",
     "acceptance_criteria": "acceptance criteria, acceptance, akzeptanzkriterien, definition of done, dod",
     "requirements": "requirements, requirement, anforderungen",
-    "outline": "outline level, gliederungsebene",
+    "outline": "outline level, gliederungsebene, niveau hiérarchique",
     "summary_row": "summary, is summary, sammelvorgang",
     "milestone": "milestone, is milestone, meilenstein",
 }

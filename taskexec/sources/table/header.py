@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,6 +16,8 @@ __all__ = ["Header", "missing_id", "recognized_fields", "resolve_header"]
 
 _SHOWN = 8
 _LIKENESS = 0.8
+_DEPENDENCY_WORD = re.compile("depend|predecess|prédécess|blockedby|vorgäng|abhäng|prerequi")
+_STATUS_WORD = re.compile("status|statut|completed|isdone|erledigt")
 _EXAMPLE = "id,title,command,depends_on,queue,cpus,memory,gpus,duration,priority"
 
 
@@ -151,13 +154,25 @@ class _Resolver:
 
 
 def _doubts(header: Header, row: Row, source: str) -> list[Fault]:
-    """Return warnings for columns that look like a misspelt field that the table lacks."""
+    """Return warnings for columns that look like a field that the table lacks."""
     absent = {names[0]: name for name, names in ALIASES.items() if name not in header.columns}
     doubts = []
     for index, name in header.metadata.items():
-        close = get_close_matches(normalize(name)[:40], absent, n=1, cutoff=_LIKENESS)
-        if close and not row.texts[index].strip().startswith(METADATA_PREFIX):
+        likely = _likely_field(normalize(name), absent)
+        if likely is not None and not row.texts[index].strip().startswith(METADATA_PREFIX):
             message = f"column {show(name)} is not known and kept as metadata"
-            hint = f"did you mean `{absent[close[0]]}`?"
+            hint = f"did you mean `{likely}`? if so: `--columns '{likely}={name}'`"
             doubts.append(Fault("csv.unknown_column", message, (row.places[index],), hint))
     return doubts
+
+
+def _likely_field(name: str, absent: Mapping[str, str]) -> str | None:
+    """Return the field that a name may mean: a misspelt one, or one whose word it holds."""
+    close = get_close_matches(name[:40], absent, n=1, cutoff=_LIKENESS)
+    if close:
+        return absent[close[0]]
+    fields = set(absent.values())
+    if "depends_on" in fields and "blocks" in fields and _DEPENDENCY_WORD.search(name):
+        return "depends_on"
+    lacks_status = {"status", "progress", "done_at"} <= fields
+    return "status" if lacks_status and _STATUS_WORD.search(name) else None

@@ -31,9 +31,20 @@ class TaskNames:
     def __contains__(self, name: str) -> bool:
         return name in self.ids or name in self._others
 
+    @property
+    def has_old_ids(self) -> bool:
+        """Whether rows were numbered although the table has ids."""
+        return self._old_ids is not None
+
     def find(self, name: str) -> DraftTask | None:
         """Return the task of a name, in the form of ids, or None when there is none or more than one."""
         return self.ids.get(name) or self._others.get(name)
+
+    def is_ambiguous(self, name: str) -> bool:
+        """Return whether a name is the number of one row, and what was the id of another."""
+        if self._old_ids is None or name not in self.ids or name not in self._others:
+            return False
+        return self.ids[name] is not self._others[name]
 
     @cached_property
     def _others(self) -> dict[str, DraftTask]:

@@ -21,6 +21,13 @@ class OutlineRow:
     """Depth, from 0; None when the table does not say."""
     is_summary: bool | None
     """Whether it sums up the rows below it; None when the table does not say."""
+    text: str
+    """What it says of that, as written; empty when it says nothing."""
+
+    @property
+    def says_truth(self) -> bool:
+        """Whether what it says is yes, no or nothing."""
+        return not self.text or self.is_summary is not None
 
 
 def drop_summary_rows(draft: PlanDraft, rows: Sequence[OutlineRow]) -> int:
@@ -38,6 +45,8 @@ def drop_summary_rows(draft: PlanDraft, rows: Sequence[OutlineRow]) -> int:
     below = {index: _tasks_below(rows, index) for index in summaries}
     tasks = draft.tasks
     for index, members in below.items():
+        if tasks[index].payload:
+            _report_command(draft, tasks[index])
         if tasks[index].depends_on and not members:
             _report_lost_links(draft, tasks[index])
         for member in members:
@@ -47,7 +56,7 @@ def drop_summary_rows(draft: PlanDraft, rows: Sequence[OutlineRow]) -> int:
     draft.tasks = [task for index, task in enumerate(tasks) if index not in dropped]
     for task in draft.tasks:
         if any(normal_id(name.value) in stands_for for name in task.depends_on):
-            task.depends_on = [real for name in task.depends_on for real in _spell_out(task, name, stands_for)]
+            task.depends_on = [real for name in task.depends_on for real in _spell_out(draft, task, name, stands_for)]
     return len(summaries)
 
 
@@ -74,11 +83,26 @@ def _tasks_below(rows: Sequence[OutlineRow], index: int) -> list[int]:
     return members
 
 
-def _spell_out(task: DraftTask, name: Located[str], stands_for: dict[str, list[DraftTask]]) -> list[Located[str]]:
+def _spell_out(
+    draft: PlanDraft, task: DraftTask, name: Located[str], stands_for: dict[str, list[DraftTask]]
+) -> list[Located[str]]:
+    """Return the tasks that a name stands for: those below a summary row, else itself."""
     members = stands_for.get(normal_id(name.value))
-    if not members:
+    if members is None:
         return [name]
-    return [Located(member.id.value, name.place) for member in members if member is not task]
+    if not members or any(member is task for member in members):
+        what = "sums it up" if members else "sums up nothing"
+        message = f"task {show(task.id.value)} depends on row {show(name.value)}, which {what}"
+        hint = "give it a predecessor that is a task; check that predecessors are ids of rows, not of an outline"
+        draft.faults.append(Fault("csv.summary", message, (name.place,), hint))
+        return []
+    return [Located(member.id.value, name.place) for member in members]
+
+
+def _report_command(draft: PlanDraft, task: DraftTask) -> None:
+    message = f"row {show(task.id.value)} sums up other rows, but has instructions of its own"
+    hint = "move them to a task of their own"
+    draft.faults.append(Fault("csv.summary", message, (task.id.place,), hint))
 
 
 def _report_lost_links(draft: PlanDraft, task: DraftTask) -> None:

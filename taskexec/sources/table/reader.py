@@ -9,6 +9,7 @@ from taskexec.errors import Fault, Place
 from taskexec.plan.bulk import collection_paused
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
 from taskexec.sources.table.cells import Row, scan_rows
+from taskexec.sources.table.checks import UNSTORABLE, RowChecks
 from taskexec.sources.table.dialect import Dialect, find_dialect
 from taskexec.sources.table.fields import normalize
 from taskexec.sources.table.header import Header, missing_id, resolve_header
@@ -25,8 +26,6 @@ __all__ = ["ROWS_MAX", "read_csv"]
 ROWS_MAX = 1_000_000
 """Most rows of a table."""
 
-_CELL_MAX = 1_048_576
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _SLURM_IDS = ("jobid", "jobidraw")
 _SLURM_STEP = re.compile(r"(?P<job>\d+(?:[_+][^.]*)?)\.(?:batch|extern|interactive|\d+)")
 _FIRST_LINE = "begin with a row of column names, such as id,title,command,depends_on,cpus,memory,duration"
@@ -49,7 +48,7 @@ def read_csv(
     """
     draft = PlanDraft(source=source, kind="csv")
     text = text.removeprefix("\ufeff")
-    dialect = find_dialect(text)
+    dialect = find_dialect(text, {normalize(name) for names in (columns or {}).values() for name in names})
     if dialect is None:
         draft.faults.append(Fault("csv.empty", "nothing stands in the file", (Place(source),), _FIRST_LINE))
         return draft
@@ -67,7 +66,8 @@ class _TableReader:
         self._text = text
         self._references = References(draft)
         self._outline: list[OutlineRow] = []
-        self._may_hold_unstorable = "\0" in text or (not text.isascii() and bool(_UNSTORABLE.search(text)))
+        self._checks = RowChecks(draft, dialect, text)
+        self._numbers: list[int] = []
         self._steps: list[str] = []
         self._id_index: int | None = None
         self._is_slurm = False
@@ -79,23 +79,65 @@ class _TableReader:
         draft, dialect = self._draft, self._dialect
         rows = scan_rows(self._text, draft.source, delimiter=dialect.delimiter, start=dialect.start, line=dialect.line)
         for _ in range(dialect.above):
-            self._warn_of_row_above(next(rows))
+            self._checks.warn_of_row_above(next(rows))
         header_row = next(rows)
-        self._report_quotes(header_row)
-        self._report_cells(header_row)
+        self._checks.report_quotes(header_row)
+        self._checks.report_cells(header_row)
         header = resolve_header(header_row, draft.source, columns, faults=draft.faults, warnings=draft.warnings)
         old_ids = _give_up_ids(header) if use_row_ids else None
         if header.columns:
             self._read_rows(header, header_row, rows)
-        has_ids = "id" in header.columns or (use_row_ids and bool(header.columns))
-        if not has_ids and not (header.columns and self._references.are_numbers(len(draft.tasks))):
+        if not use_row_ids and "id" in header.columns:
+            self._judge_ids(header)
+        elif not header.columns or not (use_row_ids or self._name_rows()):
             draft.tasks.clear()
             draft.faults.insert(0, missing_id(header, header_row, draft.source))
             return
+        self._settle_summaries(header)
         self._references.resolve(TaskNames(draft, old_ids))
         if self._references.by_other_names and not use_row_ids:
             self._warn_of_titles(self._references.by_other_names)
         self._describe(header, drop_summary_rows(draft, self._outline))
+
+    def _name_rows(self) -> bool:
+        """Return whether all names of tasks can be numbers of rows."""
+        return self._references.are_numbers(max(self._numbers, default=0))
+
+    def _judge_ids(self, header: Header) -> None:
+        """Look whether predecessors are numbers of rows where another column was taken for ids."""
+        draft = self._draft
+        name = normalize(header.names[header.columns["id"][0]])
+        if name not in ("task", "wbs", "wbscode") or not self._name_rows():
+            return
+        if any(task.id.value.isdecimal() for task in draft.tasks) and name == "task":
+            return
+        if name != "task":
+            if any("." in task.id.value for task in draft.tasks):
+                message = "predecessors are numbers of rows, but the ids are codes of an outline"
+                hint = "export the column ID as well, or number the rows (`--row-ids`)"
+                self._fault("csv.outline_ids", message, draft.tasks[0].id.place, hint)
+            return
+        for task, number in zip(draft.tasks, self._numbers, strict=True):
+            task.title = task.title or task.id
+            task.id = Located(str(number), task.id.place)
+        header.columns.setdefault("title", header.columns.pop("id"))
+
+    def _settle_summaries(self, header: Header) -> None:
+        """Keep a column `summary` as metadata if it holds texts: then it does not tell which rows sum up others."""
+        index = header.index("summary_row")
+        if index is None or all(row.says_truth for row in self._outline):
+            return
+        header.metadata[index] = header.names[index]
+        del header.columns["summary_row"]
+        for position, (task, row) in enumerate(zip(self._draft.tasks, self._outline, strict=True)):
+            self._outline[position] = OutlineRow(row.level, None, "")
+            if row.text:
+                task.metadata.setdefault(header.names[index], row.text)
+
+    def _warn_of_titles(self, places: Sequence[Place]) -> None:
+        message = f"dependencies name tasks by their titles, {len(places):,} times"
+        hint = "titles may change or stand twice: name tasks by their ids"
+        self._draft.warnings.append(Fault("csv.by_title", message, tuple(places), hint))
 
     def _read_rows(self, header: Header, header_row: Row, rows: Iterable[Row]) -> None:
         reader = RowReader(header, self._draft)
@@ -109,9 +151,9 @@ class _TableReader:
         number = 0
         first = header_row.texts[0].strip().casefold()
         for row in rows:
-            if not row.texts[0].strip() and row.is_blank:
+            number += 1  # blank rows count, as in the tools that name rows by their numbers
+            if self._checks.is_no_task(row):
                 continue
-            number += 1
             if number > ROWS_MAX:
                 message = f"the table has more than {ROWS_MAX:,} rows"
                 self._fault("csv.rows", message, row.places[0], "split the plan")
@@ -121,6 +163,7 @@ class _TableReader:
                 self._fault("csv.second_header", message, row.places[0], "take this line out")
                 continue
             self._read_row(row, header, reader, number)
+            self._numbers += [number] * (len(self._draft.tasks) - len(self._numbers))
 
     def _is_header(self, row: Row, names: Sequence[str]) -> bool:
         """Return whether a row says what the header says; a row with quotes is meant as a task."""
@@ -129,19 +172,18 @@ class _TableReader:
 
     def _read_row(self, row: Row, header: Header, reader: RowReader, number: int) -> None:
         """Add the row's task, or only its id when the row cannot be read, so that what depends on it is right."""
-        is_misquoted = row.has_quotes and self._report_quotes(row)
-        if self._may_hold_unstorable or row.size > _CELL_MAX:
-            self._report_cells(row)
+        is_misquoted = row.has_quotes and self._checks.report_quotes(row)
+        self._checks.report_cells(row)
         task_id = self._id(row, number)
         width = len(header.names)
         if len(row) > width and not any(text.strip() for text in row.texts[width:]):
-            self._warn_of_blank_cells(row, width)
+            self._checks.warn_of_blank_cells(row, width)
             row = row.part(width)
         if len(row) != width:
             if not is_misquoted:  # a wrong quote splits cells at will: one fault is enough
-                self._report_ragged(row, width)
+                self._checks.report_ragged(row, width)
             if task_id is not None and task_id.value:
-                self._add(DraftTask(id=task_id), OutlineRow(None, None))
+                self._add(DraftTask(id=task_id), OutlineRow(None, None, ""))
             return
         assert task_id is not None  # the id's column is within the width
         step = _SLURM_STEP.fullmatch(task_id.value) if self._is_slurm else None
@@ -151,7 +193,7 @@ class _TableReader:
         count = len(self._draft.faults)
         task = reader.read(row, task_id)
         if is_misquoted:
-            self._drop_faults_of_wrong_quotes(row, count)
+            self._checks.drop_faults_of_wrong_quotes(row, count)
         for index, is_inverse in self._links:
             text = row.texts[index]
             if text and not text.isspace():
@@ -172,71 +214,11 @@ class _TableReader:
         text = row.texts[index]
         if not text.isprintable():
             forbidden = amounts.forbidden_in_id(text)
-            if forbidden is not None and not _UNSTORABLE.search(text):
+            if forbidden is not None and not UNSTORABLE.search(text):
                 message = f"id {show(text)} holds the control character {show(forbidden)}"
                 place = row.places[index]
                 self._fault("csv.character", message, place, "write the id with visible characters")
         return Located(text.strip(), row.places[index])
-
-    def _report_quotes(self, row: Row) -> bool:
-        """Report cells whose quotes are wrong, warn of stray ones; return whether any is wrong."""
-        is_wrong = False
-        for cell in row.cells_with_quotes():
-            place = cell.place(self._draft.source)
-            if cell.problem:
-                is_wrong = True
-                hint = 'put the whole cell in quotes and write each quote inside it twice: "say ""hi"""'
-                self._fault("csv.quote", f"{cell.problem} in {show(cell.text)}", place, hint)
-            elif not cell.is_quoted and '"' in cell.text and self._dialect.delimiter != "|":
-                message = f"quotes inside {show(cell.text)} stand for themselves: the cell does not begin with one"
-                hint = "put the whole cell in quotes and write each quote inside it twice"
-                self._draft.warnings.append(Fault("csv.stray_quote", message, (place,), hint))
-        return is_wrong
-
-    def _drop_faults_of_wrong_quotes(self, row: Row, count: int) -> None:
-        """Take back all but the first faults of a file that stand at a cell with wrong quotes: one is enough."""
-        source, faults = self._draft.source, self._draft.faults
-        wrong = {cell.place(source) for cell in row.cells_with_quotes() if cell.problem}
-        faults[count:] = [fault for fault in faults[count:] if wrong.isdisjoint(fault.places)]
-
-    def _report_cells(self, row: Row) -> None:
-        """Report cells that are too long or hold what no text can hold."""
-        if self._may_hold_unstorable:
-            for index, text in enumerate(row.texts):
-                match = _UNSTORABLE.search(text)
-                if match:
-                    message = f"{show(text)} holds {show(match[0])}, which is not a character of a text"
-                    place = row.places[index]
-                    self._fault("csv.character", message, place, "remove it, or export the table anew as UTF-8 text")
-        for index, text in enumerate(row.texts):
-            if len(text) > _CELL_MAX:
-                message = f"a cell has {len(text):,} characters, {_CELL_MAX:,} are the most"
-                place = row.places[index]
-                self._fault("csv.cell_size", message, place, "keep the text in a file and name the file here")
-
-    def _report_ragged(self, row: Row, width: int) -> None:
-        message = f"the row has {len(row)} {'cell' if len(row) == 1 else 'cells'} where the header has {width}"
-        name = self._dialect.name
-        hint = f"cells stand between {name}; a cell that holds one, or a line break, must stand in quotes"
-        if len(row) < width:
-            hint = f"write the missing {name}: cells may be empty; a cell with a line break must stand in quotes"
-        self._fault("csv.ragged", message, row.places[0], hint)
-
-    def _warn_of_blank_cells(self, row: Row, width: int) -> None:
-        message = f"the row has {len(row) - width} blank cells more than the header"
-        place, hint = row.places[width], f"remove the {self._dialect.name} at its end"
-        self._draft.warnings.append(Fault("csv.blank_cells", message, (place,), hint))
-
-    def _warn_of_titles(self, places: Sequence[Place]) -> None:
-        message = f"dependencies name tasks by their titles, {len(places):,} times"
-        hint = "titles may change or stand twice: name tasks by their ids"
-        self._draft.warnings.append(Fault("csv.by_title", message, tuple(places), hint))
-
-    def _warn_of_row_above(self, row: Row) -> None:
-        if not row.is_blank:
-            message = f"{show(row.texts[0].strip())} stands above the header and is left out"
-            place = row.places[0]
-            self._draft.warnings.append(Fault("csv.above_header", message, (place,), "begin with the column names"))
 
     def _describe(self, header: Header, summary_rows: int) -> None:
         """Say how the table was understood."""
@@ -276,8 +258,9 @@ def _outline_of(row: Row, header: Header) -> OutlineRow:
     if level is None and summary is None:
         return _NO_OUTLINE
     depth = "" if level is None else row.texts[level].strip()
-    is_summary = None if summary is None else parse_truth(row.texts[summary])
-    return OutlineRow(int(depth) if depth.isdecimal() and len(depth) < 10 else None, is_summary)
+    text = "" if summary is None else row.texts[summary].strip()
+    is_summary = None if summary is None else parse_truth(text)
+    return OutlineRow(int(depth) if depth.isdecimal() and len(depth) < 10 else None, is_summary, text)
 
 
-_NO_OUTLINE = OutlineRow(None, None)
+_NO_OUTLINE = OutlineRow(None, None, "")

@@ -20,7 +20,8 @@ __all__ = ["References"]
 _PARTS = re.compile(r"[^;|\r\n]+")
 _BETWEEN_COMMAS = re.compile(r"[^,]+")
 _LINK = re.compile(
-    r"(?P<id>(?:\S.*?)?\d)\s*(?P<type>FS|SS|FF|SF|EA|AA|EE|AE)\s*(?P<lag>[+-]\s*[\d.,]+\s*(?:%|[^\W\d]+)?\.?)?"
+    r"(?P<id>(?:\S.*?)?\d)\s*[:-]?\s*(?P<type>FS|SS|FF|SF|EA|AA|EE|AE)"
+    r"\s*(?P<lag>[+-]?\s*[\d.,]+\s*(?:%|[^\W\d]+)?\.?|=-?P\w+)?"
     r"|(?P<number>\d+)\s*(?P<bare_lag>[+-]\s*[\d.,]+\s*(?:%|[^\W\d]+)\.?)",
     re.IGNORECASE,
 )
@@ -79,7 +80,7 @@ class References:
 
     def _resolve_plain(self, task: DraftTask, cell: Cell) -> bool:
         """Resolve a cell of nothing but ids with `;` between them; return whether it is one: most are."""
-        if cell.is_quoted:
+        if cell.is_quoted or self._names.has_old_ids:
             return False
         found = []
         column = cell.column
@@ -103,6 +104,10 @@ class References:
     def _find(self, reference: _Reference) -> DraftTask | None:
         """Return the task that is meant, and remember if it is not called by its id."""
         task = self._names.find(reference.name)
+        if self._names.is_ambiguous(reference.name):
+            message = f"{show(reference.name)} is the number of one row, and was the id of another"
+            hint = "leave `--row-ids` away, or name the tasks by their titles"
+            self._draft.faults.append(Fault("csv.ambiguous", message, (reference.place,), hint))
         if task is not None and reference.name not in self._names.ids:
             self.by_other_names.append(reference.place)
         return task

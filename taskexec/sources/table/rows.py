@@ -132,9 +132,14 @@ class RowReader:
         return metadata
 
     def _read_milestone(self, task: DraftTask) -> None:
-        """Give a milestone that says nothing else no duration."""
+        """Give a milestone that says nothing else no duration; a text is the milestone that a tracker plans it for."""
         milestone = self._text("milestone")
-        if milestone is not None and parse_truth(milestone.value) and task.duration_s is None:
+        if milestone is None:
+            return
+        word = milestone.value
+        if parse_truth(word) is None or word == "1":
+            task.metadata.setdefault(self._header.names[self._header.columns["milestone"][0]], word)
+        elif parse_truth(word) and task.duration_s is None:
             task.duration_s = Located(0.0, milestone.place)
 
     def _read_tres(self, task: DraftTask, column: ColumnReader[Tres]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from taskexec.domain.resources import choose_route
 from taskexec.domain.task import Task
 from taskexec.plan import task_to_json
-from taskexec.sources.task.instructions import command_text, implied_agent
+from taskexec.sources.task.instructions import NEED_COMMAND, command_text, implied_agent
 
 __all__ = ["task_fields"]
 
@@ -37,6 +37,8 @@ def task_fields(task: Task) -> dict[str, Any]:
         "gpus": 1.0 if task.needs.gpu_memory_mib else 0.0,
     }
     said = {name: _plain(value) for name, value in fields.items() if name not in supposed or value != supposed[name]}
+    if task.agent in NEED_COMMAND and not task.payload:
+        said["payload"] = {}  # says that nothing is meant, where a command would be missed
     command = command_text(task)
     if command is None:
         return said

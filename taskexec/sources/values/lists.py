@@ -8,6 +8,7 @@ import re
 __all__ = ["NONE_WORDS", "json_list", "split_texts", "split_words"]
 
 _WORD_SEPARATOR = re.compile(r"[;|,\r\n]+")
+_BRACKETED = re.compile(r"\[(?P<inside>[^\[\]]*)\]", re.DOTALL)
 _LINES = re.compile(r"[\r\n]+")
 
 NONE_WORDS = frozenset({"-", "—", "–", "none", "n/a", "null", "(null)", "(none)", "keine", "[]"})
@@ -16,7 +17,13 @@ NONE_WORDS = frozenset({"-", "—", "–", "none", "n/a", "null", "(null)", "(no
 
 def split_words(text: str) -> list[str]:
     """Return the words between `;`, `|`, commas and line breaks; a JSON list of texts is taken as it is."""
-    return [] if _says_nothing(text) else json_list(text) or _split(_WORD_SEPARATOR, text)
+    if _says_nothing(text):
+        return []
+    words = _split(_WORD_SEPARATOR, text)
+    bracketed = _BRACKETED.fullmatch(text.strip())
+    if bracketed:  # `[x, y]` and `['x', 'y']`, as ClickUp and Python write them
+        words = [word for part in _split(_WORD_SEPARATOR, bracketed["inside"]) if (word := part.strip("'\""))]
+    return json_list(text) or words
 
 
 def split_texts(text: str) -> list[str]:

@@ -12,7 +12,7 @@ _PRIORITY_WORDS = {
     9: "critical blocker highest urgent immediate emergency must musthave kritisch dringend höchste",
     6: "high major important should shouldhave hoch wichtig",
     3: "medium normal moderate average could couldhave mittel",
-    0: "low lowest minor trivial optional none wont wonthave niedrig gering",
+    0: "low lowest minor trivial optional none nopriority wont wonthave niedrig gering",
 }
 """Priority, and the words for it: P0 to P3 are 9, 6, 3 and 0, and so are these."""
 
@@ -34,6 +34,9 @@ _OPEN = (
 )
 _LEVEL = re.compile(r"p(?P<level>[0-9])", re.IGNORECASE)
 _NUMBER_AND_WORD = re.compile(r"\d+\s*[-–—:.(]\s*(?P<word>[^\W\d].*?)\)?\s*")
+_LEADING_NUMBER = re.compile(r"\d+\s*[-–—:.)]\s*(?=[^\W\d])")
+_PARTING = re.compile(r"[\s_\-]+")
+_MARKS = "✓✔✅☑"
 _NOT_LETTER = re.compile(r"[\W\d_]+")
 _TRUE = frozenset(["yes", "y", "true", "t", "1", "ja", "j", "wahr", "oui", "sí", "si", "x", "✓", "✔", "✅", "☑"])
 _FALSE = frozenset(["no", "n", "false", "f", "0", "nein", "falsch", "non"])
@@ -67,7 +70,7 @@ def parse_priority(text: str) -> int:
 def parse_status(text: str) -> bool | None:
     """Return whether a status says that a task is done, or given up; None for a word that is not known."""
     word = _plain(text)
-    if word in _DONE_WORDS or text.strip() in _DONE_WORDS or is_abandoned(text):
+    if word in _DONE_WORDS or is_abandoned(text):
         return True
     return False if not word or word in _OPEN_WORDS else None
 
@@ -75,7 +78,7 @@ def parse_status(text: str) -> bool | None:
 def is_abandoned(text: str) -> bool:
     """Return whether a status says that a task will never be done."""
     word = _plain(text)
-    return word in _ABANDONED_WORDS or word.startswith(("cancelled by", "canceled by"))
+    return word in _ABANDONED_WORDS or word.startswith(("cancelled by ", "canceled by "))
 
 
 def parse_truth(text: str) -> bool | None:
@@ -87,5 +90,10 @@ def parse_truth(text: str) -> bool | None:
 
 
 def _plain(text: str) -> str:
-    """Return a status in small letters with single blanks for whatever parts its words."""
-    return " ".join(_NOT_LETTER.sub(" ", text.replace("'", "").replace("’", "")).casefold().split()) or text.strip()
+    """Return a status in small letters with single blanks, without a number before it (`3 - Done`) and check marks.
+
+    Digits, `%` and question marks within stay, so that `50% done` and `done?` are no known words.
+    """
+    word = _LEADING_NUMBER.sub("", text.strip())
+    word = _PARTING.sub(" ", word.replace("'", "").replace("’", "")).casefold()
+    return " ".join(word.split()) if word.strip() in _MARKS else " ".join(word.strip(_MARKS + " ").split())

@@ -260,3 +260,12 @@ def test_tree_holds_what_the_json_decoder_reads(value, indent):
 @given(st.text(st.sampled_from('{}[]",:\\ntrue1.e-') | st.characters(), max_size=40))
 def test_any_text_gives_a_draft_with_faults(text):
     assert read_planfile(text, "p.json").faults
+
+
+def test_what_tasks_of_the_older_kit_say_besides_is_taken():
+    plan = {"queues": [{"name": "Q", "tasks": [{"id": "a", "status": "done"}, {"id": "b", "depends_on": ["a"]}]}]}
+
+    draft = read_planfile(json.dumps(plan), "p.json")
+
+    assert (codes(draft), draft.tasks[0].satisfied.value) == ([], True)
+    assert [name.value for name in draft.tasks[1].depends_on] == ["a"]

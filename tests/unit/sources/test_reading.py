@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import pytest
@@ -217,3 +218,22 @@ def test_unknown_kind_is_a_usage_error():
 def test_plan_and_hooks_cannot_both_be_standard_input():
     with pytest.raises(UsageError):
         read_plan("-", ReadOptions(hooks="-"))
+
+
+def test_hooks_that_are_found_and_nearly_name_a_lane_are_warned_of(tmp_path):
+    (tmp_path / "sot.md").write_text(SOT, encoding="utf-8")
+    (tmp_path / "hooks.json").write_text('{"Queue A - X": {"commands": []}}', encoding="utf-8")
+
+    draft = read_plan(tmp_path / "sot.md")
+
+    assert [(fault.code, "Queue A — X" in str(fault.hint)) for fault in draft.warnings] == [("hooks.unused", True)]
+
+
+def test_name_of_a_file_that_is_no_utf8_is_escaped(tmp_path):
+    path = os.fsdecode(bytes(tmp_path) + b"/b\xff.csv")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("id\na\n")
+
+    draft = read_plan(path)
+
+    assert draft.source.endswith(r"b\xff.csv")

@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from support.plan_strategies import any_plan, bounded
 
@@ -40,8 +40,6 @@ def test_every_form_is_tried() -> None:
 @bounded(60)
 @given(plan=any_plan())
 def test_any_plan_is_read_back_from_any_form(form: str, plan: Plan) -> None:
-    assume(not is_not_written_yet(plan, form))
-
     text = write_plan(plan, form)
     back = build_plan(READERS[form](text, "back"))
 
@@ -51,7 +49,6 @@ def test_any_plan_is_read_back_from_any_form(form: str, plan: Plan) -> None:
 @bounded(60)
 @given(plan=any_plan(), forms=st.permutations(list(READERS)))
 def test_any_plan_survives_every_form_one_after_the_other(plan: Plan, forms: list[str]) -> None:
-    assume(not any(is_not_written_yet(plan, form) for form in forms))
     back = plan
 
     for form in forms:
@@ -63,7 +60,6 @@ def test_any_plan_survives_every_form_one_after_the_other(plan: Plan, forms: lis
 @bounded(60)
 @given(plan=any_plan(), form=st.sampled_from(list(READERS)), has_own_suffix=st.booleans())
 def test_kind_of_any_written_plan_is_known_by_its_content(plan: Plan, form: str, has_own_suffix: bool) -> None:
-    assume(not is_not_written_yet(plan, form))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "plan" + (SUFFIXES[form] if has_own_suffix else ".txt"))
         path.write_bytes(write_plan(plan, form).encode())
@@ -75,34 +71,24 @@ def test_kind_of_any_written_plan_is_known_by_its_content(plan: Plan, form: str,
 
 
 PLACE = Place("made.csv", 1, 1)
-NOT_YET = {
+ODD = {
     "yaml_merge_key_as_id": ("yaml", DraftTask(id=Located("<<", PLACE))),
     "yaml_merge_key_in_payload": ("yaml", DraftTask(id=Located("a", PLACE), payload={"<<": {}})),
     "yaml_next_line": ("yaml", DraftTask(id=Located("a", PLACE), title=Located("b\x85c", PLACE))),
     "yaml_agent_without_command": ("yaml", DraftTask(id=Located("a", PLACE), agent=Located("shell", PLACE))),
     "sot_lane_null": ("sot", DraftTask(id=Located("a", PLACE), lane=Located("null", PLACE))),
 }
-"""What some forms do not give back; `is_not_written_yet` keeps it out of the other tests."""
+"""What was once lost in a form."""
 
 
-@pytest.mark.xfail(strict=True)
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_was_lost_in_a_form_is_read_back(name: str) -> None:
-    form, task = NOT_YET[name]
+@pytest.mark.parametrize("name", ODD)
+def test_what_was_once_lost_is_read_back(name: str) -> None:
+    form, task = ODD[name]
     plan = build_plan(PlanDraft(source="made.csv", kind="csv", tasks=[task]))
 
     back = build_plan(READERS[form](write_plan(plan, form), "back"))
 
     check_same(back, plan, is_grouped=True)
-
-
-def is_not_written_yet(plan: Plan, form: str) -> bool:
-    """Return whether a plan has one of the properties of `NOT_YET`; to be taken out with it."""
-    if form == "sot":
-        return any(task.lane is not None and task.lane.casefold() == "null" for task in plan.tasks)
-    has_no_command = any(task.agent in ("shell", "python") and not task.payload for task in plan.tasks)
-    said = repr(plan.tasks)
-    return form == "yaml" and (has_no_command or "<<" in said or "\\x85" in said)
 
 
 def check_same(back: Plan, plan: Plan, *, is_grouped: bool) -> None:

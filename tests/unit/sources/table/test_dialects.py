@@ -414,3 +414,140 @@ def test_task_with_a_time_of_completion_is_satisfied():
 
     assert [task.is_satisfied for task in plan.tasks] == [True, False]
     assert plan.tasks[0].metadata == {"Completed At": "2026-01-05"}
+
+
+# What must not be misread in silence
+
+
+@pytest.mark.parametrize("cell", ["Unresolved", "No", "false", "0", "TBD", "0000-00-00"])
+def test_time_of_completion_that_is_none_leaves_a_task_open(cell):
+    assert not task_of("Resolved", cell).is_satisfied
+
+
+@pytest.mark.parametrize(("header", "cell"), [("Resolved", "2026-01-05"), ("% complete", "100%")])
+def test_open_status_wins_over_what_says_done_with_a_warning(header, cell):
+    plan = plan_of(f"id,status,{header}\na,In Progress,{cell}\n")
+
+    assert (plan.tasks[0].is_satisfied, [fault.code for fault in plan.warnings]) == (False, ["csv.status"])
+
+
+@pytest.mark.parametrize("word", ["50% complete", "0% done", "2/5 done", "Done?", "Complete 3/10"])
+def test_status_that_is_nearly_done_is_open_with_a_warning(word):
+    plan = plan_of(f"id,status\na,{word}\n")
+
+    assert (plan.tasks[0].is_satisfied, [fault.code for fault in plan.warnings]) == (False, ["csv.status"])
+
+
+def test_progress_of_one_may_mean_anything_and_is_open_with_a_warning():
+    plan = plan_of("id,% complete\na,1\nb,0.5\n")
+
+    assert (plan.tasks[0].is_satisfied, [fault.code for fault in plan.warnings]) == (False, ["csv.status"])
+
+
+@pytest.mark.parametrize(("header", "cell"), [("Active", "No"), ("Archived", "true")])
+def test_row_that_is_switched_off_is_not_run_with_a_warning(header, cell):
+    plan = plan_of(f"id,{header}\na,{cell}\nb,\n")
+
+    assert [task.is_satisfied for task in plan.tasks] == [True, False]
+    assert [fault.code for fault in plan.warnings] == ["csv.abandoned"]
+
+
+def test_row_of_data_is_never_taken_for_the_header():
+    draft = read_csv("Référence,Sorte,Etat?\nR1,Task,Open\nR3,Story,Summary\n", "p.csv")
+
+    assert [fault.code for fault in draft.faults] == ["csv.header"]
+
+
+def test_own_names_make_a_header():
+    columns = {"id": ("Référence",), "depends_on": ("Suit",)}
+
+    assert edges_of(plan_of("Référence,Suit\nR1,\nR2,R1\n", columns=columns))["R2"] == ("R1",)
+
+
+def test_predecessors_by_row_and_ids_by_outline_do_not_mix():
+    text = "WBS,Task Name,Predecessors\n1,P1,\n1.1,Design,\n1.2,Build,2\n"
+
+    assert codes_of(text)[0] == "csv.outline_ids"
+    assert edges_of(plan_of(text, use_row_ids=True))["3"] == ("2",)
+
+
+def test_task_that_depends_on_its_own_summary_row_is_refused():
+    assert "csv.summary" in codes_of("ID,Name,Predecessors,Outline Level\n1,Phase,,1\n2,A,1,2\n3,B,,2\n")
+
+
+def test_summary_row_with_a_command_is_refused():
+    assert codes_of("ID,Name,command,Outline Level\n1,P,echo,1\n2,A,true,2\n") == ["csv.summary"]
+
+
+def test_blank_rows_count_where_rows_are_named_by_their_numbers():
+    plan = plan_of("Task Name,Predecessors\nA,\n,\nB,1\nC,3\n")
+
+    assert edges_of(plan) == {"1": (), "3": ("1",), "4": ("3",)}
+
+
+def test_number_that_is_a_row_and_was_an_id_is_refused():
+    assert "csv.ambiguous" in codes_of("ID,Name,Predecessors\n10,a,\n1,b,10\n2,c,1\n", use_row_ids=True)
+
+
+def test_titles_in_a_column_called_task_are_no_ids_when_rows_are_named_by_numbers():
+    plan = plan_of("Task,Duration,Predecessors\nDesign,1d,\nBuild,1d,1\n")
+
+    assert edges_of(plan) == {"1": (), "2": ("1",)}
+    assert [task.title for task in plan.tasks] == ["Design", "Build"]
+
+
+def test_row_that_is_commented_out_is_left_out_with_a_warning():
+    plan = plan_of("id,command\nbuild,echo hi\n# test,rm -rf x\n")
+
+    assert [task.id for task in plan.tasks] == ["build"]
+    assert [fault.code for fault in plan.warnings] == ["csv.comment"]
+
+
+def test_table_of_markdown_is_read_without_its_rule():
+    plan = plan_of("| id | title | depends on |\n|:---|---|---|\n| a | A |  |\n| b | B | a |\n")
+
+    assert edges_of(plan) == {"a": (), "b": ("a",)}
+
+
+def test_milestone_of_a_tracker_is_metadata():
+    task = task_of("Milestone", "v1.0")
+
+    assert (task.duration_s, task.metadata) == (None, {"Milestone": "v1.0"})
+
+
+def test_summary_with_texts_is_metadata():
+    plan = plan_of("id,title,summary\na,x,Long text\nb,y,yes\n")
+
+    assert [task.metadata for task in plan.tasks] == [{"summary": "Long text"}, {"summary": "yes"}]
+
+
+def test_point_may_part_thousands_where_commas_part_decimals():
+    assert codes_of("id;duration\na;1,5 d\nb;1.500 d\n") == ["csv.number"]
+
+
+@pytest.mark.parametrize("cell", ["[x, y]", "['x', 'y']", '"[""x"", ""y""]"'])
+def test_labels_may_stand_in_brackets(cell):
+    cell = cell if cell.startswith('"') else f'"{cell}"'
+
+    assert task_of("labels", cell).labels == ("x", "y")
+
+
+def test_quoted_cell_over_lines_that_look_like_rows_is_warned_of():
+    plan = plan_of('id,title,cpus,queue\na,"x,1,cpu\nb,y,1,cpu\nc,z",1,cpu\n')
+
+    assert [fault.code for fault in plan.warnings] == ["csv.hidden_rows"]
+
+
+def test_column_that_holds_the_word_of_a_missing_field_is_warned_of():
+    plan = plan_of("id,All Dependencies Of It\na,\nb,a\n")
+
+    assert [fault.code for fault in plan.warnings] == ["csv.unknown_column"]
+
+
+@pytest.mark.parametrize("cell", ["UNLIMITED", "Partition_Limit"])
+def test_no_time_limit_is_none(cell):
+    assert plan_of(f"JobID|TimeLimit\n1|{cell}\n").tasks[0].timeout_s is None
+
+
+def test_time_limit_is_a_clock_of_slurm():
+    assert plan_of("JOBID|TIME_LIMIT\n1|30:00\n").tasks[0].timeout_s == 1800

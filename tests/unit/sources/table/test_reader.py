@@ -269,7 +269,9 @@ def test_characters_that_no_text_holds_are_a_fault(row):
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).map(str.strip)
 IDS = NAMES.filter(bool)
 DEPENDENCIES = st.lists(st.text("abé._ ü+", min_size=1, max_size=8).map(str.strip).filter(bool), max_size=4)
-TITLES = st.text(st.sampled_from('ab,;"\n\r \u2028é'), max_size=10).map(lambda text: text.strip() and "¶" + text.strip())
+TITLES = st.text(st.sampled_from('ab,;"\n\r \u2028é'), max_size=10).map(
+    lambda text: text.strip() and "¶" + text.strip()
+)
 
 
 @settings(max_examples=100, deadline=None)
