@@ -80,19 +80,10 @@ INPUTS: dict[str, Callable[[], str]] = {
 QUICK = ("brackets", "braces", "quotes", "quotes_and_breaks", "boxes", "backticks", "alias_in_itself", "comments")
 """Those that are tried each time; the others are slow tests."""
 
-NOT_YET = {
-    "commas": "columns have no limit, and each takes 0.1 to 0.3 ms",
-    "tabs_and_bars": "the same",
-    "heading_of_digits": "the number before a heading is looked for everywhere, in quadratic time",
-}
-"""Those that take too long, and why."""
-
 
 def _parameters() -> Iterator[object]:
     for name in INPUTS:
         marks = [] if name in QUICK else [pytest.mark.slow]
-        if name in NOT_YET:
-            marks.append(pytest.mark.xfail(reason=NOT_YET[name], strict=True))
         yield pytest.param(name, marks=marks)
 
 

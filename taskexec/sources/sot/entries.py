@@ -11,18 +11,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from taskexec.errors import Fault
 from taskexec.sources.sot.bullets import Bullet, BulletReader
 from taskexec.sources.sot.keys import read_key
 from taskexec.sources.sot.markdown import Line
-from taskexec.sources.values.amounts import show
+from taskexec.sources.sot.suspects import may_be_box, warn_of_box
 
 __all__ = ["BOX", "Entry", "EntryScanner", "is_block_start"]
 
 BOX = re.compile(r"\[(?P<mark>[ xX\t])\](?=[ \t]|$)[ \t]*")
-_ALMOST_BOX = re.compile(r"\[(?:|[ xX]{2,3}|[-~/*oOvV✓✔✗✘])\](?=[ \t]|$)")
 _BLOCK_START = re.compile(r"#{1,6}(?:[ \t]|$)|>|\||(?:[-*_=][ \t]*){3,}$")
+_OF_A_QUEUE = re.compile(r"\[|[*_]*(?:tasks?|order|lane)\b", re.IGNORECASE)
 _CODE_INDENT = 4
+_BOX_BEGINS = ("[", "☐", "☑", "☒")
+_LISTED_BEGINS = frozenset("-*+>0123456789")
 
 
 @dataclass(slots=True)
@@ -42,12 +43,17 @@ class Entry:
     _child_indent: int = 0
 
     def holds(self, line: Line) -> bool:
-        """Return whether a line stands below the item, by its indentation."""
-        return line.indent >= self.indent + 2
+        """Return whether a line stands below the item, by its indentation; of a field, one blank is enough."""
+        if line.indent != self.indent + 1:
+            return line.indent > self.indent
+        return line.is_listed and read_key(line.text) is not None and not _OF_A_QUEUE.match(line.text)
 
     def add_below(self, line: Line, *, is_after_blank: bool) -> None:
         """Add a line that stands below the item."""
         is_deeper = bool(self.children) and line.indent > self._child_indent
+        if not is_deeper and not line.is_listed and self._add_field(line):
+            self._child_indent = line.indent
+            return
         if line.is_listed and not is_deeper:
             self._child_indent = line.indent
             self._add_child(line)
@@ -61,10 +67,19 @@ class Entry:
 
     def add_unindented(self, line: Line) -> None:
         """Add a line that goes on with the paragraph before it, as Markdown allows without indentation."""
-        if self.children:
+        if self._add_field(line):
+            self._child_indent = line.indent
+        elif self.children:
             self.children[-1].end = line.end
         else:
             self.end = line.end
+
+    def _add_field(self, line: Line) -> bool:
+        """Add a line without a bullet that begins with a known key; return whether it does."""
+        key = read_key(line.text, may_be_unknown=False)
+        if key is not None:
+            self.children.append(Bullet(key[0], line.body, line.body + key[1], line.end))
+        return key is not None
 
     def _add_child(self, line: Line) -> None:
         key = read_key(line.text)
@@ -101,7 +116,10 @@ class EntryScanner:
 
     def _read_line(self, line: Line) -> None:
         entry = self._entry
-        if entry is not None and entry.holds(line):
+        if not line.is_listed and line.text[0] in _LISTED_BEGINS and self._is_odd_box(line):
+            self._entry = None
+            warn_of_box(line.text, self._bullets.places.at(line.body), self._bullets)
+        elif entry is not None and entry.holds(line):
             entry.add_below(line, is_after_blank=self._is_after_blank)
         elif line.is_listed:
             self._entry = None
@@ -114,15 +132,17 @@ class EntryScanner:
             self._entry = None
             self._is_in_list = self._is_in_list and line.indent > 0
 
+    def _is_odd_box(self, line: Line) -> bool:
+        """Return whether a line was meant as an item and is none: `-[ ] x`, `> - [ ] x`."""
+        return (line.indent < _CODE_INDENT or self._is_in_list) and may_be_box(line.text)
+
     def _read_item(self, line: Line) -> None:
-        if not line.text.startswith("["):
+        if line.text[:1] not in _BOX_BEGINS:
             return
         box = BOX.match(line.text)
         if box is not None:
             is_done = box["mark"] in "xX"
             self._entry = Entry(line.body + box.end(), line.end, line.indent, is_done)
             self.entries.append(self._entry)
-        elif almost := _ALMOST_BOX.match(line.text):
-            message = f"{show(almost[0])} is no box, so that this is not read as a task"
-            hint = "write `- [ ]` for a task to do, `- [x]` for one that is done"
-            self._bullets.warnings.append(Fault("sot.box", message, (self._bullets.places.at(line.body),), hint))
+        else:
+            warn_of_box(line.text, self._bullets.places.at(line.body), self._bullets)

@@ -18,12 +18,9 @@ from dataclasses import dataclass
 from taskexec.sources.sot.bullets import Bullet
 from taskexec.sources.sot.code import hide_code
 from taskexec.sources.sot.entries import Entry
-from taskexec.sources.sot.keys import read_key
+from taskexec.sources.sot.keys import DESCRIPTION, read_key
 
 __all__ = ["DESCRIPTION", "INSTANT", "Parts", "split_entry"]
-
-DESCRIPTION = "description"
-"""The key of what stands below or behind a name without a key of its own."""
 
 _DASH = " — "
 _SEPARATOR = re.compile(r"[ \t\n](?:[—–]|-{1,3})(?=[ \t\n]|\Z)")

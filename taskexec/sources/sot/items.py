@@ -72,7 +72,7 @@ class ItemReader:
 
     def _read_ticked(self, entry: Entry, parts: Parts, identity: Identity, written: str) -> list[Item]:
         """Return the items of a ticked line of a file with queues: one for each of their tasks that it says is done."""
-        statement = self.recorded.read(written, self._bullets.places.at(parts.name[0]))
+        statement = self.recorded.read(written, parts.name[0])
         self.recorded.note(*parts.name)
         for bullet in parts.fields:
             if bullet.key in _REMARKS:

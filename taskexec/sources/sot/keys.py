@@ -6,7 +6,7 @@ import re
 
 from taskexec.sources.sot.code import hide_code
 
-__all__ = ["ALIASES", "DEPENDENCY_KEYS", "KNOWN_KEYS", "read_key"]
+__all__ = ["ALIASES", "DEPENDENCY_KEYS", "DESCRIPTION", "KNOWN_KEYS", "QUEUE_KEYS", "read_key"]
 
 DEPENDENCY_KEYS = frozenset(
     {
@@ -15,6 +15,12 @@ DEPENDENCY_KEYS = frozenset(
     }
 )
 """The keys of what a task or a queue waits for, in small letters."""
+
+DESCRIPTION = "description"
+"""The key of what stands below or behind a name without a key of its own."""
+
+QUEUE_KEYS = ("tasks", "depends on", "order", "agent", "resources", "lane")
+"""The keys of a queue's own bullets."""
 
 ALIASES = {
     **dict.fromkeys(DEPENDENCY_KEYS, "dependencies"),

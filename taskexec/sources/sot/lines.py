@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from taskexec.plan.draft import Located
 from taskexec.sources.sot.bullets import PLACEHOLDER, Bullet, BulletReader
 from taskexec.sources.sot.entries import BOX, Entry, is_block_start
-from taskexec.sources.sot.keys import read_key
+from taskexec.sources.sot.keys import DEPENDENCY_KEYS, QUEUE_KEYS, read_key
 from taskexec.sources.sot.markdown import Line
+from taskexec.sources.sot.suspects import may_be_box, warn_of_box
 from taskexec.sources.values.amounts import show
 
 __all__ = ["QueueLines", "QueueScanner"]
@@ -60,6 +61,11 @@ class QueueScanner:
         is_numbered = line.is_listed and self._text[line.start : line.body].lstrip()[:1].isdigit()
         if isinstance(last, Entry) and last.holds(line):
             last.add_below(line, is_after_blank=self._is_after_blank)
+        elif not line.is_listed and may_be_box(rest):
+            warn_of_box(rest, self._bullets.places.at(line.body), self._bullets)
+        elif isinstance(last, Bullet) and self._is_field(line, rest):
+            self._last = self._read_bullet(line, rest)
+            self.queues[-1].bullets.append(self._last)
         elif isinstance(last, Bullet) and self._continues(line, rest):
             last.end = line.end
         elif is_numbered:
@@ -72,6 +78,11 @@ class QueueScanner:
         else:
             self._last = None
             self._refuse_unnumbered(line, rest)
+
+    def _is_field(self, line: Line, rest: str) -> bool:
+        """Return whether a line without a bullet begins with the key of a queue's bullet."""
+        key = None if line.is_listed else read_key(rest)
+        return key is not None and (key[0] in QUEUE_KEYS or key[0] in DEPENDENCY_KEYS)
 
     def _continues(self, line: Line, rest: str) -> bool:
         """Return whether a line belongs to the bullet before it."""

@@ -29,13 +29,14 @@ _HEADING = re.compile(
     r"|^ {0,3}(?P<title>[^\s#>|*+\-0-9][^\n]*)\n {0,3}(?P<rule>=+|--+)[ \t]*$",
     re.MULTILINE,
 )
-_HEADING_PREFIX = re.compile(r"(?:[A-Za-z]|\d+(?:\.\d+)*)[.):]*\s+")
+_HEADING_PREFIX = re.compile(r"(?:[A-Za-z]|\d++(?:\.\d++)*+)[.):]*+\s+")
 _COMMENT_MARK = re.compile(r"<!--|-->")
 _LIVE_TOKEN = re.compile(
     r"^[ \t]*(?:[-*+][ \t]+)?(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})|(?P<code>`[^`\n]+`)|(?P<comment><!--)",
     re.MULTILINE,
 )
 _DEAD_MARKS = ("<!--", "```", "~~~")
+_FENCE_AT_END = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*\Z", re.MULTILINE)
 _LINE_REST_BLANK = re.compile(r"[ \t]*(?:\n|\Z)")
 _BULLETS = ("- ", "* ", "+ ")
 _MARK = re.compile(r"(?:[-*+]|[0-9]{1,9}[.)])(?=[ \t]|\Z)[ \t]*")
@@ -56,6 +57,8 @@ class LiveText:
     """How many fenced blocks were hidden."""
     open_comment: int | None = None
     """Where a comment begins that is never closed, so that it hides the rest."""
+    open_fence: int | None = None
+    """The same for a fenced block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def read_live_text(text: str) -> LiveText:
     """
     parts = []
     position = comments = code_blocks = 0
-    open_comment: int | None = None
+    open_comment = open_fence = None
     for start, end, is_comment in _dead_spans(text):
         blanks = "\n".join(" " * len(line) for line in text[start:end].split("\n"))
         parts += [text[position:start], blanks]
@@ -103,7 +106,9 @@ def read_live_text(text: str) -> LiveText:
         code_blocks += not is_comment
         if is_comment and end == len(text) and not text.endswith("-->"):
             open_comment = start
-    return LiveText("".join([*parts, text[position:]]), comments, code_blocks, open_comment)
+        elif not is_comment and end == len(text) and not _FENCE_AT_END.search(text, text.find("\n", start) + 1):
+            open_fence = start
+    return LiveText("".join([*parts, text[position:]]), comments, code_blocks, open_comment, open_fence)
 
 
 def hide_dead_text(text: str) -> str:
@@ -179,7 +184,8 @@ def _titles(heading: str) -> tuple[str, str]:
     """Return a heading's text in comparable form, with and without its leading letter or number."""
     plain = heading.replace("&amp;", "&").strip(" \t*_:")
     plain = " ".join(plain.casefold().replace(" and ", " & ").split())
-    return plain, _HEADING_PREFIX.sub("", plain, count=1).lstrip("*_ ")
+    prefix = _HEADING_PREFIX.match(plain)
+    return plain, plain[prefix.end() if prefix else 0 :].lstrip("*_ ")
 
 
 def _dead_spans(text: str) -> Iterator[tuple[int, int, bool]]:

@@ -22,7 +22,7 @@ from taskexec.sources.sot.bullets import PLACEHOLDER, Bullet, BulletReader, Reso
 from taskexec.sources.sot.code import CodeSpan, code_spans
 from taskexec.sources.sot.entries import Entry
 from taskexec.sources.sot.fields import DESCRIPTION
-from taskexec.sources.sot.keys import DEPENDENCY_KEYS
+from taskexec.sources.sot.keys import DEPENDENCY_KEYS, QUEUE_KEYS
 from taskexec.sources.sot.lines import QueueLines
 from taskexec.sources.sot.names import Queue, SotTask
 from taskexec.sources.sot.tasks import Role, TaskReader
@@ -33,7 +33,6 @@ from taskexec.sources.values.lists import NONE_WORDS
 __all__ = ["QueueReader"]
 
 _TITLE_SIGN = re.compile(r"[ \t]*(?:(?:[—–:]|-{1,3})(?=[ \t\n]|\Z)[ \t]*)?")
-_KEYS = ("tasks", "depends on", "order", "agent", "resources", "lane")
 
 
 class QueueReader:
@@ -176,7 +175,7 @@ class QueueReader:
         written = places.text[bullet.key_start : bullet.end].strip()
         if not PLACEHOLDER.fullmatch(written):
             message = f"{show(written)} means nothing under a queue"
-            hint = f"known are {', '.join(f'`{key.capitalize()}:`' for key in _KEYS)}"
+            hint = f"known are {', '.join(f'`{key.capitalize()}:`' for key in QUEUE_KEYS)}"
             if written.startswith("["):
                 message = f"{show(written)} has no id in backticks, so that it is not read as a task of the queue"
                 hint = "write ``- [ ] `id` — Title`` or ``- Task `id` — Title``; or move it below another heading"

@@ -59,7 +59,8 @@ from taskexec.sources.sot.lines import QueueScanner
 from taskexec.sources.sot.markdown import headings, read_live_text, sections, split_lines
 from taskexec.sources.sot.names import Names, Queue, SotTask
 from taskexec.sources.sot.queues import QueueReader
-from taskexec.sources.sot.summary import describe, judge_comment, judge_emptiness
+from taskexec.sources.sot.summary import describe, judge_emptiness, judge_open_text
+from taskexec.sources.sot.suspects import warn_lost_dependencies
 from taskexec.sources.sot.tasks import TaskReader
 from taskexec.sources.text_places import TextPlaces, with_plain_breaks
 from taskexec.sources.values.amounts import show
@@ -107,6 +108,7 @@ class _SotReader:
         tasks = [task for queue in queues for task in queue.tasks] + others
         names = Names(tasks, queues)
         _name_lanes(others, names)
+        warn_lost_dependencies(tasks, names, self._bullets)
         _connect(tasks, queues, DependencyReader(names, self._bullets), self._bullets)
         drafts = sorted((task.draft for task in tasks), key=lambda draft: draft.id.place)
         draft = PlanDraft(source=self._source, kind="sot", tasks=drafts)
@@ -116,7 +118,7 @@ class _SotReader:
         found = {"queue": len(queues), "backlog item": len(items) - done, "executed task": done}
         left_out = {**reader.left_out, "comment": self._live.comments, "code block": self._live.code_blocks}
         draft.reading = describe(drafts, found, left_out)
-        judge_comment(self._live, self._bullets.places, draft)
+        judge_open_text(self._live, self._bullets.places, draft)
         is_blank = not self._live.text.strip() and not self._live.comments + self._live.code_blocks
         judge_emptiness(draft, queues, placeholders=reader.left_out["placeholder"], is_blank=is_blank)
         return draft

@@ -12,7 +12,7 @@ from taskexec.sources.sot.names import Queue
 from taskexec.sources.text_places import TextPlaces
 from taskexec.sources.values.amounts import show
 
-__all__ = ["describe", "judge_comment", "judge_emptiness"]
+__all__ = ["describe", "judge_emptiness", "judge_open_text"]
 
 _NOTHING = "no tasks were found, neither ids in a section `Execution Queue & Task Hooks` nor boxes `- [ ]`"
 _HINT = (
@@ -40,13 +40,22 @@ def describe(tasks: Sequence[DraftTask], found: Mapping[str, int], left_out: Map
     return reading
 
 
-def judge_comment(live: LiveText, places: TextPlaces, draft: PlanDraft) -> None:
-    """Warn of a comment that hides the rest of the file; without any task, that is the fault."""
-    if live.open_comment is None:
-        return
-    message = "a comment begins here and is never closed, so that nothing behind it is read"
-    fault = Fault("sot.open_comment", message, (places.at(live.open_comment),), "write `-->` where the comment ends")
-    (draft.warnings if draft.tasks else draft.faults).append(fault)
+def judge_open_text(live: LiveText, places: TextPlaces, draft: PlanDraft) -> None:
+    """Warn of a comment or code block that hides the rest of the file; without any task, that is the fault."""
+    found = (
+        ("sot.open_comment", "a comment", live.open_comment, "write `-->` where the comment ends"),
+        (
+            "sot.open_code",
+            "a code block",
+            live.open_fence,
+            "write the same fence, such as ```` ``` ````, where it ends",
+        ),
+    )
+    for code, what, offset, hint in found:
+        if offset is not None:
+            message = f"{what} begins here and is never closed, so that nothing behind it is read"
+            fault = Fault(code, message, (places.at(offset),), hint)
+            (draft.warnings if draft.tasks else draft.faults).append(fault)
 
 
 def judge_emptiness(draft: PlanDraft, queues: Sequence[Queue], *, placeholders: int, is_blank: bool) -> None:

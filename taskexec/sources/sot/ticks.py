@@ -26,7 +26,7 @@ def read_listed(bullets: BulletReader, bullet: Bullet) -> list[tuple[Located[str
 
     Args:
         bullets: The reader of the file.
-        bullet: The list; a box before a line ticks all of its ids, a tick behind an id only that one.
+        bullet: The list; the one box of a bullet is for all of its ids, any other for one.
     """
     text = bullets.places.text
     hidden = hide_code(text[bullet.start : bullet.end])
@@ -35,7 +35,9 @@ def read_listed(bullets: BulletReader, bullet: Bullet) -> list[tuple[Located[str
     found = []
     for start, end in bullets.pieces(bullet):
         line = hidden[start - bullet.start : end - bullet.start]
-        leading = _LEADING.match(line)
+        leading = _LEADING.match(line) if start > bullet.start else None
+        if leading and _ANY.search(line, leading.end()):
+            leading = None
         if leading:
             start, line = start + leading.end(), line[leading.end() :]
         cuts = [match.start() for match in _SIGN.finditer(line)]
@@ -58,7 +60,7 @@ def _read_entry(bullets: BulletReader, start: int, hidden: str, *, is_done: bool
     """Return the ids of what stands between two commas, its code spans hidden."""
     leading = _LEADING.match(hidden)
     if leading:
-        start, hidden, is_done = start + leading.end(), hidden[leading.end() :], is_done or bool(leading["tick"])
+        start, hidden, is_done = start + leading.end(), hidden[leading.end() :], bool(leading["tick"])
     trailing = _TRAILING.search(hidden) if _ANY.search(hidden) else None
     end = trailing.start() if trailing else len(hidden)
     ids = bullets.ids(Bullet("", start, start, start + end))

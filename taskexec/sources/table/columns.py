@@ -83,7 +83,7 @@ def amount_columns(header: Header) -> Mapping[str, ColumnReader[float] | ColumnR
         "duration_s": ("duration", _duration(header, "duration", duration_s)),
         "timeout_s": ("timeout", _positive(_duration(header, "timeout", timeout_s))),
         "retries": ("retries", amounts.parse_count),
-        "priority": ("priority", parse_priority),
+        "priority": ("priority", _project_priority if "outline" in header.columns else parse_priority),
     }
     readers: dict[str, ColumnReader[float] | ColumnReader[int]] = {}
     for name, (field, parse) in parsers.items():
@@ -141,6 +141,12 @@ def _with_comma(parse: Callable[[str], T]) -> Callable[[str], T]:
         return parse(with_decimal_point(text))
 
     return parse_either
+
+
+def _project_priority(text: str) -> int:
+    """Return a priority of MS Project, 0 to 1,000, on our scale."""
+    priority = parse_priority(text)
+    return priority * 9 // 1_000 if 10 <= priority <= 1_000 else priority
 
 
 def _unit(header: Header, field: str, default: float) -> float:

@@ -10,7 +10,16 @@ from difflib import get_close_matches
 from taskexec.errors import UsageError
 from taskexec.sources.values.durations import seconds_per_unit
 
-__all__ = ["ALIASES", "FIELDS", "METADATA_PREFIX", "UNITED", "field_and_unit", "normalize", "parse_columns"]
+__all__ = [
+    "ALIASES",
+    "FIELDS",
+    "METADATA_PREFIX",
+    "UNITED",
+    "field_and_unit",
+    "fields_named",
+    "normalize",
+    "parse_columns",
+]
 
 _ALIASES = {
     "id": (
@@ -79,6 +88,7 @@ UNITED = frozenset({"depends_on", "blocks", "labels", "acceptance_criteria", "re
 
 _DROPPED = re.compile(r"[\s_\-.()\[\]{}:]+")
 _WITH_UNIT = re.compile(r"(?P<name>.*[^\s_\-.(\[/])[\s_\-.(\[/]+(?:in\s+)?(?P<unit>[^\W\d_]+)[\s)\].]*")
+_NAME_MAX = 100
 _MEMORY_UNITS = {"b": "b", "bytes": "b", "k": "k", "m": "m", "g": "g", "t": "t"}
 _MEMORY_SUFFIX = re.compile(r"(?P<unit>[kmgt])i?b?")
 _LIKENESS = 0.7
@@ -95,8 +105,21 @@ def normalize(name: str) -> str:
 ALIASES = {field: tuple(map(normalize, names.split(","))) for field, names in _ALIASES.items()}
 """The names of each field's columns, normalized, the likeliest first."""
 
+_BY_NAME: dict[str, tuple[str, ...]] = {}
+for _field, _names in ALIASES.items():
+    for _name in _names:
+        _BY_NAME[_name] = (*_BY_NAME.get(_name, ()), _field)
+
 FIELDS = tuple(ALIASES)
 """The fields that a column can be mapped to."""
+
+
+def fields_named(name: str) -> tuple[str, ...]:
+    """Return the fields that a column's name may mean."""
+    if not name or len(name) > _NAME_MAX or name.isspace():
+        return ()
+    whole = _BY_NAME.get(normalize(name))
+    return whole or tuple(field for field in (*_TIMED, *_SIZED) if field_and_unit(name, field))
 
 
 def field_and_unit(name: str, field: str) -> tuple[int, str | float | None] | None:

@@ -9,13 +9,23 @@ from difflib import get_close_matches
 
 from taskexec.errors import Fault, Place
 from taskexec.sources.table.cells import Row
-from taskexec.sources.table.fields import ALIASES, FIELDS, METADATA_PREFIX, UNITED, field_and_unit, normalize
+from taskexec.sources.table.fields import (
+    ALIASES,
+    FIELDS,
+    METADATA_PREFIX,
+    UNITED,
+    field_and_unit,
+    fields_named,
+    normalize,
+)
 from taskexec.sources.values.amounts import show
 
 __all__ = ["Header", "missing_id", "recognized_fields", "resolve_header"]
 
 _SHOWN = 8
 _LIKENESS = 0.8
+_NAME_SHOWN = 40
+_COLUMNS_LOOKED_AT = 1_000
 _DEPENDENCY_WORD = re.compile("depend|predecess|prédécess|blockedby|vorgäng|abhäng|prerequi")
 _STATUS_WORD = re.compile("status|statut|completed|isdone|erledigt")
 _EXAMPLE = "id,title,command,depends_on,queue,cpus,memory,gpus,duration,priority"
@@ -45,8 +55,8 @@ class Header:
 
 
 def recognized_fields(texts: Sequence[str]) -> set[str]:
-    """Return the fields that a row's texts would name if it were a header."""
-    return {name for name in FIELDS for text in texts if len(text) <= 100 and field_and_unit(text, name)}
+    """Return the fields that a row's texts would name if it were a header; of very many, the first ones."""
+    return {field for text in texts[:_COLUMNS_LOOKED_AT] for field in fields_named(text)}
 
 
 def resolve_header(
@@ -78,13 +88,14 @@ def missing_id(header: Header, row: Row, source: str) -> Fault:
     names = _listed([text.strip() for text in row.texts if text.strip()])
     place = row.places[0]
     if not header.columns:
-        message = f"the first row, {names}, names no column that is known"
+        message = f"the first row{f', {names},' if names else ''} names no column that is known"
         hint = f"begin with a row of column names, such as {_EXAMPLE}"
         if not source.lower().endswith((".csv", ".tsv")):
             hint += "; a workflow begins with `tasks:`, a State of Truth (Markdown) lists tasks as `- [ ] Name`"
         return Fault("csv.header", message, (place,), hint)
     title = header.index("title")
     example = header.names[0 if title is None else title]
+    example = example if example.isprintable() and len(example) <= _NAME_SHOWN else "NAME"
     hint = f"name the column that does (`--columns 'id={example}'`), or number the rows (`--row-ids`)"
     return Fault("csv.no_id", f"none of the columns {names} holds ids", (place,), hint)
 
@@ -104,6 +115,10 @@ class _Resolver:
         self._free = {
             index: text for index, text in enumerate(row.texts) if not text.strip().startswith(METADATA_PREFIX)
         }
+        self._named: dict[str, list[int]] = {}
+        for index, text in self._free.items():
+            for field_name in fields_named(text):
+                self._named.setdefault(field_name, []).append(index)
 
     def claim_own(self, name: str, own: Sequence[str]) -> None:
         """Give a field the columns that the user names for it."""
@@ -117,7 +132,11 @@ class _Resolver:
 
     def claim(self, name: str) -> None:
         """Give a field its likeliest column, or all of them where they are united."""
-        found = [(meaning, index) for index, text in self._free.items() if (meaning := field_and_unit(text, name))]
+        found = [
+            (meaning, index)
+            for index in self._named.get(name, ())
+            if index in self._free and (meaning := field_and_unit(self._free[index], name))
+        ]
         if not found:
             return
         if name in UNITED:
@@ -157,11 +176,13 @@ def _doubts(header: Header, row: Row, source: str) -> list[Fault]:
     """Return warnings for columns that look like a field that the table lacks."""
     absent = {names[0]: name for name, names in ALIASES.items() if name not in header.columns}
     doubts = []
-    for index, name in header.metadata.items():
+    for index, name in list(header.metadata.items())[:_COLUMNS_LOOKED_AT]:
         likely = _likely_field(normalize(name), absent)
         if likely is not None and not row.texts[index].strip().startswith(METADATA_PREFIX):
             message = f"column {show(name)} is not known and kept as metadata"
-            hint = f"did you mean `{likely}`? if so: `--columns '{likely}={name}'`"
+            hint = f"did you mean `{likely}`?"
+            if name.isprintable() and len(name) <= _NAME_SHOWN:
+                hint += f" if so: `--columns '{likely}={name}'`"
             doubts.append(Fault("csv.unknown_column", message, (row.places[index],), hint))
     return doubts
 

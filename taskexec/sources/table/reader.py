@@ -21,10 +21,13 @@ from taskexec.sources.values import amounts
 from taskexec.sources.values.amounts import show
 from taskexec.sources.values.words import parse_truth
 
-__all__ = ["ROWS_MAX", "read_csv"]
+__all__ = ["COLUMNS_MAX", "ROWS_MAX", "read_csv"]
 
 ROWS_MAX = 1_000_000
 """Most rows of a table."""
+
+COLUMNS_MAX = 10_000
+"""Most columns of a table."""
 
 _SLURM_IDS = ("jobid", "jobidraw")
 _SLURM_STEP = re.compile(r"(?P<job>\d+(?:[_+][^.]*)?)\.(?:batch|extern|interactive|\d+)")
@@ -81,6 +84,11 @@ class _TableReader:
         for _ in range(dialect.above):
             self._checks.warn_of_row_above(next(rows))
         header_row = next(rows)
+        if len(header_row) > COLUMNS_MAX:
+            message = f"the table has {len(header_row):,} columns, {COLUMNS_MAX:,} are the most"
+            hint = f"leave columns out; look whether cells stand between {dialect.name}"
+            self._fault("csv.width", message, header_row.places[0], hint)
+            return
         self._checks.report_quotes(header_row)
         self._checks.report_cells(header_row)
         header = resolve_header(header_row, draft.source, columns, faults=draft.faults, warnings=draft.warnings)

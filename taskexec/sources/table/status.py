@@ -91,7 +91,7 @@ class StatusReader:
     def _is_full(self, found: Located[str]) -> bool:
         if _ONE.fullmatch(found.value):
             self._warn_once("1", found, "may be 1 % or all of it: such tasks are run", "write `100%` for what is done")
-        return _FULL.fullmatch(found.value) is not None
+        return _FULL.fullmatch(found.value) is not None or parse_status(found.value) is True
 
     def _warn_of_status(self, task: DraftTask, status: Located[str], done: bool | None) -> None:
         word = status.value

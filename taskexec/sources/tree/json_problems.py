@@ -99,7 +99,7 @@ def _comma(at: int, text: str) -> Problem | None:
     before = len(text[:at].rstrip(_BLANK)) - 1
     behind = text[at + 1 :].lstrip(_BLANK)[:1] if text[at] == "," else text[at]
     comma = at if text[at] == "," else before
-    if text[comma] == "," and behind and behind in "]}":
+    if comma >= 0 and text[comma] == "," and behind and behind in "]}":
         return Problem(f"a comma stands before `{behind}`", (comma,), "remove the comma: the last value has none")
     if text[at] == ",":
         return Problem("a comma stands where a value was expected", (at,), "write the value, or remove the comma")

@@ -13,7 +13,7 @@ INTEGERS = range(-(2**63), 2**64)
 _DIGITS_MAX = 25
 _TOKEN = re.compile(
     r'(?P<text>"(?P<inside>(?:[^"\\]++|\\.)*+)"(?P<colon>\s*:)?)|(?P<open>[\[{])|(?P<close>[\]}])'
-    r"|(?P<constant>-?Infinity|NaN)|(?P<integer>-?\d++(?![.eE]))|(?P<number>-?\d++(?:\.\d++)?(?:[eE][-+]?\d++)?)",
+    r"|(?P<constant>-?Infinity|NaN)|(?P<integer>-?\d++(?!\.\d|[eE][-+]?\d))|(?P<number>-?\d++(?:\.\d++)?(?:[eE][-+]?\d++)?)",
     re.DOTALL,
 )
 

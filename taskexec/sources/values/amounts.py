@@ -67,7 +67,7 @@ def with_decimal_point(text: str) -> str:
         return text
     if _MAY_BE_THOUSANDS.match(text.lstrip("+-")):
         digits, point = text.replace(",", "", 1), text.replace(",", ".", 1)
-        raise ValueError(f"the comma may part thousands or decimals; `{digits}` or `{point}` was expected")
+        raise ValueError(f"the comma may part thousands or decimals; {show(digits)} or {show(point)} was expected")
     return _COMMA.sub(".", text, count=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from taskexec.errors import Place
 from taskexec.plan import DraftTask, Located, Plan, PlanDraft, build_plan
 from taskexec.sources.sot.reader import read_sot
 from taskexec.sources.sot.writer import write_sot
+from taskexec.sources.values.lists import NONE_WORDS
 
 PLACE = Place("made.json", 1, 1)
 PLAIN = ("payload", "metadata", "labels", "acceptance_criteria", "requirements")
@@ -112,3 +114,12 @@ def test_ids_in_json_get_names_that_differ() -> None:
 
 def test_dependency_that_would_name_a_queue_stands_in_json() -> None:
     assert lines(task("Queue-1"), task("b", "Queue-1"))[-1] == '- Details: `{"depends_on":["Queue-1"]}`'
+
+
+@pytest.mark.parametrize("lane", [*sorted(NONE_WORDS), "Null", "KEINE", "none yet"])
+def test_lane_with_the_name_of_nothing_is_read_back(lane: str) -> None:
+    plan = plan_of(task("a", lane=lane), task("b", lane="Build"), task("c"))
+
+    again = build_plan(read_sot(write_sot(plan), "sot.md"))
+
+    assert [task.lane for task in again.tasks] == [lane, "Build", None]
