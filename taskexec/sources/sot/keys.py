@@ -36,9 +36,9 @@ ALIASES = {
 
 _KEYS = (
     "acceptance, acceptance criteria, agent, artefacts, artifact, artifacts, assignee, command, commands, context, "
-    "deliverables, due, due date, duration, estimate, "
-    "evidence, hashes, impact, labels, lane, layer, mitigation, note, notes, owner, owners, priority, queue, "
-    "rationale, repro, requirements, resources, retries, status, tags, target, target date, timeout"
+    "deliverables, due, due date, duration, estimate, evidence, hashes, impact, labels, lane, layer, mitigation, note, "
+    "notes, owner, owners, priority, queue, rationale, repro, requirements, resources, retries, status, tags, target, "
+    "target date, timeout"
 )
 KNOWN_KEYS = DEPENDENCY_KEYS | frozenset(map(str.strip, _KEYS.split(",")))
 """The keys that begin a field within a line, in small letters."""

@@ -20,7 +20,7 @@ from taskexec.errors import Fault
 from taskexec.plan.draft import DraftTask, Located
 from taskexec.sources.sot.bullets import PLACEHOLDER, Bullet, BulletReader, Resources
 from taskexec.sources.sot.code import CodeSpan, code_spans
-from taskexec.sources.sot.entries import Entry
+from taskexec.sources.sot.entries import BOX, Entry
 from taskexec.sources.sot.fields import DESCRIPTION
 from taskexec.sources.sot.keys import DEPENDENCY_KEYS, QUEUE_KEYS
 from taskexec.sources.sot.lines import QueueLines
@@ -63,10 +63,21 @@ class QueueReader:
                 ids = self._bullets.codes(bullet.start, bullet.end)
             elif bullet.key == "tasks":
                 ids = self._bullets.ids(bullet)
+            elif not bullet.key and self._bullets.places.text[bullet.start : bullet.end].startswith("["):
+                self._warn_of_stray_box(bullet)
             if ids:
                 message = f"tasks such as {show(ids[0].value)} stand under no queue"
                 hint = "write `1. **Queue A — Name**` above the list"
                 self._bullets.fault("sot.no_queue", message, ids[0].place, hint=hint)
+
+    def _warn_of_stray_box(self, bullet: Bullet) -> None:
+        text = self._bullets.text(bullet)
+        if BOX.match(text) and text[3:].strip() and not PLACEHOLDER.search(text):
+            message = (
+                f"{show(text)} stands in the section of the queues under no queue, so that it is not read as a task"
+            )
+            hint = "move it below another heading, or below a queue as ``- [ ] `id` — Title``"
+            self._bullets.warnings.append(Fault("sot.box", message, (self._bullets.places.at(bullet.start),), hint))
 
     def _register(self, name: Located[str]) -> None:
         first = self._named.setdefault(name.value, name)
@@ -173,7 +184,7 @@ class QueueReader:
     def _warn_unknown(self, bullet: Bullet) -> None:
         places = self._bullets.places
         written = places.text[bullet.key_start : bullet.end].strip()
-        if not PLACEHOLDER.fullmatch(written):
+        if written and not PLACEHOLDER.fullmatch(written):
             message = f"{show(written)} means nothing under a queue"
             hint = f"known are {', '.join(f'`{key.capitalize()}:`' for key in QUEUE_KEYS)}"
             if written.startswith("["):

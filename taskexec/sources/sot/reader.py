@@ -31,6 +31,10 @@ For whoever writes it:
 - `Command` may hold several code spans (backticks doubled where the command has some); each is one command. With
   `Agent: python` it is `module:function {JSON}`. `Status: done` is satisfied and leaves no metadata; `Labels: a, b`,
   `Requirements: a, b`, `Acceptance: a; b` and `Layer` are read, other keys become metadata with a warning.
+- `- [x] Task …`, `` - [x] `id` `` and a tick behind an id mean `Status: done` (`ticks`); what a ticked line elsewhere
+  says of a queue's task does as well (`recorded`).
+- A field may lack its bullet when it has a line of its own and a known key; what looks like a box or a dependency and
+  is not read as one is a warning (`suspects`).
 - A name in `Depends on` is looked for as in `names`: a queue's full name first, then an exact id.
 - `Details` is one JSON object in one code span, with any field of a task as in plan.json; it wins over the bullets.
   Write backtick, `<`, `>` and line breaks in it as `\\u0060`, `\\u003c`, `\\u003e`, `\\n`; null takes back what a queue

@@ -127,7 +127,8 @@ class Recorded:
             if last is not None and self._is_range(name, last[0]):
                 place = self.bullets.places.at(offset)
                 ends = Located(name, place), Located(last[0], place)
-                names += [found.value for found in self.bullets.rest_of_range(*ends)]
+                rest = (found.value for found in self.bullets.rest_of_range(*ends))
+                names += filter(self._is_queued, rest)
                 position = last[1]
             sign = _SIGN.match(written, position)
             token = self._token(written, sign.end()) if sign else None

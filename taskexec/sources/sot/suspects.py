@@ -19,7 +19,7 @@ _BOX_HINT = "write `- [ ] Name` for a task to do, `- [x] Name` for one that is d
 
 _KEYWORDS = "|".join(sorted((key.replace(" ", r"\s+") for key in DEPENDENCY_KEYS), key=len, reverse=True))
 _KEYWORD = re.compile(
-    rf"(?<![\w-])(?P<key>{_KEYWORDS}|depend\s+on|depending\s+on)(?:(?P<colon>\s*:)|(?=\s))\s*", re.IGNORECASE
+    rf"(?<![\w-])(?P<key>{_KEYWORDS}|depend\s+on|depending\s+on)(?:(?P<colon>\s*:)|(?=\s))\s*(?:the\s+)?", re.IGNORECASE
 )
 _STOP = re.compile(r"[),;\].]+(?=\s|\Z)|\s[—–-]+\s|\s(?:and|&)\s|\n")
 _WORDS_MOST = 8

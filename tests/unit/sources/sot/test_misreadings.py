@@ -84,6 +84,12 @@ def test_box_without_an_id_below_a_queue_says_what_to_write():
     assert "- [ ] `id` — Title" in (warning.hint or "")
 
 
+def test_box_in_the_queue_section_under_no_queue_is_a_warning():
+    draft = read(H + "- Tasks: `a`\n2. Remarks\n- [ ] Review\n- [ ]\n- [ ] <name>\n")
+
+    assert [(fault.code, fault.places[0].line) for fault in draft.warnings] == [("sot.box", 5)]
+
+
 @pytest.mark.parametrize(
     ("line", "ticked"),
     [
@@ -108,6 +114,12 @@ def test_ledger_line_satisfies_the_queue_tasks_at_its_beginning(line, ticked):
 
     assert (sorted(done(draft)), draft.faults, draft.warnings) == (sorted(ticked), [], [])
     assert len(draft.tasks) == 8
+
+
+def test_range_in_the_ledger_invents_no_tasks():
+    draft = read(H + "- Tasks: `T-1`, `T-3`, `T-4`\n## Done\n- [x] `T-1`–`T-3` — x\n")
+
+    assert ([task.id.value for task in draft.tasks], done(draft)) == (["T-1", "T-3", "T-4"], ["T-1", "T-3"])
 
 
 def test_date_before_an_id_is_kept():
@@ -149,7 +161,15 @@ def test_key_that_means_a_dependency_is_one(key):
 
 
 @pytest.mark.parametrize(
-    "line", ["J: Dependencies: A", "M —Dependencies: A", "P — Depends on A", "F (depends on A)", "G\n  - it needs `A`"]
+    "line",
+    [
+        "J: Dependencies: A",
+        "M —Dependencies: A",
+        "P — Depends on A",
+        "F (depends on A)",
+        "G\n  - it needs `A`",
+        "after the A",
+    ],
 )
 def test_dependency_within_a_text_is_a_warning(line):
     draft = read(f"- [ ] A\n- [ ] {line}\n")
