@@ -29,6 +29,9 @@ ROWS_MAX = 1_000_000
 COLUMNS_MAX = 10_000
 """Most columns of a table."""
 
+_OUTLINE_IDS = ("wbs", "wbscode")
+_DOUBTFUL_ID = "task"
+"""A column called so may hold ids as well as titles."""
 _SLURM_IDS = ("jobid", "jobidraw")
 _SLURM_STEP = re.compile(r"(?P<job>\d+(?:[_+][^.]*)?)\.(?:batch|extern|interactive|\d+)")
 _FIRST_LINE = "begin with a row of column names, such as id,title,command,depends_on,cpus,memory,duration"
@@ -113,19 +116,18 @@ class _TableReader:
 
     def _judge_ids(self, header: Header) -> None:
         """Look whether predecessors are numbers of rows where another column was taken for ids."""
-        draft = self._draft
+        ids = [task.id.value for task in self._draft.tasks]
         name = normalize(header.names[header.columns["id"][0]])
-        if name not in ("task", "wbs", "wbscode") or not self._name_rows():
-            return
-        if any(task.id.value.isdecimal() for task in draft.tasks) and name == "task":
-            return
-        if name != "task":
-            if any("." in task.id.value for task in draft.tasks):
-                message = "predecessors are numbers of rows, but the ids are codes of an outline"
-                hint = "export the column ID as well, or number the rows (`--row-ids`)"
-                self._fault("csv.outline_ids", message, draft.tasks[0].id.place, hint)
-            return
-        for task, number in zip(draft.tasks, self._numbers, strict=True):
+        if name in _OUTLINE_IDS and any("." in task_id for task_id in ids) and self._name_rows():
+            message = "predecessors are numbers of rows, but the ids are codes of an outline"
+            hint = "export the column ID as well, or number the rows (`--row-ids`)"
+            self._fault("csv.outline_ids", message, self._draft.tasks[0].id.place, hint)
+        elif name == _DOUBTFUL_ID and not any(map(str.isdecimal, ids)) and self._name_rows():
+            self._number_rows(header)
+
+    def _number_rows(self, header: Header) -> None:
+        """Take what was read as ids for titles, and the numbers of the rows for ids."""
+        for task, number in zip(self._draft.tasks, self._numbers, strict=True):
             task.title = task.title or task.id
             task.id = Located(str(number), task.id.place)
         header.columns.setdefault("title", header.columns.pop("id"))
