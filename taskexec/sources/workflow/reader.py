@@ -23,6 +23,8 @@ __all__ = ["read_workflow"]
 
 TOP_FIELDS = ("version", "name", "defaults", "lanes", "include", "tasks")
 """What may stand at the top."""
+_FOREIGN_KEYS = ("jobs", "stages", "steps", "services", "pipeline")
+_FOREIGN_HINT = "this is a file of another tool: write its jobs under `tasks`, with `command` and `depends_on`"
 _NOT_DEFAULT = ("id", "depends_on", "command", "commands")
 DEFAULT_FIELDS = dict.fromkeys(name for name in TASK_FIELDS if name not in _NOT_DEFAULT).keys()
 """What `defaults` may say."""
@@ -85,7 +87,8 @@ class _WorkflowReader:
         _check_top(file, is_first=is_first)
         for key, member in members.items():
             if key not in TOP_FIELDS:
-                file.findings.unknown(member, TOP_FIELDS, is_fault=True, owner="a workflow")
+                hint = _FOREIGN_HINT if key in _FOREIGN_KEYS else None
+                file.findings.unknown(member, TOP_FIELDS, is_fault=True, owner="a workflow", hint=hint)
         said = {key: member for key, member in members.items() if member.value is not None}
         if "version" in said and said["version"].text() not in ("1", "1.0"):
             message = f"version {show(str(said['version'].plain()))} is not known; 1 was expected"
