@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 
-from taskexec.errors import Fault, Place, PlanRejected
+from taskexec.errors import Place, PlanRejected
+from taskexec.sources.refusal import refused
 from taskexec.sources.text_places import LINE_BREAK, TextPlaces
 
 __all__ = ["Decoded", "decode"]
@@ -80,11 +81,11 @@ def decode(data: bytes, source: str) -> Decoded:
     """
     foreign = _foreign(data)
     if foreign is not None:
-        raise _rejected("source.kind", f"the file is {foreign[0]}", Place(source), foreign[1])
+        raise refused("source.kind", f"the file is {foreign[0]}", Place(source), foreign[1])
     mark, codec, name = next((entry for entry in _BOMS if data.startswith(entry[0])), (b"", "utf-8", ""))
     if not mark and b"\0" in data[:_LOOKED_AT] and _looks_like_utf16(data):
         message = "the file looks like UTF-16, but has no byte order mark"
-        raise _rejected("source.encoding", message, Place(source), "save it as UTF-8")
+        raise refused("source.encoding", message, Place(source), "save it as UTF-8")
     body = data[len(mark) :]
     try:
         text = body.decode(codec)
@@ -92,7 +93,7 @@ def decode(data: bytes, source: str) -> Decoded:
         raise _undecodable(data, mark, codec, error, source) from error
     markup = next((entry for entry in _MARKUP if text[:1_000].lstrip().lower().startswith(entry[0])), None)
     if markup is not None:
-        raise _rejected("source.kind", f"the file is {markup[1]}", Place(source), markup[2])
+        raise refused("source.kind", f"the file is {markup[1]}", Place(source), markup[2])
     return Decoded(text, ", ".join(part for part in (name, _line_breaks(text)) if part))
 
 
@@ -124,13 +125,9 @@ def _undecodable(data: bytes, mark: bytes, codec: str, error: UnicodeDecodeError
     if len(mark) + error.end == len(data):
         message = f"{message}: the file ends within a character"
         hint = "the file may be cut off: copy or export it again, as UTF-8"
-    return _rejected("source.encoding", message, place, hint)
+    return refused("source.encoding", message, place, hint)
 
 
 def _line_breaks(text: str) -> str:
     first = LINE_BREAK.search(text)
     return {"\r\n": "CRLF", "\r": "CR"}.get(first[0] if first else "\n", "")
-
-
-def _rejected(code: str, message: str, place: Place, hint: str) -> PlanRejected:
-    return PlanRejected([Fault(code, f"{message}: `{place.file}`", (place,), hint)])

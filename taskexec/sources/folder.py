@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskexec.errors import Fault, Place, PlanRejected
+from taskexec.errors import Place
+from taskexec.sources.refusal import refused
 
 __all__ = ["find_beside", "find_plan"]
 
@@ -26,7 +27,7 @@ def find_plan(folder: Path) -> Path:
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file())
     except OSError as error:
         message = f"the folder cannot be read: {error.strerror or error}"
-        raise _rejected("source.unreadable", message, folder, "check its permissions") from error
+        raise refused("source.unreadable", message, Place(str(folder)), "check its permissions") from error
     named = [path for path in files if path.stem.lower() in _NAMES]
     tables = [path for path in files if path.suffix.lower() in (".csv", ".tsv")]
     found = named or tables
@@ -34,16 +35,14 @@ def find_plan(folder: Path) -> Path:
         return found[0]
     if not found:
         hint = "call the file plan.csv, sot.md or workflow.yaml, or name a file"
-        raise _rejected("source.folder", "the folder holds no plan", folder, hint)
+        raise refused("source.folder", "the folder holds no plan", Place(str(folder)), hint)
     names = ", ".join(f"`{path.name}`" for path in found[:8])
-    raise _rejected("source.folder", f"the folder holds {len(found)} plans, {names}", folder, "name one of them")
+    raise refused(
+        "source.folder", f"the folder holds {len(found)} plans, {names}", Place(str(folder)), "name one of them"
+    )
 
 
 def find_beside(plan: Path, name: str) -> Path | None:
     """Return the file of a name that stands beside a plan or in `config/` there, or None."""
     candidates = (plan.parent / name, plan.parent / _CONFIG_FOLDER / name)
     return next((path for path in candidates if path != plan and path.is_file()), None)
-
-
-def _rejected(code: str, message: str, folder: Path, hint: str) -> PlanRejected:
-    return PlanRejected([Fault(code, f"{message}: `{folder}`", (Place(str(folder)),), hint)])

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from taskexec.errors import Fault, Place, PlanRejected, UsageError
+from taskexec.errors import Fault, Place, UsageError
 from taskexec.plan.draft import PlanDraft
 from taskexec.sources.config.found import are_hooks_of, is_manifest, nearly_named
 from taskexec.sources.config.hooks import apply_hooks
@@ -17,6 +17,7 @@ from taskexec.sources.decoding import Decoded, decode
 from taskexec.sources.folder import find_beside, find_plan
 from taskexec.sources.kinds import KINDS, find_kind
 from taskexec.sources.planfile import read_planfile
+from taskexec.sources.refusal import refused
 from taskexec.sources.sot.reader import read_sot
 from taskexec.sources.table.reader import read_csv
 from taskexec.sources.values.amounts import show
@@ -145,18 +146,14 @@ def _read_bytes(path: Path | str) -> bytes:
             with Path(path).open("rb") as file:
                 data = file.read(SIZE_MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise _rejected("source.missing", "there is no such file", place, "check the path") from error
+        raise refused("source.missing", "there is no such file", place, "check the path") from error
     except IsADirectoryError as error:
-        raise _rejected("source.folder", "a folder was named", place, "name a file in it") from error
+        raise refused("source.folder", "a folder was named", place, "name a file in it") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"the file cannot be read: {reason}"
-        raise _rejected("source.unreadable", message, place, "check its permissions") from error
+        raise refused("source.unreadable", message, place, "check its permissions") from error
     if len(data) > SIZE_MAX_BYTES:
         message = f"the file has more than {SIZE_MAX_BYTES:,} bytes"
-        raise _rejected("source.size", message, place, "split the plan")
+        raise refused("source.size", message, place, "split the plan")
     return data
-
-
-def _rejected(code: str, message: str, place: Place, hint: str) -> PlanRejected:
-    return PlanRejected([Fault(code, f"{message}: `{place.file}`", (place,), hint)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from taskexec.errors import Fault, Place
+from taskexec.plan.draft import Located
 from taskexec.sources.table.cells import Row
 from taskexec.sources.table.fields import (
     ALIASES,
@@ -48,6 +49,12 @@ class Header:
         """Return the index of a field's column, or None when the table lacks it."""
         found = self.columns.get(field_name)
         return found[0] if found else None
+
+    def text(self, row: Row, field_name: str) -> Located[str] | None:
+        """Return what a row says in a field's column, trimmed, or None when that is nothing."""
+        index = self.index(field_name)
+        text = "" if index is None else row.texts[index].strip()
+        return None if index is None or not text else Located(text, row.places[index])
 
     def describe(self) -> dict[str, list[str]]:
         """Return the columns of each field as they are written."""

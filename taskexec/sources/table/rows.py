@@ -32,7 +32,6 @@ class RowReader:
     def __init__(self, header: Header, draft: PlanDraft) -> None:
         self._header = header
         self._draft = draft
-        self._source = draft.source
         self._row = Row((), 0, source=draft.source, size=0)
         self._text_columns = [(field, header.columns[field][0]) for field in _TEXT_FIELDS if field in header.columns]
         self._amounts = amount_columns(header)
@@ -95,11 +94,6 @@ class RowReader:
         if task.memory_mib is not None and self._has_memory_per_cpu:
             self._multiply_memory(task, task.memory_mib)
 
-    def _text(self, field: str) -> Located[str] | None:
-        index = self._header.index(field)
-        text = "" if index is None else self._row.texts[index].strip()
-        return None if index is None or not text else Located(text, self._row.places[index])
-
     def _words(self, field: str) -> tuple[str, ...]:
         found = (split_words(self._row.texts[index]) for index in self._header.columns[field])
         return tuple(word for words in found for word in words)
@@ -133,7 +127,7 @@ class RowReader:
 
     def _read_milestone(self, task: DraftTask) -> None:
         """Give a milestone that says nothing else no duration; a text is the milestone that a tracker plans it for."""
-        milestone = self._text("milestone")
+        milestone = self._header.text(self._row, "milestone")
         if milestone is None:
             return
         word = milestone.value
@@ -146,12 +140,10 @@ class RowReader:
         found = column.read(self._row, self._report_amount)
         if found is None:
             return
-        if found.value.gpus is not None and task.gpus is None:
-            task.gpus = Located(found.value.gpus, found.place)
-        if found.value.cpus is not None and task.cpus is None:
-            task.cpus = Located(found.value.cpus, found.place)
-        if found.value.memory_mib is not None and task.memory_mib is None:
-            task.memory_mib = Located(found.value.memory_mib, found.place)
+        for name in ("cpus", "memory_mib", "gpus"):
+            amount = getattr(found.value, name)
+            if amount is not None and getattr(task, name) is None:
+                setattr(task, name, Located(amount, found.place))
 
     def _multiply_memory(self, task: DraftTask, memory_mib: Located[int]) -> None:
         """Give a job that asks for memory per core (`4Gc`) what all its cores get."""

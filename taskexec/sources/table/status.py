@@ -41,10 +41,10 @@ class StatusReader:
         self._read_inactive(row, task)
         if task.satisfied is not None:
             return
-        status = self._text(row, "status")
+        status = self._header.text(row, "status")
         done = None if status is None else self._is_done(status.value)
         for field, is_reached in (("done_at", self._is_instant), ("progress", self._is_full)):
-            found = self._text(row, field)
+            found = self._header.text(row, field)
             if found is not None:
                 self._keep(task, field, found.value)
                 if is_reached(found):
@@ -67,7 +67,7 @@ class StatusReader:
     def _read_inactive(self, row: Row, task: DraftTask) -> None:
         """Read whether the row is switched off or archived; then it is not run, like a task that was given up."""
         for field, off in (("active", False), ("archived", True)):
-            found = self._text(row, field)
+            found = self._header.text(row, field)
             if found is not None and parse_truth(found.value) is off:
                 task.satisfied = Located(True, found.place)
                 name = self._header.names[self._header.columns[field][0]]
@@ -113,8 +113,3 @@ class StatusReader:
         index = self._header.index(field)
         if index is not None:
             task.metadata.setdefault(self._header.names[index], value)
-
-    def _text(self, row: Row, field: str) -> Located[str] | None:
-        index = self._header.index(field)
-        text = "" if index is None else row.texts[index].strip()
-        return None if index is None or not text else Located(text, row.places[index])
