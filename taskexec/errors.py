@@ -12,7 +12,8 @@
     │   └── WorkerFailed                       a worker does not start or keeps dying
     ├── EvidenceUnwritable            exit 3   the folder of a run cannot be written
     └── Refused                       exit 4   understood, and will not be done
-        └── NeedsUnmet                         no known worker could ever run a task
+        ├── NeedsUnmet                         no known worker could ever run a task
+        └── TasksBusy                          tasks are queued or run that would have to stand still
 
 `Place` says where in a file a value stands, `Fault` is one thing wrong with a plan. Signals that only
 steer control flow are not errors and do not live here.
@@ -37,6 +38,7 @@ __all__ = [
     "Refused",
     "ServerFailed",
     "ServerMissing",
+    "TasksBusy",
     "TekError",
     "UsageError",
     "WorkerFailed",
@@ -197,3 +199,9 @@ class NeedsUnmet(Refused):
     def faults(self) -> Sequence[Fault]:
         """Return all of them."""
         return self._faults
+
+
+class TasksBusy(Refused):
+    """Tasks that are queued or run would have to stand still for this; nothing was changed."""
+
+    code = "tasks.busy"

@@ -6,13 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from taskexec.domain.proof import Seal
+
 __all__ = ["LogEntry", "Transition", "TransitionKind", "parse_entry"]
 
 
 class TransitionKind(StrEnum):
     """What happened; the value is the name people and scripts see."""
 
+    SUBMITTED = "submitted"
     STARTED = "run_started"
+    REOPENED = "run_reopened"
+    RETRIED = "retried"
+    DELAYED = "delayed"
+    RENEWED = "renewed_after_gap"
+    EXPIRED = "time_is_up"
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -28,6 +36,12 @@ class TransitionKind(StrEnum):
 
 
 _LETTERS = {
+    "U": TransitionKind.SUBMITTED,
+    "O": TransitionKind.REOPENED,
+    "G": TransitionKind.RETRIED,
+    "H": TransitionKind.DELAYED,
+    "N": TransitionKind.RENEWED,
+    "K": TransitionKind.EXPIRED,
     "A": TransitionKind.STARTED,
     "Q": TransitionKind.QUEUED,
     "R": TransitionKind.RUNNING,
@@ -44,6 +58,9 @@ _LETTERS = {
 }
 
 
+_OF_THE_RUN = {TransitionKind.SUBMITTED, TransitionKind.STARTED, TransitionKind.REOPENED, TransitionKind.EXPIRED}
+
+
 @dataclass(frozen=True, slots=True)
 class LogEntry:
     """One entry of a run's stream: all that one script call changed."""
@@ -56,6 +73,9 @@ class LogEntry:
     """Worker that made the call; empty for submitters and people."""
     lines: str
     """Log lines, see `lua/prelude.lua`."""
+    seal: Seal | None = None
+    """The worker's signature when the call completed attempts: it covers the records of these lines in their order;
+    its `digests` are empty unless it covers others as well (completed by an earlier, repeated call)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,10 @@ class Transition:
     attempt: int
     """Number of the attempt; 0 when none is meant."""
     detail: str
-    """JSON record of the attempt; for SKIPPED the index of the failed task, for ENDED the run's status."""
+    """JSON record of the attempt (and, behind a tab, its inline evidence); for SKIPPED the index of the failed task,
+    for ENDED the run's status, for SUBMITTED head, key and signature (tab-separated), for REOPENED and RETRIED who
+    and why as JSON, for DELAYED the server time (µs) it is due, for RENEWED the microseconds since the lease lapsed,
+    for SATISFIED empty, or JSON that says which attempt of which run was taken over."""
 
 
 def parse_entry(entry: LogEntry) -> Iterator[Transition]:
@@ -81,8 +104,8 @@ def parse_entry(entry: LogEntry) -> Iterator[Transition]:
         kind = _LETTERS[letter]
         if kind is TransitionKind.ENDED:
             yield Transition(kind, entry.at_us, entry.worker, -1, 0, index)
-        elif kind is TransitionKind.STARTED:
-            yield Transition(kind, entry.at_us, entry.worker, -1, 0, "")
+        elif kind in _OF_THE_RUN:
+            yield Transition(kind, entry.at_us, entry.worker, -1, 0, detail)
         elif kind is TransitionKind.SKIPPED:
             yield Transition(kind, entry.at_us, entry.worker, int(index), 0, attempt)
         else:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from taskexec.domain.proof import SignedHead
+
 __all__ = [
     "Claim",
     "ClaimedMember",
@@ -31,7 +33,17 @@ class ProgramTask:
     spec: bytes
     """Dependency indexes (comma-separated), a newline, and the JSON that a worker needs."""
     is_satisfied: bool = False
-    """It was done before the run: it is final from the start, and its other fields are empty."""
+    """It was done before the run: it is final from the start, and its other fields but the next are empty."""
+    reused: bytes = b""
+    """For a satisfied task that was taken over from another run: the JSON that the log says of it."""
+    result: bytes = b""
+    """JSON value for dependents of a task that is final from the start; empty for none."""
+    policy: bytes = b""
+    """Canonical JSON of when it is tried again and what time it has (`compiler.program`); empty: never, no limit."""
+    succeeded_attempt: int = 0
+    """Attempt that completed it in an earlier life of this run; 0 for none. Such a task is final from the start."""
+    attempts_before: int = 0
+    """Attempts that were started in an earlier life of this run; numbers go on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,12 @@ class RunOptions:
     """Attempts of one task that may be lost with their worker before it fails."""
     retention_s: int = 604_800
     """Lifetime of the run's keys after its end, in seconds."""
+    timeout_s: float | None = None
+    """The run is stopped, and has failed, so many seconds after its start; None never."""
+    deadline_at: float | None = None
+    """The same at an instant, seconds since the epoch; None never."""
+    output_limit_bytes: int = 2**30
+    """Most bytes of evidence that the server keeps of the run in chunks; what goes beyond is dropped and marked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +87,12 @@ class Program:
     digest: str
     """The plan's digest."""
     options: RunOptions = field(default_factory=RunOptions)
+    head: SignedHead = SignedHead(b"")
+    """What its submitter signed; an empty head for none."""
+    leaves: bytes = b""
+    """The leaves of the specs (`domain.proof`), concatenated; empty when there is no head."""
+    is_continued: bool = False
+    """It is a further life of a run whose ledger has begun: what is final already is not told again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +114,15 @@ class ClaimedMember:
     """Indexes of the tasks it depends on."""
     spec: bytes
     """The JSON that the compiler wrote for the worker."""
+    left_s: float | None = None
+    """Seconds that the task still has, over all its attempts or until its deadline; None is no limit."""
+    memory_ratio: float = 1.0
+    """So many times the memory that the plan asks for, after attempts that ran out of it."""
+
+    @property
+    def stored_spec(self) -> bytes:
+        """The spec as it is stored, which is what its leaf covers."""
+        return ",".join(map(str, self.dependencies)).encode() + b"\n" + self.spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +145,10 @@ class Completion:
     token: str
     """The token it was claimed with."""
     succeeded: bool
+    reason: str = ""
+    """Why it did not succeed (`Reason`); empty for a success."""
+    exit_status: int | None = None
+    """Exit status of a command that failed by itself; policies may ask for it."""
     record: bytes
     """One line of JSON: the account of the attempt, which becomes `result.json`."""
     result: bytes = b""

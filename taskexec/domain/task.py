@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from taskexec.domain.resources import Needs, Route
+from taskexec.domain.retry import DEFAULT_RETRY, RetryPolicy
 
 __all__ = ["JSON", "Task"]
 
@@ -41,7 +42,7 @@ class Task(NamedTuple):
     timeout_s: float | None = None
     """An attempt is killed after so many seconds; None never."""
     retries: int = 0
-    """Further attempts after one that failed by itself; lost workers have a limit of their own."""
+    """Further attempts after one that failed by itself (`retry` says when); lost workers have a limit of their own."""
     priority: int = 0
     """0 to 9, higher first; larger numbers count as 9."""
     layer: str | None = None
@@ -56,3 +57,16 @@ class Task(NamedTuple):
     """What it answers to, as the source says; kept and shown."""
     metadata: Mapping[str, str] = {}
     """Columns that mean nothing to the system, kept as they are."""
+    retry: RetryPolicy = DEFAULT_RETRY
+    """When another attempt follows one that failed, after how long, and with what."""
+    total_timeout_s: float | None = None
+    """All attempts together, and the pauses between them, may take so many seconds from the first start; None is no
+    limit."""
+    deadline_at: float | None = None
+    """Instant (seconds since the epoch) after which no attempt runs; None is never."""
+    inputs: tuple[str, ...] = ()
+    """Files that it reads: paths relative to the project folder, which may be patterns (`*`, `**`), in source order.
+    Their digests are recorded, and a result is used again only while they are the same."""
+    outputs: tuple[str, ...] = ()
+    """Files that it writes beside its output folder: as `inputs`; they become evidence, and one that is missing at
+    the end fails the attempt."""

@@ -43,9 +43,19 @@ class RunStore(Protocol):
         """Renew leases (`lease_name`); return the positions of those no longer held."""
 
     def complete(
-        self, run_id: str, completions: Sequence[Completion], *, worker: str, agent: str, spent_s: float
+        self,
+        run_id: str,
+        completions: Sequence[Completion],
+        *,
+        worker: str,
+        agent: str,
+        spent_s: float,
+        seal: Seal | None = None,
     ) -> list[bool]:
-        """Complete attempts; return, for each, whether it was accepted (else another attempt owns the task)."""
+        """Complete attempts; return, for each, whether it was accepted (else another attempt owns the task).
+
+        `seal` is the worker's signature of their records, in this order; None when it signs nothing.
+        """
 
     def release(self, run_id: str, members: Sequence[Member], *, worker: str, token: str) -> int:
         """Give back members that were claimed and not started; return how many."""
@@ -61,6 +71,37 @@ class RunStore(Protocol):
 
         Raises:
             NotFound: No such run.
+        """
+
+    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes) -> list[int]:
+        """Have tasks that have ended run again, and all that depends on them; return which, in plan order.
+
+        Succeeded tasks stand unless they are among them. A run that had ended goes on. `by` is a line of JSON: who and
+        why.
+
+        Raises:
+            NotFound: No such run.
+            TasksBusy: One of them is queued or runs; nothing was changed.
+        """
+
+    def signed_head(self, run_id: str) -> SignedHead:
+        """Return the head of a run as its submitter signed it.
+
+        Raises:
+            NotFound: No such run.
+        """
+
+    def leaf_block(self, run_id: str, number: int) -> bytes:
+        """Return one block of the leaves of a run's specs (`domain.proof`), empty when there is none."""
+
+    def leaf_blocks(self, run_id: str) -> bytes:
+        """Return the digests of all blocks of leaves, concatenated (`proof.blocks_digest`)."""
+
+    def remove(self, run_id: str) -> bool:
+        """Forget a run that has ended, or never began; return whether there was one.
+
+        Raises:
+            TasksBusy: It goes on; nothing was changed.
         """
 
     def head(self, run_id: str) -> RunHead:
