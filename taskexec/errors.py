@@ -4,6 +4,7 @@
     ├── InputError                    exit 2   what was given cannot be used
     │   ├── PlanRejected                       one or more faults in a plan's sources
     │   ├── UsageError                         options or values that do not fit together
+    │   ├── KeyUnusable                        a file of a key is damaged, open to others, or cannot be made
     │   └── NotFound                           no such run, task or file
     ├── ClusterError                  exit 3   the cluster could not be reached, or failed
     │   ├── ConnectionLost                     the server did not answer
@@ -13,7 +14,8 @@
     ├── EvidenceUnwritable            exit 3   the folder of a run cannot be written
     └── Refused                       exit 4   understood, and will not be done
         ├── NeedsUnmet                         no known worker could ever run a task
-        └── TasksBusy                          tasks are queued or run that would have to stand still
+        ├── TasksBusy                          tasks are queued or run that would have to stand still
+        └── TasksBlocked                       tasks wait for something that has not succeeded
 
 `Place` says where in a file a value stands, `Fault` is one thing wrong with a plan. Signals that only
 steer control flow are not errors and do not live here.
@@ -31,6 +33,7 @@ __all__ = [
     "EvidenceUnwritable",
     "Fault",
     "InputError",
+    "KeyUnusable",
     "NeedsUnmet",
     "NotFound",
     "Place",
@@ -38,6 +41,7 @@ __all__ = [
     "Refused",
     "ServerFailed",
     "ServerMissing",
+    "TasksBlocked",
     "TasksBusy",
     "TekError",
     "UsageError",
@@ -136,6 +140,12 @@ class UsageError(InputError):
     code = "usage"
 
 
+class KeyUnusable(InputError):
+    """A file of a key is damaged, open to others, or cannot be read or made; nothing was signed or started."""
+
+    code = "key.unusable"
+
+
 class NotFound(InputError):
     """A run, task or file that is not there."""
 
@@ -202,6 +212,22 @@ class NeedsUnmet(Refused):
 
 
 class TasksBusy(Refused):
-    """Tasks that are queued or run would have to stand still for this; nothing was changed."""
+    """Tasks that are held, queued or run would have to stand still for this; nothing was changed."""
 
     code = "tasks.busy"
+
+    def __init__(self, message: str, *, indexes: Sequence[int] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.indexes = tuple(indexes)
+        """Their positions in the plan; none when the run as a whole is meant."""
+
+
+class TasksBlocked(Refused):
+    """Tasks cannot run again, since something they depend on has not succeeded; nothing was changed."""
+
+    code = "tasks.blocked"
+
+    def __init__(self, message: str, *, indexes: Sequence[int] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.indexes = tuple(indexes)
+        """Their positions in the plan."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import orjson
 
 from taskexec.compiler.canvas import Canvas
 from taskexec.domain.program import Program, ProgramTask, RunOptions
+from taskexec.domain.proof import spec_leaf
 from taskexec.domain.resources import Route
+from taskexec.domain.retry import DEFAULT_RETRY, AttemptPolicy
 from taskexec.domain.task import Task
 from taskexec.plan import Plan
 
@@ -59,6 +62,7 @@ def compile_program(
             pending=len(predecessors[index]),
             dispatch=_dispatch(task, queue_key),
             spec=_spec(plan, task, predecessors[index]),
+            policy=_policy(task),
         )
         for index, task in enumerate(plan.tasks)
     ]
@@ -71,13 +75,21 @@ def compile_program(
         source=plan.source,
         digest=plan.digest,
         options=options,
+        leaves=b"".join(spec_leaf(index, task.spec) for index, task in enumerate(tasks)),
     )
 
 
 def _dispatch(task: Task, queue_key: QueueKey) -> str:
     agent = orjson.dumps(task.agent).decode()[1:-1]
-    fields = (queue_key(task.route, task.priority), task.route, agent, str(task.retries), _label(task.id))
-    return "\t".join(fields)
+    return "\t".join((queue_key(task.route, task.priority), task.route, agent, _label(task.id)))
+
+
+def _policy(task: Task) -> bytes:
+    if task.retries == 0 and task.retry is DEFAULT_RETRY and task.total_timeout_s is None and task.deadline_at is None:
+        return b""  # nearly all tasks of nearly all plans
+    return AttemptPolicy.of(
+        task.retry, retries=task.retries, total_timeout_s=task.total_timeout_s, deadline_at=task.deadline_at
+    ).encode()
 
 
 def _label(text: str) -> str:
@@ -90,7 +102,7 @@ def _label(text: str) -> str:
 
 def _spec(plan: Plan, task: Task, predecessors: Sequence[int]) -> bytes:
     """Return what a worker needs to perform a task; dependencies (performed ones) stand as indexes and as ids."""
-    body = {
+    body: dict[str, Any] = {
         "id": task.id,
         "agent": task.agent,
         "payload": task.payload,
@@ -99,4 +111,6 @@ def _spec(plan: Plan, task: Task, predecessors: Sequence[int]) -> bytes:
         "lane": task.lane,
         "route": task.route,
     }
+    declared = {"inputs": task.inputs, "outputs": task.outputs}
+    body |= {name: list(paths) for name, paths in declared.items() if paths}
     return ",".join(map(str, predecessors)).encode() + b"\n" + orjson.dumps(body)

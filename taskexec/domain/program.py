@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from taskexec.domain.proof import SignedHead
+from taskexec.domain.proof import NO_HEAD, SignedHead
 
 __all__ = [
     "Claim",
@@ -15,6 +15,7 @@ __all__ = [
     "Member",
     "Program",
     "ProgramTask",
+    "Reaped",
     "RunHead",
     "RunOptions",
 ]
@@ -29,7 +30,7 @@ class ProgramTask:
     pending: int
     """Dependencies that its own latch counts; satisfied ones are not among them."""
     dispatch: str
-    """Dispatch record: list key, route, agent, retries and label (JSON text without quotes), tab-separated."""
+    """Dispatch record: list key, route, agent and label (JSON text without quotes), tab-separated."""
     spec: bytes
     """Dependency indexes (comma-separated), a newline, and the JSON that a worker needs."""
     is_satisfied: bool = False
@@ -39,7 +40,7 @@ class ProgramTask:
     result: bytes = b""
     """JSON value for dependents of a task that is final from the start; empty for none."""
     policy: bytes = b""
-    """Canonical JSON of when it is tried again and what time it has (`compiler.program`); empty: never, no limit."""
+    """When it is tried again and what time it has (`AttemptPolicy.encode`); empty: never, no limit."""
     succeeded_attempt: int = 0
     """Attempt that completed it in an earlier life of this run; 0 for none. Such a task is final from the start."""
     attempts_before: int = 0
@@ -87,7 +88,7 @@ class Program:
     digest: str
     """The plan's digest."""
     options: RunOptions = field(default_factory=RunOptions)
-    head: SignedHead = SignedHead(b"")
+    head: SignedHead = NO_HEAD
     """What its submitter signed; an empty head for none."""
     leaves: bytes = b""
     """The leaves of the specs (`domain.proof`), concatenated; empty when there is no head."""
@@ -159,6 +160,24 @@ class Completion:
     """The Celery result if the attempt is the last."""
     celery_retry: bytes | str = b""
     """The Celery result if another attempt follows."""
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, as the scripts read it: `S`, or `F`, the reason and, if there is one, the exit status."""
+        if self.succeeded:
+            return "S"
+        return f"F {self.reason}" + ("" if self.exit_status is None else f" {self.exit_status}")
+
+
+class Reaped(NamedTuple):
+    """What a round of reaping brought."""
+
+    lapsed: int
+    """Attempts that were ended because their lease had lapsed."""
+    requeued: int
+    """Messages that had been lost and were queued again."""
+    due_s: float | None
+    """Seconds until a delay is over or the run's time is up; None when nothing is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ A worker signs each call that completes attempts: `completion_message` of the di
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -21,17 +23,20 @@ import orjson
 __all__ = [
     "BLOCK_LEAVES",
     "LEAF_BYTES",
+    "NO_HEAD",
     "Seal",
     "SignedHead",
     "blocks_digest",
     "canonical_json",
     "completion_message",
     "head_message",
+    "is_public_key",
     "record_digest",
     "root_of_blocks",
     "spec_leaf",
 ]
 
+_KEY_BYTES = 32
 LEAF_BYTES = 32
 """Length of a leaf."""
 BLOCK_LEAVES = 256
@@ -50,6 +55,10 @@ class SignedHead(NamedTuple):
     """Signature of `head_message(head)`, 64 bytes in base64."""
 
 
+NO_HEAD = SignedHead(b"")
+"""That of a run which nobody described or signed (in tests)."""
+
+
 class Seal(NamedTuple):
     """A worker's signature of the attempts that one call completes."""
 
@@ -59,6 +68,15 @@ class Seal(NamedTuple):
     """Signature of `completion_message`, 64 bytes in base64."""
     digests: tuple[str, ...]
     """Digest of each member's record (`record_digest`), in order."""
+
+
+def is_public_key(text: str) -> bool:
+    """Return whether a text is a public key: the base64 of 32 bytes, in its one form."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return len(data) == _KEY_BYTES and base64.b64encode(data).decode() == text
 
 
 def canonical_json(value: Any) -> bytes:

@@ -1,7 +1,7 @@
 """The states of tasks and runs, why an attempt ends, and which transitions are legal.
 
-The normal path of a task is `waiting -> ready -> queued -> running -> succeeded`. A lapsed or failed
-attempt with attempts left goes from `running` back to `queued`; what a batch claimed but did not start
+The normal path of a task is `waiting -> queued -> running -> succeeded`. A lapsed or failed attempt with attempts
+left goes from `running` back to `queued`, or to `ready` until a delay is over; what a batch claimed but did not start
 goes back as well, with the same attempt number.
 """
 
@@ -12,6 +12,7 @@ from enum import StrEnum
 __all__ = [
     "FINAL_RUN_STATUSES",
     "FINAL_TASK_STATUSES",
+    "LOST_REASONS",
     "TASK_TRANSITIONS",
     "Reason",
     "RunStatus",
@@ -26,7 +27,7 @@ class TaskStatus(StrEnum):
     WAITING = "waiting"
     """At least one dependency is not done."""
     READY = "ready"
-    """All dependencies are done; held back (no slot, paused run)."""
+    """All dependencies are done; held back until the delay before its next attempt is over."""
     QUEUED = "queued"
     """A message for its next attempt is on its route."""
     RUNNING = "running"
@@ -52,7 +53,7 @@ FINAL_TASK_STATUSES = frozenset(
         TaskStatus.SATISFIED,
     }
 )
-"""A task in one of these never changes again within its run."""
+"""A task in one of these changes only when somebody has it run again."""
 
 _STOPPED = {TaskStatus.SKIPPED, TaskStatus.CANCELLED}
 
@@ -60,10 +61,12 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.WAITING: frozenset({TaskStatus.READY, TaskStatus.QUEUED, *_STOPPED}),
     TaskStatus.READY: frozenset({TaskStatus.QUEUED, *_STOPPED}),
     TaskStatus.QUEUED: frozenset({TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.FAILED, *_STOPPED}),
-    TaskStatus.RUNNING: frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.QUEUED, TaskStatus.CANCELLED}),
+    TaskStatus.RUNNING: frozenset(
+        {TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.QUEUED, TaskStatus.READY, TaskStatus.CANCELLED}
+    ),
     **{status: frozenset() for status in FINAL_TASK_STATUSES},
 }
-"""For each status, the statuses that may follow it."""
+"""For each status, the statuses that may follow it, as long as nobody has the task run again."""
 
 
 class RunStatus(StrEnum):
@@ -84,7 +87,7 @@ class RunStatus(StrEnum):
 
 
 FINAL_RUN_STATUSES = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
-"""A run in one of these never changes again."""
+"""A run in one of these changes only when somebody has tasks of it run again."""
 
 
 class Reason(StrEnum):
@@ -95,7 +98,7 @@ class Reason(StrEnum):
     SIGNAL = "signal"
     """The command was ended by a signal that was not ours."""
     TIMEOUT = "timeout"
-    """It ran longer than its `timeout_s` and was killed."""
+    """It ran longer than it may (its attempt, its task over all attempts, or until a deadline) and was killed."""
     OUT_OF_MEMORY = "out_of_memory"
     """It was killed because it used more memory than allowed."""
     LOST_WORKER = "lost_worker"
@@ -108,8 +111,15 @@ class Reason(StrEnum):
     """Something of ours failed (disk full, evidence could not be kept)."""
 
 
-def run_outcome(*, failed: int, cancelled: int) -> RunStatus:
-    """Return the final status of a run with so many failed and cancelled tasks (skipped ones follow)."""
-    if failed:
+LOST_REASONS = frozenset({Reason.LOST_WORKER, Reason.INFRASTRUCTURE})
+"""An attempt that ended for one of these is no fault of the task: it counts against the limit of lost attempts."""
+
+
+def run_outcome(*, failed: int, cancelled: int, is_expired: bool = False) -> RunStatus:
+    """Return the final status of a run with so many failed and cancelled tasks (skipped ones follow).
+
+    `is_expired` says that its time was up before they had ended.
+    """
+    if failed or is_expired:
         return RunStatus.FAILED
     return RunStatus.CANCELLED if cancelled else RunStatus.SUCCEEDED

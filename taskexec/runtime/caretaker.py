@@ -19,6 +19,9 @@ __all__ = ["Caretaker"]
 
 log = logging.getLogger("taskexec.caretaker")
 
+_SHORTEST_S = 0.02
+"""Between two rounds, however much is due."""
+
 
 class Caretaker:
     """Registers a worker every `interval_s`, and ends lapsed leases of all active runs; any number may do so."""
@@ -49,23 +52,34 @@ class Caretaker:
             self._registry.remove(self._worker)
 
     def _loop(self) -> None:
-        while not self._stop.wait(self._interval_s):
+        pause_s = self._interval_s
+        while not self._stop.wait(pause_s):
+            pause_s = self._interval_s
             try:
-                self.make_round()
+                pause_s = self.make_round()
             except ConnectionLost as error:
                 log.warning("%s", error.message)
             except Exception:
                 log.exception("a round failed; the next one follows")  # without rounds nothing would ever be reaped
 
-    def make_round(self) -> None:
-        """Renew the registration, release what dead pool children held, and reap every active run once."""
+    def make_round(self) -> float:
+        """Renew the registration, release what dead pool children held, and reap every active run once.
+
+        Returns:
+            Seconds until the next round: the interval, or less when something is due before.
+        """
+        pause_s = self._interval_s
         self._registry.register(self._worker, self._record, lifetime_s=3 * self._interval_s + 1)
         record = lost_record("its lease lapsed: the worker died, hung or lost its connection", worker=self._worker)
         for run_id in self._store.active():
             self._release_dead_children(run_id)
-            lapsed, requeued = self._store.reap(run_id, worker=self._worker, lease_s=self._lease_s, record=record)
-            if lapsed or requeued:
-                log.warning("run %s: %d leases lapsed, %d lost messages queued again", run_id, lapsed, requeued)
+            reaped = self._store.reap(run_id, worker=self._worker, lease_s=self._lease_s, record=record)
+            if reaped.lapsed or reaped.requeued:
+                told = (run_id, reaped.lapsed, reaped.requeued)
+                log.warning("run %s: %d leases lapsed, %d lost messages queued again", *told)
+            if reaped.due_s is not None:
+                pause_s = min(pause_s, max(reaped.due_s, _SHORTEST_S))
+        return pause_s
 
     def _release_dead_children(self, run_id: str) -> None:
         """End the attempts of pool children that are gone; Celery itself takes five seconds to notice."""

@@ -9,28 +9,49 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:{R}:state` | hash | task index -> state letter and attempt (absent: waiting) | the same |
 | `tek:{R}:pending` | hash | task index -> dependencies not yet succeeded: the latch | the same |
 | `tek:{R}:successors` | hash | task index -> indexes that depend on it, comma-separated | the same |
-| `tek:{R}:task` | hash | task index -> dispatch record (list, route, agent, retries, label) | the same |
+| `tek:{R}:task` | hash | task index -> dispatch record (list, route, agent, label) | the same |
+| `tek:{R}:policy` | hash | task index -> when it is tried again, its time: JSON (absent: never, no limit) | the same |
 | `tek:{R}:spec` | hash | task index -> dependency indexes, newline, JSON for the agent | the same |
 | `tek:{R}:lost` | hash | task index -> attempts lost with their worker | the same |
+| `tek:{R}:tried` | hash | task index -> attempts in earlier lives of it; numbers go on from there | the same |
+| `tek:{R}:first` | hash | task index -> server time (µs) of its first start, if it has a total timeout | the same |
+| `tek:{R}:starved` | hash | task index -> attempts that ran out of memory, where that changes the next one | the same |
+| `tek:{R}:reused` | hash | task index -> JSON: from which run it was taken over | the same |
 | `tek:{R}:result` | hash | task index -> JSON value for dependents | the same |
 | `tek:{R}:queued` | zset | task index -> server time (µs) it was queued | while queued |
+| `tek:{R}:delayed` | zset | task index -> server time (µs) at which its next attempt is due | while held |
 | `tek:{R}:lease` | zset | `index|attempt|worker/delivery` -> server time (µs) the lease lapses | while running |
 | `tek:{R}:log` | stream | transitions in one order (format: `lua/prelude.lua`) | as meta |
 | `tek:{R}:output` | stream | evidence above the inline limit, in chunks | as meta |
 | `tek:{R}:plan` | string | zlib-compressed `plan.json` | as meta |
 | `tek:{R}:canvas` | string | zlib-compressed `canvas.json` | as meta |
+| `tek:{R}:leaves` | string | 32 bytes a task: what the submitter signed of its spec (`domain/proof.py`) | as meta |
+| `tek:{R}:blocks` | string | 32 bytes for each 256 leaves | as meta |
 | `tek:active` | set | runs that are started and not ended | for ever |
 | `tek:runs` | zset | run -> submission time (µs) | trimmed when listed |
 | `tek:slots` | hash | route -> slots of live workers, rewritten by every caretaker | for ever |
 | `tek:workers` | zset | worker -> server time (s) its registration lapses | trimmed by every caretaker |
 | `tek:worker:<name>` | string | JSON of a worker's registration | three heartbeats |
+| `tek:fetch:<spool>` | list | requests for pieces of large files that a host keeps | a minute |
+| `tek:fetched:<reader>` | list | pieces of a file on their way to a reader | a minute |
 | `celery-task-meta-<id>` | string | Celery's result of a task (`<run>.<index>`) | `retention_s` |
 | `cpu`, `gpu`, `distributed` (and `<name>\\x06\\x16<n>`) | list | kombu's queues | while not empty |
 """
 
 from __future__ import annotations
 
-__all__ = ["ACTIVE", "RUNS", "RUN_KEYS", "SLOTS", "WORKERS", "run_key", "run_prefix", "worker_key"]
+__all__ = [
+    "ACTIVE",
+    "RUNS",
+    "RUN_KEYS",
+    "SLOTS",
+    "WORKERS",
+    "fetch_key",
+    "fetched_key",
+    "run_key",
+    "run_prefix",
+    "worker_key",
+]
 
 ACTIVE = "tek:active"
 RUNS = "tek:runs"
@@ -47,6 +68,14 @@ RUN_KEYS = frozenset(
         "spec",
         "lost",
         "result",
+        "policy",
+        "tried",
+        "first",
+        "starved",
+        "reused",
+        "leaves",
+        "blocks",
+        "delayed",
         "queued",
         "lease",
         "log",
@@ -67,6 +96,16 @@ def run_key(run_id: str, name: str) -> str:
     """Return one key of a run; `name` is one of `RUN_KEYS`."""
     assert name in RUN_KEYS, name
     return f"{run_prefix(run_id)}:{name}"
+
+
+def fetch_key(spool: str) -> str:
+    """Return the key of the list of requests to a spool."""
+    return f"tek:fetch:{spool}"
+
+
+def fetched_key(reader: str) -> str:
+    """Return the key of the list of pieces for a reader."""
+    return f"tek:fetched:{reader}"
 
 
 def worker_key(name: str) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 
 from taskexec.domain import rules
 from taskexec.domain.events import LogEntry
-from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, RunHead
+from taskexec.domain.program import Claim, Completion, Member, Program, Reaped, RunHead
+from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
 from taskexec.domain.rules import ClaimVerdict, CompletionVerdict, TaskState
 from taskexec.domain.states import RunStatus, TaskStatus
-from taskexec.errors import NotFound
+from taskexec.errors import NotFound, TasksBusy
 from taskexec.store.memory_run import MemoryRun, PublishedMessage, RunChange, Surroundings, next_id
-from taskexec.store.runs import lease_name
+from taskexec.store.runs import lease_name, retry_refused
 
 __all__ = ["MemoryRunStore", "PublishedMessage"]
 
@@ -68,9 +69,10 @@ class MemoryRunStore:
             return waiting.pop(0) if waiting else None
 
     def put(self, program: Program) -> None:
-        """Store a program; its run is then `pending`, its satisfied tasks are final."""
+        """Store a program; its run is then `pending`, and tasks that are done are final. A stored one is left alone."""
         with self._changed:
-            self._runs[program.run_id] = MemoryRun(program, self._clock())
+            if self._find(program.run_id) is None:
+                self._runs[program.run_id] = MemoryRun(program, self._clock())
 
     def start(self, run_id: str) -> None:
         """Queue what waits for nothing; a run whose tasks are all satisfied has then succeeded.
@@ -80,18 +82,16 @@ class MemoryRunStore:
         """
         with self._changed:
             run = self._known(run_id)
-            tasks = enumerate(run.program.tasks)
-            roots = [index for index, task in tasks if not task.pending and index not in run.state]
+            roots = [index for index, pending in enumerate(run.pending) if not pending and index not in run.state]
             for first in range(0, max(len(roots), 1), _START_SLICE):
                 self._start_slice(run, roots[first : first + _START_SLICE])
 
     def _start_slice(self, run: MemoryRun, roots: Sequence[int]) -> None:
         with self._change(run) as change:
             if run.status is RunStatus.PENDING:
-                change.write_line("A", 0, 0)
-                change.begin()
+                change.begin(starts=True)
             if run.status is RunStatus.RUNNING and not run.is_stopping:
-                change.ready += [Member(index, 1) for index in roots if index not in run.state]
+                change.open(index for index in roots if index not in run.state)
 
     def claim(self, run_id: str, members: Sequence[Member], *, worker: str, token: str, lease_s: float) -> Claim:
         """Win members of a message, each with a lease of `lease_s` seconds."""
@@ -105,22 +105,30 @@ class MemoryRunStore:
                 for member in dict.fromkeys(members):
                     if _claim_one(change, member, token):
                         run.lease[lease_name(member, token)] = until
-                        claimed.append(_read_spec(run, member))
+                        claimed.append(change.claimed(member))
             wanted = dict.fromkeys(index for won in claimed for index in won.dependencies)
             results = {index: run.result[index] for index in wanted if index in run.result}
             return Claim(change.now_us, tuple(claimed), results)
 
-    def renew(self, run_id: str, leases: Sequence[str], *, lease_s: float) -> list[int]:
+    def renew(self, run_id: str, leases: Sequence[str], *, worker: str, lease_s: float) -> list[int]:
         """Renew leases (`lease_name`); return the positions of those no longer held."""
         with self._changed:
             run = self._find(run_id)
-            held: dict[str, int] = {} if run is None else run.lease
-            until = self._clock() + int(lease_s * 1e6)
-            held.update((lease, until) for lease in leases if lease in held)
-            return [position for position, lease in enumerate(leases) if lease not in held]
+            if run is None:
+                return list(range(len(leases)))
+            with self._change(run, worker) as change:
+                held = [change.renew(lease, int(lease_s * 1e6)) for lease in leases]
+            return [position for position, is_held in enumerate(held) if not is_held]
 
     def complete(
-        self, run_id: str, completions: Sequence[Completion], *, worker: str, agent: str, spent_s: float
+        self,
+        run_id: str,
+        completions: Sequence[Completion],
+        *,
+        worker: str,
+        agent: str,
+        spent_s: float,
+        seal: Seal | None = None,
     ) -> list[bool]:
         """Complete attempts; return, for each, whether it was accepted (else another attempt owns the task)."""
         with self._changed:
@@ -139,6 +147,10 @@ class MemoryRunStore:
                         succeeded.append(done.member.index)
                 change.open_latches(succeeded)
                 change.measure(agent, spent_us=int(spent_s * 1e6), tasks=len(succeeded))
+                recorded = sum(verdict is not CompletionVerdict.REPEATED for verdict in verdicts.values())
+                if seal is not None and recorded:
+                    is_whole = recorded == len(completions)
+                    change.seal = seal._replace(digests=()) if is_whole else seal
             return [verdicts[done.member] is not CompletionVerdict.LATE for done in completions]
 
     def release(self, run_id: str, members: Sequence[Member], *, worker: str, token: str) -> int:
@@ -172,25 +184,28 @@ class MemoryRunStore:
                 count += len(queued) if members else change.requeue_popped(change.now_us)
             return count
 
-    def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> tuple[int, int]:
-        """End lapsed leases, queue again what was popped and never claimed; return how many of each.
+    def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> Reaped:
+        """End lapsed leases, queue again what was popped and never claimed or is due, stop a run whose time is up.
 
-        Ends nothing for one lease after a gap between rounds longer than a lease.
+        Ends no lease for one lease after a gap between rounds longer than a lease.
         """
         with self._changed:
             run = self._find(run_id)
             if run is None:
-                return 0, 0
+                return Reaped(0, 0, None)
+            ended = requeued = 0
             with self._change(run, worker) as change:
                 now_us, lease_us = change.now_us, int(lease_s * 1e6)
                 run.calm_us = rules.calm_until(now_us, last_us=run.reaped_us, calm_us=run.calm_us, lease_us=lease_us)
                 run.reaped_us = now_us
-                if now_us < run.calm_us:
-                    return 0, 0
-                lapsed = [lease for lease in _by_time(run.lease) if run.lease[lease] <= now_us]
-                ended = sum(change.end_lease(lease, record) for lease in lapsed[:_LAPSED_MOST])
-                requeued = change.requeue_popped(now_us - lease_us)
-            return ended, requeued
+                if not change.expire():
+                    change.release_due()
+                    if now_us >= run.calm_us:
+                        lapsed = [lease for lease in _by_time(run.lease) if run.lease[lease] <= now_us]
+                        ended = sum(change.end_lease(lease, record) for lease in lapsed[:_LAPSED_MOST])
+                        requeued = change.requeue_popped(now_us - lease_us)
+            due_us = run.next_due_us()
+            return Reaped(ended, requeued, None if due_us is None else max(due_us - now_us, 0) / 1e6)
 
     def stop(self, run_id: str, *, kill: bool) -> str:
         """Cancel what has not started, with `kill` what runs as well; return the run's status.
@@ -202,10 +217,65 @@ class MemoryRunStore:
             run = self._known(run_id)
             with self._change(run) as change:
                 if run.status is RunStatus.PENDING:
-                    change.begin()
+                    change.begin(starts=False)
                 if run.status is RunStatus.RUNNING:
                     change.cancel_all(running=kill)
             return str(run.status)
+
+    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes) -> list[int]:
+        """Have tasks that have ended run again, and all that depends on them; return which, in plan order.
+
+        Raises:
+            NotFound: No such run.
+            TasksBusy: One of them is held, queued or runs; nothing was changed.
+            TasksBlocked: A named task depends on one that has failed and is not among them; nothing was changed.
+        """
+        with self._changed:
+            run = self._known(run_id)
+            if run.status is RunStatus.PENDING:
+                return []
+            plan = rules.retry_of(indexes, successors_of=run.behind, dependencies_of=run.before, state=run.state)
+            if plan.busy or plan.hopeless:
+                raise retry_refused(1 if plan.busy else 2, plan.busy or plan.hopeless)
+            if plan.again:
+                with self._change(run) as change:
+                    change.run_again(plan, by)
+            return list(plan.again)
+
+    def signed_head(self, run_id: str) -> SignedHead:
+        """Return the head of a run as its submitter signed it.
+
+        Raises:
+            NotFound: No such run.
+        """
+        with self._changed:
+            return self._known(run_id).program.head
+
+    def leaf_block(self, run_id: str, number: int) -> bytes:
+        """Return one block of the leaves of a run's specs, empty when there is none."""
+        with self._changed:
+            run = self._find(run_id)
+            size = BLOCK_LEAVES * LEAF_BYTES
+            return b"" if run is None else run.program.leaves[number * size : (number + 1) * size]
+
+    def leaf_blocks(self, run_id: str) -> bytes:
+        """Return the digests of all blocks of leaves, concatenated."""
+        with self._changed:
+            run = self._find(run_id)
+            return b"" if run is None else blocks_digest(run.program.leaves)
+
+    def remove(self, run_id: str) -> bool:
+        """Forget a run that has ended, or never began; return whether there was one.
+
+        Raises:
+            TasksBusy: It goes on; nothing was changed.
+        """
+        with self._changed:
+            run = self._find(run_id)
+            if run is not None and run.status is RunStatus.RUNNING:
+                raise TasksBusy(f"run `{run_id}` goes on", hint="wait for its end, or stop it first")
+            self._runs.pop(run_id, None)
+            return run is not None
 
     def head(self, run_id: str) -> RunHead:
         """Return where the run stands.
@@ -255,13 +325,20 @@ class MemoryRunStore:
             first = bisect_right(rows, _order(after), key=lambda row: _order(row[0]))
             return rows[first : first + _OUTPUT_MOST]
 
-    def append_output(self, run_id: str, fields: Mapping[str, Any]) -> None:
-        """Append one chunk of evidence; repeating it is harmless (chunks name their offset)."""
+    def append_output(self, run_id: str, fields: Mapping[str, Any]) -> bool:
+        """Append one chunk of evidence; return False when the run may leave no more and it was dropped."""
         with self._changed:
             run = self._find(run_id)
-            if run is not None:
-                entry_id = next_id(run.output[-1][0] if run.output else "", self._clock())
-                run.output.append((entry_id, {name: _to_bytes(value) for name, value in fields.items()}))
+            if run is None:
+                return True
+            kept = {name: _to_bytes(value) for name, value in fields.items()}
+            size = len(kept.get("d", b""))
+            if run.output_bytes + size > run.program.options.output_limit_bytes:
+                return False
+            run.output_bytes += size
+            entry_id = next_id(run.output[-1][0] if run.output else "", self._clock())
+            run.output.append((entry_id, kept))
+            return True
 
     def documents(self, run_id: str) -> tuple[bytes, bytes]:
         """Return the compressed plan.json and canvas.json of a run.
@@ -329,12 +406,6 @@ def _claim_one(change: RunChange, member: Member, token: str) -> bool:
         del run.queued[member.index]
         change.write_line("R", member.index, member.attempt)
     return verdict is not ClaimVerdict.REFUSED
-
-
-def _read_spec(run: MemoryRun, member: Member) -> ClaimedMember:
-    dependencies, spec = run.program.tasks[member.index].spec.split(b"\n", 1)
-    indexes = tuple(int(index) for index in dependencies.split(b",") if index)
-    return ClaimedMember(member, indexes, spec)
 
 
 def _by_time(leases: Mapping[str, int]) -> list[str]:

@@ -7,19 +7,23 @@ those of `domain/rules.py`.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from taskexec.domain import rules
 from taskexec.domain.events import LogEntry
-from taskexec.domain.program import Completion, Member, Program
-from taskexec.domain.rules import CompletionVerdict, TaskState
-from taskexec.domain.states import RunStatus, TaskStatus, run_outcome
+from taskexec.domain.program import ClaimedMember, Completion, Member, Program
+from taskexec.domain.proof import Seal
+from taskexec.domain.retry import AttemptPolicy
+from taskexec.domain.rules import CompletionVerdict, Failure, RetryPlan, TaskState
+from taskexec.domain.states import LOST_REASONS, Reason, RunStatus, TaskStatus, run_outcome
 from taskexec.store.runs import lease_name
 
 __all__ = ["MemoryRun", "PublishedMessage", "RunChange", "Surroundings", "next_id"]
 
+_REASON = re.compile(rb'"reason":"([a-z_]+)"')
 _LOOKED_AT_MOST = 500
 """Queued tasks that one round looks at, twice: the oldest and some others (`MANY` in `lua/prelude.lua`)."""
 
@@ -59,7 +63,6 @@ class _Dispatch:
     list_key: str
     route: str
     agent: str
-    retries: int
     label: str
 
 
@@ -75,17 +78,27 @@ class MemoryRun:
     """Dependencies of each task that have not succeeded: the latches."""
     state: dict[int, TaskState] = field(default_factory=dict)
     queued: dict[int, int] = field(default_factory=dict)
+    delayed: dict[int, int] = field(default_factory=dict)
+    policy: dict[int, AttemptPolicy] = field(default_factory=dict)
+    """When each task that is performed is tried again, read from the program."""
+    tried: Counter[int] = field(default_factory=Counter)
+    first: dict[int, int] = field(default_factory=dict)
+    starved: Counter[int] = field(default_factory=Counter)
     lease: dict[str, int] = field(default_factory=dict)
     lost: Counter[int] = field(default_factory=Counter)
     result: dict[int, bytes] = field(default_factory=dict)
     log: list[LogEntry] = field(default_factory=list)
     output: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
+    output_bytes: int = 0
     average_us: dict[str, int] = field(default_factory=dict)
     """Measured duration of a task, by agent."""
     count: Counter[TaskStatus] = field(default_factory=Counter)
     """Tasks that have ended, by status."""
     status: RunStatus = RunStatus.PENDING
     is_stopping: bool = False
+    is_expired: bool = False
+    deadline_us: int | None = None
+    """When the run's time is up; None never."""
     batches: int = 0
     reaped_us: int = 0
     calm_us: int = 0
@@ -100,12 +113,45 @@ class MemoryRun:
         """Read what the program says of each task."""
         for index, task in enumerate(self.program.tasks):
             if task.is_satisfied:
-                self.state[index] = TaskState(TaskStatus.SATISFIED, 0)
-                self.count[TaskStatus.SATISFIED] += 1
+                self._settle(index, TaskState(TaskStatus.SATISFIED, 0))
             else:
-                list_key, route, agent, retries, label = task.dispatch.split("\t", 4)
-                self.dispatches[index] = _Dispatch(list_key, route, agent, int(retries), label)
+                self.dispatches[index] = _Dispatch(*task.dispatch.split("\t", 3))
+                self.policy[index] = AttemptPolicy.decode(task.policy)
+            if task.succeeded_attempt:
+                self._settle(index, TaskState(TaskStatus.SUCCEEDED, task.succeeded_attempt))
+            if task.result:
+                self.result[index] = task.result
+            self.tried[index] = task.attempts_before
         self.pending = [task.pending for task in self.program.tasks]
+
+    def _settle(self, index: int, state: TaskState) -> None:
+        """Give a task its state from the start."""
+        self.state[index] = state
+        self.count[state.status] += 1
+
+    def before(self, index: int) -> tuple[int, ...]:
+        """Return the tasks that a task depends on, as its spec says."""
+        indexes = self.program.tasks[index].spec.partition(b"\n")[0]
+        return tuple(int(one) for one in indexes.split(b",") if one)
+
+    def behind(self, index: int) -> tuple[int, ...]:
+        """Return the tasks that depend on a task."""
+        return self.program.tasks[index].successors
+
+    def next_due_us(self) -> int | None:
+        """Return when the next delay is over or the run's time is up; None when nothing is due."""
+        due = list(self.delayed.values())
+        if self.deadline_us is not None and self.status is RunStatus.RUNNING:
+            due.append(self.deadline_us)
+        return min(due, default=None)
+
+    def new_deadline_us(self, now_us: int) -> int | None:
+        """Return when the run's time is up if it starts now."""
+        options = self.program.options
+        ends = [] if options.timeout_s is None else [now_us + int(options.timeout_s * 1e6)]
+        if options.deadline_at is not None:
+            ends.append(int(options.deadline_at * 1e6))
+        return min(ends, default=None)
 
     @property
     def left(self) -> int:
@@ -131,6 +177,8 @@ class RunChange:
         """Attempts that `finish` queues, in order."""
         self.ends_tasks = False
         """Whether counters moved, so that the run may have ended."""
+        self.seal: Seal | None = None
+        """The worker's signature of the records that the change puts into the log."""
         self._shared = surroundings
         self._worker = worker
         self._lines: list[str] = []
@@ -139,12 +187,87 @@ class RunChange:
         """Write a line of the log, in the form of `lua/prelude.lua`."""
         self._lines.append(f"{letter} {index} {attempt}" + ("" if rest is None else f" {rest.decode()}"))
 
-    def begin(self) -> None:
-        """Make the stored run a started one; satisfied tasks, which alone have a state until then, enter the log."""
-        self.run.status, self.run.started_us = RunStatus.RUNNING, self.now_us
-        for index in sorted(self.run.state):
-            self.write_line("P", index, 0)
+    def begin(self, *, starts: bool) -> None:
+        """Make the stored run a started one; satisfied tasks enter the log, but in a further life of the run."""
+        run, head = self.run, self.run.program.head
+        run.status, run.started_us = RunStatus.RUNNING, self.now_us
+        run.deadline_us = run.new_deadline_us(self.now_us)
+        if head.head:
+            self.write_line("U", 0, 0, b"\t".join((head.head, head.key.encode(), head.signature.encode())))
+        if starts:
+            self.write_line("A", 0, 0)
         self.ends_tasks = True
+        for index in () if run.program.is_continued else sorted(run.state):
+            if run.state[index].status is TaskStatus.SATISFIED:
+                self.write_line("P", index, 0, run.program.tasks[index].reused or None)
+
+    def open(self, indexes: Iterable[int]) -> None:
+        """Make tasks whose latches are open ready for their first attempt (of this life)."""
+        self.ready += [Member(index, self.run.tried[index] + 1) for index in indexes]
+
+    def expire(self) -> bool:
+        """Stop the run if its time is up; return whether it was."""
+        run = self.run
+        if run.deadline_us is None or self.now_us < run.deadline_us or run.status is not RunStatus.RUNNING:
+            return False
+        run.is_expired = True
+        self.write_line("K", 0, 0)
+        self.cancel_all(running=True)
+        return True
+
+    def release_due(self) -> None:
+        """Queue what is held and whose time has come."""
+        due = sorted((at_us, str(index)) for index, at_us in self.run.delayed.items() if at_us <= self.now_us)
+        for _, name in due[:_LOOKED_AT_MOST]:
+            index = int(name)
+            del self.run.delayed[index]
+            state = self.run.state.get(index)
+            if state is not None and state.status is TaskStatus.READY:
+                self.ready.append(Member(index, state.attempt))
+
+    def claimed(self, member: Member) -> ClaimedMember:
+        """Return what a claim gives for a member that it has won."""
+        run, policy = self.run, self.run.policy[member.index]
+        if policy.budget_us:
+            run.first.setdefault(member.index, self.now_us)
+        left_us = rules.time_left_us(policy, now_us=self.now_us, first_us=run.first.get(member.index, 0))
+        return ClaimedMember(
+            member,
+            run.before(member.index),
+            run.program.tasks[member.index].spec.partition(b"\n")[2],
+            None if left_us is None else left_us / 1e6,
+            policy.memory ** run.starved[member.index],
+        )
+
+    def renew(self, lease: str, lease_us: int) -> bool:
+        """Renew a lease; return whether it is held. One that had lapsed and was not ended yet enters the log."""
+        ends_us = self.run.lease.get(lease)
+        if ends_us is None:
+            return False
+        self.run.lease[lease] = self.now_us + lease_us
+        if ends_us < self.now_us:
+            index, attempt, _ = lease.split("|", 2)
+            self.write_line("N", index, int(attempt), str(self.now_us - ends_us).encode())
+        return True
+
+    def run_again(self, plan: RetryPlan, by: bytes) -> None:
+        """Have tasks run again; the run goes on if it had ended."""
+        run = self.run
+        self.write_line("O", 0, 0, by)
+        for index in plan.again:
+            state = run.state.pop(index)
+            self.write_line("G", index, state.attempt)
+            run.count[state.status] -= 1
+            run.tried[index] = max(run.tried[index], state.attempt)
+            run.lost[index] = run.starved[index] = 0
+            run.result.pop(index, None)
+            run.first.pop(index, None)
+        for index in plan.reset:
+            run.pending[index] = sum(not rules.is_done(run.state.get(before)) for before in run.before(index))
+        run.status, run.finished_us, run.is_stopping, run.is_expired = RunStatus.RUNNING, None, False, False
+        run.expires_us, run.deadline_us = math.inf, run.new_deadline_us(self.now_us)
+        self.ends_tasks = True
+        self.open(sorted(index for index in plan.reset if not run.pending[index]))
 
     def _settle(self, index: int, state: TaskState) -> None:
         """Give a task its final state and count it."""
@@ -165,6 +288,7 @@ class RunChange:
             if state is not None:
                 self._cancel(index, state)
         run.queued.clear()
+        run.delayed.clear()
         if running:
             run.lease.clear()
         self.ends_tasks = True
@@ -182,13 +306,45 @@ class RunChange:
         if run.program.options.fail_fast and not run.is_stopping:
             self.cancel_all(running=False)
 
+    def _delay_after(self, member: Member, reason: str, exit_status: int | None) -> int | None:
+        """Return the microseconds until the attempt after one that did not succeed; None when the task has failed."""
+        run, index = self.run, member.index
+        if reason in LOST_REASONS:
+            run.lost[index] += 1
+        if reason == Reason.OUT_OF_MEMORY:
+            run.starved[index] += 1
+        failure = Failure(
+            run_id=run.program.run_id,
+            index=index,
+            attempt=member.attempt,
+            reason=reason,
+            exit_status=exit_status,
+            before=run.tried[index],
+            lost=run.lost[index],
+            lost_max=run.program.options.lost_max,
+            first_us=run.first.get(index, 0),
+        )
+        fate = rules.fate_after(failure, run.policy[index], now_us=self.now_us)
+        return fate.delay_us if fate.is_tried_again else None
+
+    def _try_again(self, member: Member, delay_us: int) -> None:
+        """Have a task tried again, with the attempt after this one, after a delay."""
+        again = Member(member.index, member.attempt + 1)
+        if delay_us == 0 or self.run.is_stopping:
+            self.ready.append(again)
+            return
+        self.run.state[again.index] = TaskState(TaskStatus.READY, again.attempt)
+        self.run.delayed[again.index] = self.now_us + delay_us
+        self.write_line("H", again.index, again.attempt, str(self.now_us + delay_us).encode())
+
     def _lose(self, member: Member, record: bytes) -> None:
         self.write_line("L", member.index, member.attempt, record)
-        self.run.lost[member.index] += 1
-        if rules.is_lost_for_good(self.run.lost[member.index], lost_max=self.run.program.options.lost_max):
+        found = _REASON.search(record)
+        delay_us = self._delay_after(member, found[1].decode() if found else Reason.LOST_WORKER, None)
+        if delay_us is None:
             self._fail(member.index, member.attempt, record)
         else:
-            self.ready.append(Member(member.index, member.attempt + 1))
+            self._try_again(member, delay_us)
 
     def end_lease(self, lease: str, record: bytes) -> bool:
         """End a lease, and with it the attempt that it was for; return whether that one still ran."""
@@ -212,15 +368,13 @@ class RunChange:
         if verdict is not CompletionVerdict.ACCEPTED:
             return verdict
         del run.lease[lease]
-        tries_again = not done.succeeded and rules.gets_another_try(
-            attempt, lost=run.lost[index], retries=run.dispatches[index].retries
-        )
+        delay_us = None if done.succeeded else self._delay_after(done.member, done.reason, done.exit_status)
         if done.celery_key:
-            result = done.celery_retry if tries_again else done.celery_result
+            result = done.celery_result if delay_us is None else done.celery_retry
             self._shared.celery_results[done.celery_key] = result
-        if tries_again:
+        if delay_us is not None:
             self.write_line("T", index, attempt, done.record)
-            self.ready.append(Member(index, attempt + 1))
+            self._try_again(done.member, delay_us)
         elif done.succeeded:
             self._settle(index, TaskState(TaskStatus.SUCCEEDED, attempt))
             self.write_line("S", index, attempt, done.record)
@@ -239,7 +393,7 @@ class RunChange:
                 run.pending[successor] -= 1
                 if run.pending[successor] == 0:
                     opened.append(successor)
-        self.ready += [Member(index, 1) for index in opened if index not in run.state]
+        self.open(index for index in opened if index not in run.state)
 
     def requeue_popped(self, before_us: int) -> int:
         """Queue again what was queued by then, is in no list any more and was claimed by nobody; return how many."""
@@ -337,12 +491,16 @@ class RunChange:
         run = self.run
         self._push()
         if self.ends_tasks and run.left == 0 and run.status is RunStatus.RUNNING:
-            run.status = run_outcome(failed=run.count[TaskStatus.FAILED], cancelled=run.count[TaskStatus.CANCELLED])
+            run.status = run_outcome(
+                failed=run.count[TaskStatus.FAILED],
+                cancelled=run.count[TaskStatus.CANCELLED],
+                is_expired=run.is_expired,
+            )
             run.finished_us = self.now_us
             self.write_line("E", str(run.status), 0)
         if self._lines:
             entry_id = next_id(run.log[-1].id if run.log else "", self.now_us)
-            run.log.append(LogEntry(entry_id, self.now_us, self._worker, "\n".join(self._lines)))
+            run.log.append(LogEntry(entry_id, self.now_us, self._worker, "\n".join(self._lines), self.seal))
         if self.ends_tasks and run.finished_us is not None:
             run.expires_us = self.now_us + run.program.options.retention_s * 1_000_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -17,18 +17,39 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.plays import Play
+from support.plays import LEASE_S, Play
 from support.programs import Spec
 from support.stages import MemoryStage, ServerStage
 
 from taskexec.domain.events import TransitionKind
 from taskexec.domain.program import RunOptions
+from taskexec.domain.retry import NO_POLICY, RETRIED_BY_DEFAULT, AttemptPolicy
+from taskexec.errors import TasksBlocked, TasksBusy
 from taskexec.store.connection import Connection
+from taskexec.store.keys import run_key
 
 ROUTES = ("cpu", "gpu")
 WORKERS = st.sampled_from(["w1", "w2"])
 DELIVERIES = st.sampled_from(["a", "b"])
 PICK = st.integers(0, 10**6)
+REASONS = st.sampled_from(["exit", "timeout", "out_of_memory", "infrastructure", "refused"])
+LEASE_US = int(LEASE_S * 1e6)
+# times that no sum of the steps below meets exactly: the clock of the server goes on by itself
+POLICIES = st.one_of(
+    st.just(NO_POLICY),
+    st.builds(
+        AttemptPolicy,
+        retries=st.integers(0, 3),
+        on=st.sampled_from([RETRIED_BY_DEFAULT, ("exit 75", "timeout"), ("lost_worker", "exit")]),
+        delay_us=st.sampled_from([0, LEASE_US * 37 // 100, LEASE_US * 193 // 100]),
+        factor=st.sampled_from([1.0, 2.5]),
+        max_us=st.sampled_from([0, LEASE_US * 273 // 100]),
+        jitter=st.sampled_from([0.0, 0.4]),
+        memory=st.sampled_from([1.0, 2.0]),
+        deadline_us=st.just(0),
+        budget_us=st.sampled_from([0, LEASE_US * 423 // 100]),
+    ),
+)
 DONE = {TransitionKind.SUCCEEDED, TransitionKind.SATISFIED}
 ENDINGS = {*DONE, TransitionKind.FAILED, TransitionKind.SKIPPED, TransitionKind.CANCELLED}
 
@@ -48,9 +69,19 @@ def graphs(draw: st.DrawFn) -> list[Spec]:
                 route=draw(st.sampled_from(ROUTES)),
                 agent=draw(st.sampled_from(["noop", "shell"])),
                 is_satisfied=draw(st.sampled_from([False] * 3 + [True])),
+                policy=draw(POLICIES),
             )
         )
     return specs
+
+
+def without_times(lines: list[str]) -> list[str]:
+    """Return lines without the times that some of them end with: a server's clock goes on by itself."""
+    return [line.rpartition(" ")[0] if line[0] in "HN" else line for line in lines]
+
+
+def assert_same(in_memory: object, on_server: object) -> None:
+    assert in_memory == on_server
 
 
 class Twins(RuleBasedStateMachine):
@@ -116,15 +147,28 @@ class Twins(RuleBasedStateMachine):
             self.held.append((won, worker, delivery))
 
     @precondition(lambda self: self.held)
-    @rule(pick=PICK, outcome=st.sampled_from(["succeed", "succeed", "fail", "fail", "lose", "lose", "release"]))
-    def end_held(self, pick: int, outcome: str) -> None:
+    @rule(
+        pick=PICK,
+        outcome=st.sampled_from(["succeed", "succeed", "fail", "fail", "lose", "lose", "release"]),
+        reason=REASONS,
+        exit_status=st.sampled_from([None, 1, 75]),
+    )
+    def end_held(self, pick: int, outcome: str, reason: str, exit_status: int | None) -> None:
         members, worker, delivery = self.held[pick % len(self.held)]
         if outcome == "lose":
             self.both("lose", *members, worker=worker)
         elif outcome == "release":
             self.both("release", *members, worker=worker, delivery=delivery)
         else:
-            self.both("complete", *members, succeeded=outcome == "succeed", worker=worker, delivery=delivery)
+            self.both(
+                "complete",
+                *members,
+                succeeded=outcome == "succeed",
+                worker=worker,
+                delivery=delivery,
+                reason=reason,
+                exit_status=exit_status,
+            )
 
     @precondition(lambda self: self.known)
     @rule(picks=st.lists(PICK, min_size=1, max_size=3), worker=WORKERS, delivery=DELIVERIES, succeeded=st.booleans())
@@ -151,6 +195,20 @@ class Twins(RuleBasedStateMachine):
         self.both("pass_time", leases)
         self.both("reap")
 
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3), takes_failed=st.booleans())
+    def run_again(self, picks: list[int], takes_failed: bool) -> None:
+        states = self.plays[0].states()
+        named = [pick % len(self.specs) for pick in picks]
+        if takes_failed:
+            named = [index for index, state in states.items() if state[0] in "FXC"]
+        assert_same(*(self._try_to_run_again(play, named) for play in self.plays))
+
+    def _try_to_run_again(self, play: Play, named: list[int]) -> object:
+        try:
+            return play.retry(*named)
+        except (TasksBusy, TasksBlocked) as error:
+            return error.code, sorted(error.indexes)
+
     @rule()
     def start_again(self) -> None:
         for play in self.plays:
@@ -170,15 +228,24 @@ class Twins(RuleBasedStateMachine):
         assert memory.states() == server.states()
         assert memory.counts() == server.counts()
         assert memory.status == server.status
-        assert memory.lines() == server.lines()
+        assert without_times(memory.lines()) == without_times(server.lines())
         assert [memory.queued(route) for route in ROUTES] == [server.queued(route) for route in ROUTES]
         assert memory.stage.leases(memory.run_id) == server.stage.leases(server.run_id)
+
+    @invariant()
+    def count_no_latch_below_nothing(self) -> None:
+        server = self.plays[1]
+        pending = self.connection.call("HVALS", run_key(server.run_id, "pending"))
+        assert all(int(count) >= 0 for count in pending)
 
     @invariant()
     def end_each_task_once_and_start_none_early(self) -> None:
         done: set[int] = set()
         ended: set[int] = set()
         for step in self.plays[0].transitions():
+            if step.kind is TransitionKind.RETRIED:
+                ended.remove(step.index)
+                done.discard(step.index)
             if step.kind in {TransitionKind.QUEUED, TransitionKind.RUNNING}:
                 assert done >= set(self.specs[step.index].after)
                 assert step.index not in ended
@@ -198,7 +265,7 @@ class Twins(RuleBasedStateMachine):
         """Serve what is left: whatever happened before, the run ends, once."""
         if not hasattr(self, "plays"):
             return
-        for _ in range(40):
+        for _ in range(60):
             if self.plays[0].status != "running":
                 break
             self.both("keep_reaping", 2.5)
@@ -209,7 +276,12 @@ class Twins(RuleBasedStateMachine):
         self.end_each_task_once_and_start_none_early()
         play = self.plays[0]
         assert play.counts().get("left", 0) == 0
-        assert [step.detail for step in play.transitions() if step.kind is TransitionKind.ENDED] == [play.status]
+        ends = [step for step in play.transitions() if step.kind in {TransitionKind.ENDED, TransitionKind.REOPENED}]
+        assert ends[-1].detail == play.status
+        assert all(
+            one.kind is TransitionKind.REOPENED or other.kind is TransitionKind.REOPENED
+            for one, other in pairwise(ends)
+        )
         assert all(play.run_id not in each.store.active() for each in self.plays)
 
     def _take_all(self) -> Iterator[tuple[tuple[int, int], ...]]:

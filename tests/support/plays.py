@@ -9,6 +9,7 @@ from support.stages import Message, Stage
 
 from taskexec.domain.events import Transition, parse_entry
 from taskexec.domain.program import Claim, Completion, Member, RunOptions
+from taskexec.domain.proof import Seal
 from taskexec.store.runs import lease_name
 
 __all__ = ["LEASE_S", "Play"]
@@ -57,12 +58,17 @@ class Play:
         delivery: str = "d",
         result: bytes = b"",
         spent_s: float = 0.0,
+        reason: str = "exit",
+        exit_status: int | None = None,
+        seal: Seal | None = None,
     ) -> list[bool]:
         completions = [
             Completion(
                 member=Member(*member),
                 token=f"{worker}/{delivery}",
                 succeeded=succeeded,
+                reason="" if succeeded else reason,
+                exit_status=None if succeeded else exit_status,
                 record=b'{"by":"test"}',
                 result=result,
                 celery_key=f"result-{self.run_id}-{member[0]}",
@@ -71,7 +77,7 @@ class Play:
             )
             for member in members
         ]
-        return self.store.complete(self.run_id, completions, worker=worker, agent="noop", spent_s=spent_s)
+        return self.store.complete(self.run_id, completions, worker=worker, agent="noop", spent_s=spent_s, seal=seal)
 
     def fail(self, *members: tuple[int, int]) -> list[bool]:
         return self.complete(*members, succeeded=False)
@@ -93,10 +99,18 @@ class Play:
 
     def renew(self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d") -> list[int]:
         leases = [lease_name(Member(*member), f"{worker}/{delivery}") for member in members]
-        return self.store.renew(self.run_id, leases, lease_s=LEASE_S)
+        return self.store.renew(self.run_id, leases, worker=worker, lease_s=LEASE_S)
 
     def reap(self) -> tuple[int, int]:
-        return self.store.reap(self.run_id, worker="reaper", lease_s=LEASE_S, record=b'{"lapsed":1}')
+        return self.store.reap(self.run_id, worker="reaper", lease_s=LEASE_S, record=b'{"lapsed":1}')[:2]
+
+    def due_s(self) -> float | None:
+        """Return, in whole seconds, when something is due, as a round of reaping says."""
+        due_s = self.store.reap(self.run_id, worker="reaper", lease_s=LEASE_S, record=b'{"lapsed":1}').due_s
+        return None if due_s is None else round(due_s)
+
+    def retry(self, *indexes: int) -> list[int]:
+        return self.store.retry(self.run_id, indexes, by=b'{"by":"test"}')
 
     def pass_time(self, leases: float) -> None:
         """Let so many leases pass without anybody reaping."""
@@ -127,7 +141,7 @@ class Play:
         """Return the lines of the whole log."""
         return [line for entry in self.store.read_log(self.run_id) for line in entry.lines.split("\n")]
 
-    def short_lines(self, letters: str = "APQRSFTLBXCDE") -> list[str]:
+    def short_lines(self, letters: str = "UAPQRSFTLBXCDEHNKOG") -> list[str]:
         """Return the lines with one of these letters, without their records."""
         return [" ".join(line.split(" ")[:3]) for line in self.lines() if line[0] in letters]
 

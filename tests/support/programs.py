@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from taskexec.broker.messages import message_template
 from taskexec.domain.program import Program, ProgramTask, RunOptions
+from taskexec.domain.retry import NO_POLICY, AttemptPolicy
 
 __all__ = ["Spec", "make_program", "queue_of"]
 
@@ -23,6 +24,8 @@ class Spec:
     route: str = "cpu"
     agent: str = "noop"
     is_satisfied: bool = False
+    policy: AttemptPolicy = NO_POLICY
+    """When it is tried again; `retries` counts beside it."""
 
 
 def queue_of(run_id: str, route: str = "cpu") -> str:
@@ -45,10 +48,9 @@ def make_program(run_id: str, specs: Sequence[Spec], options: RunOptions | None 
         else ProgramTask(
             successors=tuple(successors[index]),
             pending=len(predecessors[index]),
-            dispatch="\t".join(
-                (queue_of(run_id, spec.route), spec.route, spec.agent, str(spec.retries), f"task-{index}")
-            ),
+            dispatch="\t".join((queue_of(run_id, spec.route), spec.route, spec.agent, f"task-{index}")),
             spec=",".join(map(str, predecessors[index])).encode() + b"\n" + f'{{"id":"task-{index}"}}'.encode(),
+            policy=spec.policy._replace(retries=spec.retries or spec.policy.retries).encode(),
         )
         for index, spec in enumerate(specs)
     ]

@@ -105,10 +105,12 @@ class ServerStage(Stage):
     def advance(self, run_id: str, seconds: float, *list_keys: str) -> None:
         move_us = round(seconds * 1e6)
         commands: list[tuple[Any, ...]] = []
-        for name in ("lease", "queued"):
+        for name in ("lease", "queued", "delayed"):
             key = run_key(run_id, name)
             commands += [("ZINCRBY", key, -move_us, member) for member in self.connection.call("ZRANGE", key, 0, -1)]
-        for name in ("reaped_us", "calm_us"):
+        key = run_key(run_id, "first")
+        commands += [("HINCRBY", key, index, -move_us) for index in self.connection.call("HKEYS", key)]
+        for name in ("reaped_us", "calm_us", "deadline_us"):
             if self.connection.call("HEXISTS", run_key(run_id, "meta"), name):
                 commands.append(("HINCRBY", run_key(run_id, "meta"), name, -move_us))
         for list_key in list_keys:

@@ -2,7 +2,7 @@
 -- ARGV: worker, token of this delivery, lease in microseconds, then index, attempt of each member.
 -- May be repeated: members already leased to the same token are given again.
 -- Returns {server time, positions of the claimed members (from 0), their specs, {index, result, …} of what
--- they depend on}.
+-- they depend on, limits of each (microseconds left or '', and how many times the memory)}.
 local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local indexes = {}
 for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
@@ -26,7 +26,7 @@ for at, state in ipairs(fetch(K.state, indexes)) do
   end
   seen[member] = true
 end
-if #claimed == 0 then return {text(now), {}, {}, {}} end
+if #claimed == 0 then return {text(now), {}, {}, {}, {}} end
 set_states(states)
 redis.call('ZREM', K.queued, unpack(claimed))
 redis.call('ZADD', K.lease, unpack(leases))
@@ -47,5 +47,16 @@ for at, value in ipairs(fetch(K.result, wanted)) do
     inputs[#inputs + 1] = value
   end
 end
+local limits = {}
+for at, index in ipairs(meta('has_policies') and claimed or {}) do
+  local policy, left = policy_of(index), math.huge
+  if policy.budget_us > 0 then
+    redis.call('HSETNX', K.first, index, text(now))
+    left = tonumber(redis.call('HGET', K.first, index)) + policy.budget_us - now
+  end
+  if policy.deadline_us > 0 then left = math.min(left, policy.deadline_us - now) end
+  local starved = policy.memory > 1 and tonumber(redis.call('HGET', K.starved, index) or '0') or 0
+  limits[at] = (left < math.huge and text(math.max(left, 0)) or '') .. ' ' .. string.format('%.17g', policy.memory ^ starved)
+end
 finish(worker)
-return {text(now), positions, specs, inputs}
+return {text(now), positions, specs, inputs, limits}

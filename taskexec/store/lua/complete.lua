@@ -1,15 +1,17 @@
 -- Completes attempts: checks each, stores the Celery result, counts down the latches of what depends on it and
 -- publishes what became ready. Atomic: there is no moment between "done" and "published".
--- ARGV: worker, agent, microseconds spent, then for each member:
---   index, attempt, token, S or F, key of the Celery result ('' for none), the result, its twin for a failure
---   that will be tried again, the record (one line of JSON), the value for dependents ('' for none).
+-- ARGV: worker, agent, microseconds spent, key, signature and digests of the worker's seal ('' for none), then for each
+--   member: index, attempt, token, how it ended (`S`, or `F <reason> <exit status>`), key of the Celery result ('' for
+--   none), the result, its twin for a failure that will be tried again, the record (one line of JSON), the value for
+--   dependents ('' for none).
 -- An attempt is completed by who holds its lease, with the token it was claimed with, and by nobody else.
 -- May be repeated: an attempt that this call has completed before counts as accepted and changes nothing; one that
 -- has failed and is tried again by now counts as refused.
 -- Of an attempt that is named twice in one call, the first counts.
 -- Returns, for each member, 1 accepted or 0 refused (another attempt owns the task, or it was cancelled).
 local worker, agent, spent = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local FIRST, WIDTH = 4, 9
+local FIRST, WIDTH = 7, 9
+local recorded = 0  -- records that this call puts into the log
 local lifetime = math.max(tonumber(meta('retention_s') or '1'), 1)
 local indexes = {}
 for at = FIRST, #ARGV, WIDTH do indexes[#indexes + 1] = ARGV[at] end
@@ -25,16 +27,21 @@ end
 
 for at, index in ipairs(indexes) do
   local base = FIRST + (at - 1) * WIDTH
-  local attempt, token, outcome, key = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3], ARGV[base + 4]
+  local attempt, token, key = ARGV[base + 1], ARGV[base + 2], ARGV[base + 4]
+  local outcome, reason, status = string.match(ARGV[base + 3], '^(%a) ?(%S*) ?(%S*)$')
   local record, member = ARGV[base + 7], index .. '|' .. attempt
   if judged[member] then
     replies[at] = judged[member]
   elseif current[at] ~= 'R' .. attempt or redis.call('ZREM', K.lease, member .. '|' .. token) == 0 then
     local repeated = current[at] == outcome .. attempt
     replies[at] = repeated and 1 or 0
-    if not repeated and meta('run') then line('D', index, attempt, record) end  -- a run that is gone has no log
+    if not repeated and meta('run') then  -- a run that is gone has no log
+      line('D', index, attempt, record)
+      recorded = recorded + 1
+    end
   else
     replies[at] = 1
+    recorded = recorded + 1
     if outcome == 'S' then
       states[#states + 1] = index
       states[#states + 1] = 'S' .. attempt
@@ -46,12 +53,11 @@ for at, index in ipairs(indexes) do
       end
       done[#done + 1] = following[at] or ''
     else
-      local lost = tonumber(redis.call('HGET', K.lost, index) or '0')
-      local retries = parse(redis.call('HGET', K.task, index)).retries
-      if tonumber(attempt) - lost <= retries then
+      local delay = fate_after(index, tonumber(attempt), reason, status)
+      if delay then
         line('T', index, attempt, record)
         store_result(key, ARGV[base + 6])
-        ready[#ready + 1] = {index, tonumber(attempt) + 1}
+        try_again(index, tonumber(attempt) + 1, delay)
       else
         store_result(key, ARGV[base + 5])
         fail(index, attempt, record)
@@ -71,12 +77,16 @@ for _, list in ipairs(done) do
     if redis.call('HINCRBY', K.pending, successor, -1) == 0 then opened[#opened + 1] = successor end
   end
 end
+local free = {}
 for at, state in ipairs(fetch(K.state, opened)) do
-  if not state then ready[#ready + 1] = {opened[at], 1} end
+  if not state then free[#free + 1] = opened[at] end
 end
+open(free)
 if spent > 0 and #states > 0 then
   local each, known = spent / (#states / 2), tonumber(meta('ewma:' .. agent) or '0')
   redis.call('HSET', K.meta, 'ewma:' .. agent, text(known > 0 and known * 0.7 + each * 0.3 or each))
 end
-finish(worker)
+local seal = ARGV[4] ~= '' and recorded > 0 and {ARGV[4], ARGV[5]}
+if seal and recorded < #indexes then seal[3] = ARGV[6] end  -- it covers what an earlier call has logged
+finish(worker, seal)
 return replies

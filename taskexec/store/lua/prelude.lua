@@ -3,11 +3,14 @@
 -- KEYS[1]  the run's key prefix, `tek:{<run>}`; all keys of the run are built from it (see store/keys.py).
 --
 -- States, in <run>:state, field = task index: absent = waiting, then a letter and the attempt number:
---   Q queued · R running · S succeeded · F failed · X skipped · C cancelled · P satisfied (done before, attempt 0)
+--   H held until its delay is over · Q queued · R running · S succeeded · F failed · X skipped · C cancelled
+--   P satisfied (done before, attempt 0)
 -- Log lines, in the `d` field of one stream entry a call, in the order in which they took effect:
---   A started · Q queued · R running · S succeeded · F failed · T failed, to be tried again · L attempt lost
+--   U submitted (head, key, signature) · A started · P satisfied · Q queued · R running · S succeeded · F failed
+--   T failed, to be tried again · H held until a time · L attempt lost · N lease renewed after it had lapsed
 --   B given back unstarted · X skipped (attempt = index of the failed task) · C cancelled · D refused as late
---   P satisfied · E run ended (index = its status)
+--   K the run's time is up · O reopened · G task to run again · E run ended (index = its status)
+-- Beside it `k`, `s` (and `l`): a worker's signature of the records that the call completed, see domain/proof.py.
 -- Times are the server's, in microseconds. A Lua error midway is not rolled back, so scripts read and check
 -- before their first write, and each may be called again with the same arguments (see the note in each).
 
@@ -16,6 +19,8 @@ local K = {
   meta = P .. ':meta', state = P .. ':state', pending = P .. ':pending', successors = P .. ':successors',
   task = P .. ':task', spec = P .. ':spec', queued = P .. ':queued', lease = P .. ':lease', lost = P .. ':lost',
   result = P .. ':result', log = P .. ':log', canvas = P .. ':canvas', plan = P .. ':plan', output = P .. ':output',
+  policy = P .. ':policy', delayed = P .. ':delayed', tried = P .. ':tried', first = P .. ':first',
+  starved = P .. ':starved', reused = P .. ':reused', leaves = P .. ':leaves', blocks = P .. ':blocks',
 }
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -85,11 +90,11 @@ local function publish(members, record, settings)
   redis.call('LPUSH', record.list, message)
 end
 
--- A dispatch record: list key, route, agent, retries, label (JSON text without its quotes), tab-separated. Those of
--- one message agree in the first three.
+-- A dispatch record: list key, route, agent, label (JSON text without its quotes), tab-separated. Those of one message
+-- agree in the first three.
 local function parse(record)
-  local list, route, kind, retries, label = string.match(record, '^(.-)\t(.-)\t(.-)\t(%d+)\t(.*)$')
-  return {list = list, route = route, kind = kind, retries = tonumber(retries), label = label}
+  local list, route, kind, label = string.match(record, '^(.-)\t(.-)\t(.-)\t(.*)$')
+  return {list = list, route = route, kind = kind, label = label}
 end
 
 -- In a run that is being stopped, what became ready is cancelled instead of queued. The number behind C is how
@@ -182,9 +187,9 @@ local function cancel_all(running)
     for index = first, math.min(first + MANY, count) - 1 do indexes[#indexes + 1] = tostring(index) end
     for at, state in ipairs(fetch(K.state, indexes)) do
       local letter = state and string.sub(state, 1, 1) or 'W'
-      if letter == 'W' or letter == 'Q' or (running and letter == 'R') then
+      if letter == 'W' or letter == 'Q' or letter == 'H' or (running and letter == 'R') then
         local attempt = state and tonumber(string.sub(state, 2)) or 0
-        if letter == 'Q' then attempt = attempt - 1 end
+        if letter == 'Q' or letter == 'H' then attempt = attempt - 1 end
         changes[#changes + 1] = indexes[at]
         changes[#changes + 1] = 'C' .. attempt
         line('C', indexes[at], attempt)
@@ -193,7 +198,7 @@ local function cancel_all(running)
     first = first + MANY
   end
   set_states(changes)
-  redis.call('DEL', K.queued)
+  redis.call('DEL', K.queued, K.delayed)
   if running then redis.call('DEL', K.lease) end
   add('cancelled', #changes / 2)
   add('left', -#changes / 2)
@@ -209,14 +214,93 @@ local function fail(index, attempt, json)
   if meta('fail_fast') == '1' and not meta('stopping') then cancel_all(false) end
 end
 
+-- Attempts of a task in earlier lives of it: before the run was taken up again, or before somebody had it run again.
+local function attempts_before(index)
+  return meta('has_tried') and tonumber(redis.call('HGET', K.tried, index) or '0') or 0
+end
+
+-- Makes tasks whose latches are open ready for their first attempt (of this life).
+local function open(indexes)
+  for _, index in ipairs(indexes) do ready[#ready + 1] = {index, attempts_before(index) + 1} end
+end
+
+local DEFAULT = {  -- `domain/retry.py` NO_POLICY
+  retries = 0, on = {'exit', 'signal', 'timeout', 'out_of_memory', 'lost_worker', 'infrastructure'},
+  delay_us = 0, factor = 1, max_us = 0, jitter = 0, memory = 1, budget_us = 0, deadline_us = 0,
+}
+local LONGEST = 3155760000000000
+
+local function policy_of(index)
+  local kept = meta('has_policies') and redis.call('HGET', K.policy, index)
+  return kept and cjson.decode(kept) or DEFAULT
+end
+
+-- The delay before the attempt after the `number`th failure of its kind; the same as domain/rules.py.
+local function delay_after(index, attempt, reason, policy, number)
+  local delay, factor = policy.delay_us, policy.factor
+  if delay == 0 and reason == 'infrastructure' then delay, factor = 1000000, 2 end
+  local longest = policy.max_us > 0 and policy.max_us or LONGEST
+  while number > 1 and delay > 0 and delay < longest and factor > 1 do
+    delay, number = delay * factor, number - 1
+  end
+  local name = meta('run') .. '|' .. index .. '|' .. text(attempt)
+  local draw = tonumber(string.sub(redis.sha1hex(name), 1, 8), 16) / 4294967295
+  return math.floor(math.min(delay, longest) * (1 - policy.jitter * draw))
+end
+
+-- Returns the delay until the next attempt after one that did not succeed, or nil when the task has failed with it.
+local function fate_after(index, attempt, reason, status)
+  local policy = policy_of(index)
+  local lost = tonumber(redis.call('HGET', K.lost, index) or '0')
+  local is_lost = reason == 'lost_worker' or reason == 'infrastructure'
+  if is_lost then lost = redis.call('HINCRBY', K.lost, index, 1) end
+  if reason == 'out_of_memory' and policy.memory > 1 then redis.call('HINCRBY', K.starved, index, 1) end
+  local number = is_lost and lost or attempt - attempts_before(index) - lost
+  local listed = false
+  for _, name in ipairs(policy.on) do listed = listed or name == reason or name == 'exit ' .. status end
+  if not listed then return nil end
+  if is_lost then
+    if number >= tonumber(meta('lost_max')) then return nil end
+  elseif number > policy.retries then
+    return nil
+  end
+  local delay = reason == 'lost_worker' and 0 or delay_after(index, attempt, reason, policy, number)
+  if policy.deadline_us > 0 and now + delay >= policy.deadline_us then return nil end
+  if policy.budget_us > 0 then
+    local first = tonumber(redis.call('HGET', K.first, index) or '0')
+    if now + delay >= first + policy.budget_us then return nil end
+  end
+  return delay
+end
+
+-- Has a task tried again as attempt `attempt`, after a delay.
+local function try_again(index, attempt, delay)
+  if delay == 0 or meta('stopping') then
+    ready[#ready + 1] = {index, attempt}
+    return
+  end
+  redis.call('HSET', K.state, index, 'H' .. text(attempt))
+  redis.call('ZADD', K.delayed, text(now + delay), index)
+  line('H', index, text(attempt), text(now + delay))
+end
+
+-- Queues what is held and whose time has come.
+local function release_due()
+  for _, index in ipairs(redis.call('ZRANGEBYSCORE', K.delayed, '-inf', text(now), 'LIMIT', 0, MANY)) do
+    redis.call('ZREM', K.delayed, index)
+    local state = redis.call('HGET', K.state, index)
+    if state and string.sub(state, 1, 1) == 'H' then ready[#ready + 1] = {index, tonumber(string.sub(state, 2))} end
+  end
+end
+
 -- Ends an attempt that was lost with its worker: next attempt, or failure when they are used up.
 local function lose(index, attempt, json)
   line('L', index, attempt, json)
-  local times = redis.call('HINCRBY', K.lost, index, 1)
-  if times >= tonumber(meta('lost_max')) then
-    fail(index, attempt, json)
+  local delay = fate_after(index, attempt, string.match(json, '"reason":"([a-z_]+)"') or 'lost_worker', '')
+  if delay then
+    try_again(index, attempt + 1, delay)
   else
-    ready[#ready + 1] = {index, attempt + 1}
+    fail(index, attempt, json)
   end
 end
 
@@ -264,30 +348,55 @@ local function requeue_popped(before)
   return count
 end
 
--- Makes a stored run a started one. Its satisfied tasks, which alone have a state until then, enter the log in the
--- order of the plan; a run that has no others ends with this call.
-local function begin()
+-- When the run's time is up, in server time; nil when it has no limit.
+local function deadline()
+  local limit, at = tonumber(meta('timeout_us') or '0'), tonumber(meta('deadline_at_us') or '0')
+  local ends = limit > 0 and now + limit or math.huge
+  if at > 0 then ends = math.min(ends, at) end
+  return ends < math.huge and ends or nil
+end
+
+-- Makes a stored run a started one. Its satisfied tasks enter the log in the order of the plan, but in a further life
+-- of a run, whose ledger has them; a run that has nothing to do ends with this call.
+local function begin(starts)
   redis.call('HSET', K.meta, 'status', 'running', 'started_us', text(now))
-  local satisfied = redis.call('HKEYS', K.state)
-  table.sort(satisfied, function(one, other) return tonumber(one) < tonumber(other) end)
-  for _, index in ipairs(satisfied) do line('P', index, 0) end
+  local ends = deadline()
+  if ends then redis.call('HSET', K.meta, 'deadline_us', text(ends)) end
+  local head = meta('head')
+  if head and head ~= '' then line('U', 0, 0, head .. '\t' .. meta('head_key') .. '\t' .. meta('head_signature')) end
+  if starts then line('A', 0, 0) end
   add('left', 0)
+  if meta('is_continued') then return end
+  local satisfied, flat = {}, redis.call('HGETALL', K.state)
+  for at = 1, #flat, 2 do
+    if flat[at + 1] == 'P0' then satisfied[#satisfied + 1] = flat[at] end
+  end
+  table.sort(satisfied, function(one, other) return tonumber(one) < tonumber(other) end)
+  for at, reused in ipairs(fetch(K.reused, satisfied)) do line('P', satisfied[at], 0, reused or nil) end
 end
 
 -- Ends every script: pushes, moves the counters, closes the run when nothing is left, writes the log entry.
-local function finish(worker)
+-- `seal`: {key, signature, digests} of what a worker has signed, or nil.
+local function finish(worker, seal)
   push()
   for name, amount in pairs(tally) do
     if amount ~= 0 then redis.call('HINCRBY', K.meta, name, text(amount)) end
   end
   if tally.left and tonumber(meta('left')) == 0 and meta('status') == 'running' then
     local failed, cancelled = tonumber(meta('failed') or '0'), tonumber(meta('cancelled') or '0')
-    local status = failed > 0 and 'failed' or (cancelled > 0 and 'cancelled' or 'succeeded')
+    local status = (failed > 0 or meta('expired')) and 'failed' or (cancelled > 0 and 'cancelled' or 'succeeded')
     redis.call('HSET', K.meta, 'status', status, 'finished_us', text(now))
     redis.call('SREM', 'tek:active', meta('run'))
     lines[#lines + 1] = 'E ' .. status .. ' 0'
   end
-  if #lines > 0 then redis.call('XADD', K.log, '*', 't', text(now), 'w', worker, 'd', table.concat(lines, '\n')) end
+  if #lines > 0 then
+    local fields = {'t', text(now), 'w', worker, 'd', table.concat(lines, '\n')}
+    for at, value in ipairs(seal or {}) do
+      fields[#fields + 1] = string.sub('ksl', at, at)
+      fields[#fields + 1] = value
+    end
+    redis.call('XADD', K.log, '*', unpack(fields))
+  end
   if tally.left and meta('finished_us') then
     local retention = meta('retention_s')  -- read before the meta hash itself may go
     for _, key in pairs(K) do redis.call('EXPIRE', key, retention) end

@@ -1,22 +1,32 @@
--- Ends lapsed leases and queues again what was taken off a queue and never claimed. Any node may call it at any
--- time; atomic so that two of them end a lease once.
+-- Ends lapsed leases, queues again what was taken off a queue and never claimed, queues what is held and whose delay is
+-- over, and ends a run whose time is up. Any node may call it at any time; atomic so that two of them do each once.
 -- ARGV: worker, lease in microseconds, JSON record of why. May be repeated.
--- After a gap between calls longer than a lease (the server was stopped, or nobody reaped) nothing is ended for
+-- After a gap between calls longer than a lease (the server was stopped, or nobody reaped) no lease is ended for
 -- one lease: holders get the time to renew that they did not have.
--- Returns {lapsed, queued again}.
+-- Returns {lapsed, queued again, microseconds until something is due or -1}.
 local worker, lease, record = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-if not meta('run') then return {0, 0} end  -- gone since the caller looked; its meta hash must not come back
+if not meta('run') then return {0, 0, -1} end  -- gone since the caller looked; its meta hash must not come back
 local last, calm = tonumber(meta('reaped_us') or '0'), tonumber(meta('calm_us') or '0')
 redis.call('HSET', K.meta, 'reaped_us', text(now))
 if now - last > lease then
   calm = now + lease
   redis.call('HSET', K.meta, 'calm_us', text(calm))
 end
-if now < calm then return {0, 0} end
-local lapsed = 0
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.lease, '-inf', text(now), 'LIMIT', 0, 100)) do
-  lapsed = lapsed + end_lease(member, record)
+local lapsed, requeued, ends = 0, 0, tonumber(meta('deadline_us') or '0')
+if ends > 0 and now >= ends and meta('status') == 'running' then
+  redis.call('HSET', K.meta, 'expired', '1')
+  line('K', 0, 0)
+  cancel_all(true)
+else
+  release_due()
+  if now >= calm then
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.lease, '-inf', text(now), 'LIMIT', 0, 100)) do
+      lapsed = lapsed + end_lease(member, record)
+    end
+    requeued = requeue_popped(now - lease)
+  end
 end
-local requeued = requeue_popped(now - lease)
 finish(worker)
-return {lapsed, requeued}
+local due = tonumber(redis.call('ZRANGE', K.delayed, 0, 0, 'WITHSCORES')[2])
+if ends > 0 and meta('status') == 'running' then due = math.min(due or ends, ends) end
+return {lapsed, requeued, due and math.max(due - now, 0) or -1}

@@ -7,13 +7,14 @@ if not meta('run') then return redis.error_reply('TEK no such run') end
 if meta('status') == 'pending' then
   redis.call('SADD', 'tek:active', meta('run'))
   for _, key in pairs(K) do redis.call('PERSIST', key) end  -- stored runs lapse, started ones do not
-  lines[#lines + 1] = 'A 0 0'
-  begin()
+  begin(true)
 end
 if meta('status') == 'running' and not meta('stopping') then
+  local free = {}
   for at, state in ipairs(fetch(K.state, ARGV)) do
-    if not state then ready[#ready + 1] = {ARGV[at], 1} end
+    if not state then free[#free + 1] = ARGV[at] end
   end
+  open(free)
 end
 finish('')
 return #ready

@@ -15,6 +15,7 @@ from taskexec.broker import queue_key
 from taskexec.compiler import compile_canvas, compile_program
 from taskexec.domain.program import Program, RunOptions
 from taskexec.domain.resources import Route
+from taskexec.domain.retry import AttemptPolicy, RetryPolicy
 from taskexec.plan import Plan
 
 MakePlan = Callable[..., Plan]
@@ -84,21 +85,32 @@ def test_spec_names_dependencies_by_index_and_by_id_in_one_order(plan_of: MakePl
     assert names == orjson.loads(spec)["depends_on"]
 
 
-def test_dispatch_record_names_list_route_agent_retries_and_label(plan_of: MakePlan) -> None:
+def test_dispatch_record_names_list_route_agent_and_label(plan_of: MakePlan) -> None:
     plan = plan_of({"t": []}, {"t": Route.GPU}, agent="shell", retries=2, priority=9)
 
-    assert program_of(plan).tasks[0].dispatch.split("\t") == ["gpu", "gpu", "shell", "2", "t"]
+    assert program_of(plan).tasks[0].dispatch.split("\t") == ["gpu", "gpu", "shell", "t"]
+
+
+def test_policy_holds_retries_and_limits_of_time_and_is_empty_for_a_task_without(plan_of: MakePlan) -> None:
+    policy = RetryPolicy(delay_s=1.5, factor=2.0, on=("exit 75", "timeout"), memory_factor=2.0)
+    plan = plan_of({"t": []}, retries=2, retry=policy, total_timeout_s=60.0, deadline_at=1.75e9)
+
+    kept = AttemptPolicy.decode(program_of(plan).tasks[0].policy)
+
+    assert (kept.retries, kept.on, kept.delay_us, kept.factor) == (2, ("exit 75", "timeout"), 1_500_000, 2.0)
+    assert (kept.memory, kept.budget_us, kept.deadline_us) == (2.0, 60_000_000, 1_750_000_000_000_000)
+    assert program_of(plan_of({"t": []})).tasks[0].policy == b""
 
 
 @pytest.mark.parametrize("name", ["a\tb", 'q"', "\\", "é" * 400, "💥" * 400, "\x7f" * 400, "\x01" * 400, "%1 %%"])
 def test_label_is_short_json_text_whatever_the_id(name: str, plan_of: MakePlan) -> None:
     fields = program_of(plan_of({name: []}, agent='odd\t"agent')).tasks[0].dispatch.split("\t")
 
-    label = orjson.loads(f'"{fields[4]}"')
-    assert len(fields) == 5
+    label = orjson.loads(f'"{fields[3]}"')
+    assert len(fields) == 4
     assert name.startswith(label)
     assert label
-    assert len(fields[4].encode()) <= 120
+    assert len(fields[3].encode()) <= 120
     assert orjson.loads(f'"{fields[2]}"') == 'odd\t"agent'
 
 

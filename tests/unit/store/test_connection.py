@@ -70,10 +70,10 @@ def test_call_is_repeated_until_the_server_answers() -> None:
 
 
 def test_scripts_survive_a_server_that_has_forgotten_them(connection: Connection) -> None:
-    connection.script("renew", "tek:{r}", [1, "0|1|w/d"])
+    connection.script("renew", "tek:{r}", ["w", 1, "0|1|w/d"])
     connection.call("SCRIPT", "FLUSH")
 
-    assert connection.script("renew", "tek:{r}", [1, "0|1|w/d"]) == [0]
+    assert connection.script("renew", "tek:{r}", ["w", 1, "0|1|w/d"]) == [0]
 
 
 def test_server_without_memory_is_a_lost_connection_so_that_calls_are_repeated(connection: Connection) -> None:
