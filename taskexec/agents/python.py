@@ -65,4 +65,5 @@ class PythonAgent:
         if answer["ok"]:
             return Outcome(succeeded=True, result=answer.get("result"), commands=commands)
         error = f"`{payload['call']}`: {answer['error']}"
-        return Outcome(succeeded=False, reason=Reason.EXIT, error=error, commands=commands)
+        reason = Reason.OUT_OF_MEMORY if answer["error"].startswith("MemoryError:") else Reason.EXIT
+        return Outcome(succeeded=False, reason=reason, error=error, commands=commands)

@@ -13,6 +13,7 @@ from kombu import Exchange
 from taskexec.broker.backend import Latch
 from taskexec.broker.queues import PRIORITY_STEPS, declare_queues
 from taskexec.domain.resources import Route
+from taskexec.store.connection import KEEPALIVE
 
 __all__ = ["broker_url", "make_app", "result_url"]
 
@@ -79,6 +80,7 @@ _TRANSPORT: dict[str, Any] = {
     # our leases take the place of kombu's unacknowledged set, which costs half the throughput
     "ack_emulation": False,
     "socket_keepalive": True,
+    "socket_keepalive_options": KEEPALIVE,
     "health_check_interval": 10,
     "priority_steps": list(PRIORITY_STEPS),
     "queue_order_strategy": "priority",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from taskexec.compiler.canvas import Canvas
-from taskexec.domain.program import Program, ProgramTask, RunOptions
+from taskexec.domain.program import Program, ProgramTask, RunOptions, Standing
 from taskexec.domain.proof import spec_leaf
 from taskexec.domain.resources import Route
 from taskexec.domain.retry import DEFAULT_RETRY, AttemptPolicy
@@ -25,6 +27,7 @@ _LABEL_BYTES = 120
 """Longest label of a message, as JSON text; a message stays under 1 kB."""
 _SATISFIED = ProgramTask(successors=(), pending=0, dispatch="", spec=b"", is_satisfied=True)
 """What a program says of a task that was done before the run: nothing is ever sent or counted for it."""
+_NOTHING_DONE = Standing()
 
 
 def compile_program(
@@ -36,6 +39,7 @@ def compile_program(
     queue_key: QueueKey,
     template: str,
     plan_json: bytes,
+    standing: Mapping[int, Standing] = MappingProxyType({}),
 ) -> Program:
     """Return the program of a run: the canvas by index, one record a task of the plan, linear in the edges.
 
@@ -47,6 +51,7 @@ def compile_program(
         queue_key: Where messages for a route and priority go.
         template: Message template of the broker for this run.
         plan_json: `plan.json` as it is kept in the evidence.
+        standing: Where tasks stand already, by position: taken over from another run, or from an earlier life of this.
     """
     index_of = {task.id: index for index, task in enumerate(plan.tasks)}
     successors: list[list[int]] = [[] for _ in plan.tasks]
@@ -54,18 +59,26 @@ def compile_program(
     for before, after in canvas.edges():
         successors[index_of[before]].append(index_of[after])
         predecessors[index_of[after]].append(index_of[before])
-    tasks = [
-        _SATISFIED
-        if task.is_satisfied
-        else ProgramTask(
-            successors=tuple(successors[index]),
-            pending=len(predecessors[index]),
-            dispatch=_dispatch(task, queue_key),
-            spec=_spec(plan, task, predecessors[index]),
-            policy=_policy(task),
+    done = {index for index, stands in standing.items() if stands.is_done}
+    tasks = []
+    for index, task in enumerate(plan.tasks):
+        stands = standing.get(index, _NOTHING_DONE)
+        if task.is_satisfied or stands.reused:
+            tasks.append(replace(_SATISFIED, reused=stands.reused, result=stands.result) if stands.reused else _SATISFIED)
+            continue
+        needed = predecessors[index]
+        tasks.append(
+            ProgramTask(
+                successors=tuple(successors[index]),
+                pending=len(needed) - sum(one in done for one in needed) if done else len(needed),
+                dispatch=_dispatch(task, queue_key),
+                spec=_spec(plan, task, needed),
+                policy=_policy(task),
+                state=stands.state,
+                attempts_before=stands.attempts_before,
+                result=stands.result,
+            )
         )
-        for index, task in enumerate(plan.tasks)
-    ]
     return Program(
         run_id=run_id,
         tasks=tasks,
@@ -113,4 +126,6 @@ def _spec(plan: Plan, task: Task, predecessors: Sequence[int]) -> bytes:
     }
     declared = {"inputs": task.inputs, "outputs": task.outputs}
     body |= {name: list(paths) for name, paths in declared.items() if paths}
+    if task.needs.memory_mib:
+        body["memory_mib"] = task.needs.memory_mib
     return ",".join(map(str, predecessors)).encode() + b"\n" + orjson.dumps(body)

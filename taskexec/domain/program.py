@@ -18,6 +18,7 @@ __all__ = [
     "Reaped",
     "RunHead",
     "RunOptions",
+    "Standing",
 ]
 
 
@@ -41,8 +42,9 @@ class ProgramTask:
     """JSON value for dependents of a task that is final from the start; empty for none."""
     policy: bytes = b""
     """When it is tried again and what time it has (`AttemptPolicy.encode`); empty: never, no limit."""
-    succeeded_attempt: int = 0
-    """Attempt that completed it in an earlier life of this run; 0 for none. Such a task is final from the start."""
+    state: str = ""
+    """State in which an earlier life of this run left it (`TaskState.encode`), if it had ended; such a task is final
+    from the start."""
     attempts_before: int = 0
     """Attempts that were started in an earlier life of this run; numbers go on from there."""
 
@@ -69,6 +71,21 @@ class RunOptions:
     """The same at an instant, seconds since the epoch; None never."""
     output_limit_bytes: int = 2**30
     """Most bytes of evidence that the server keeps of the run in chunks; what goes beyond is dropped and marked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a task stands before its run begins, when something was done before: see the fields of `ProgramTask`."""
+
+    state: str = ""
+    attempts_before: int = 0
+    result: bytes = b""
+    reused: bytes = b""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it counts as done for what depends on it."""
+        return bool(self.reused) or self.state.startswith("S")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -16,13 +17,20 @@ from redis.retry import Retry
 from taskexec.domain.address import mask_url
 from taskexec.errors import ConnectionLost, UsageError
 
-__all__ = ["LOST", "Connection", "check_url", "keep_trying"]
+__all__ = ["KEEPALIVE", "LOST", "Connection", "check_url", "keep_trying"]
 
 _PASSING = ("BUSY", "MISCONF", "MASTERDOWN", "TRYAGAIN", "OOM", "LOADING", "CLUSTERDOWN", "NOREPLICAS")
 """Beginnings of answers that say that the server cannot do it now: memory or disk full, a long script, no master."""
 
 LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingError)
 """What the client raises when the server is gone, stalled, loading or demoted; every script may be repeated."""
+
+_KEEPALIVE_S = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
+KEEPALIVE = {getattr(socket, name): value for name, value in _KEEPALIVE_S.items() if hasattr(socket, name)}
+"""A connection on which nothing is heard for eleven seconds is given up: its server, or the way to it, has gone.
+
+Without it one that a firewall has dropped, or that outlived its server unnoticed, is waited on for hours.
+"""
 
 T = TypeVar("T")
 
@@ -70,8 +78,7 @@ class Connection:
 
     def __init__(self, url: str, *, socket_timeout_s: float = 30.0) -> None:
         self.url = check_url(url)
-        # without it, a connection that a firewall has dropped is found out only when a call times out
-        keepalive = {} if url.startswith("unix:") else {"socket_keepalive": True}
+        keepalive = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
         self.client: Any = redis.Redis.from_url(
             url,
             protocol=2,

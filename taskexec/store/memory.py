@@ -232,13 +232,13 @@ class MemoryRunStore:
         """
         with self._changed:
             run = self._known(run_id)
-            if run.status is RunStatus.PENDING:
-                return []
             plan = rules.retry_of(indexes, successors_of=run.behind, dependencies_of=run.before, state=run.state)
             if plan.busy or plan.hopeless:
                 raise retry_refused(1 if plan.busy else 2, plan.busy or plan.hopeless)
             if plan.again:
                 with self._change(run) as change:
+                    if run.status is RunStatus.PENDING:
+                        change.begin(starts=True)
                     change.run_again(plan, by)
             return list(plan.again)
 

@@ -117,8 +117,8 @@ class MemoryRun:
             else:
                 self.dispatches[index] = _Dispatch(*task.dispatch.split("\t", 3))
                 self.policy[index] = AttemptPolicy.decode(task.policy)
-            if task.succeeded_attempt:
-                self._settle(index, TaskState(TaskStatus.SUCCEEDED, task.succeeded_attempt))
+            if task.state:
+                self._settle(index, TaskState.decode(task.state))
             if task.result:
                 self.result[index] = task.result
             self.tried[index] = task.attempts_before

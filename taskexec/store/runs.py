@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -359,15 +360,14 @@ class RedisRunStore:
 def _meta(program: Program, *, submitted_us: int) -> dict[str, Any]:
     """Return the meta hash of a stored run."""
     options = program.options
-    satisfied = sum(task.is_satisfied for task in program.tasks)
-    succeeded = sum(task.succeeded_attempt > 0 for task in program.tasks)
+    ended = Counter(TaskState.decode(task.state).status for task in program.tasks if task.state)
+    ended[TaskStatus.SATISFIED] = sum(task.is_satisfied for task in program.tasks)
     always = {
         "run": program.run_id,
         "status": "pending",
         "tasks": len(program.tasks),
-        "left": len(program.tasks) - satisfied - succeeded,
-        "satisfied": satisfied,
-        "succeeded": succeeded,
+        "left": len(program.tasks) - ended.total(),
+        **{str(status): count for status, count in ended.items()},
         "template": program.template,
         "source": program.source,
         "digest": program.digest,
@@ -397,8 +397,8 @@ def _kept_of(task: ProgramTask) -> Iterator[tuple[str, Any]]:
     """Yield what is kept of a task: the names of hashes, and its value there."""
     if task.is_satisfied:
         yield "state", _SATISFIED
-    elif task.succeeded_attempt:
-        yield "state", TaskState(TaskStatus.SUCCEEDED, task.succeeded_attempt).encode()
+    elif task.state:
+        yield "state", task.state
     if not task.is_satisfied:
         yield "task", task.dispatch
         yield "spec", task.spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -26,7 +25,7 @@ class WorkerRegistry:
 
         `record` holds at least `classes` (routes it serves) and `capacity.slots`.
         """
-        now = time.time()
+        now = int(self._connection.call("TIME")[0])  # the clocks of workers may be wrong
         self._connection.pipeline(
             [
                 ("SET", worker_key(name), orjson.dumps(record), "PX", int(lifetime_s * 1000)),

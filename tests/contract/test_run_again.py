@@ -164,7 +164,7 @@ def further_life(stage: Stage, run_id: str) -> Play:
     program = make_program(run_id, DIAMOND, RunOptions(batch_max=1))
     done, tried, *others = program.tasks
     tasks = [
-        replace(done, succeeded_attempt=2, attempts_before=2, result=b'"kept"'),
+        replace(done, state="S2", attempts_before=2, result=b'"kept"'),
         replace(tried, pending=0, attempts_before=1),
         replace(others[0], pending=0),
         others[1],
@@ -189,6 +189,26 @@ def test_further_life_goes_on_with_what_is_left(stage: Stage) -> None:
     assert claim.results == {0: b'"kept"'}
     assert play.status == "succeeded"
     assert play.lines()[0] == 'U 0 0 {"run":"x"}\tkey\tsignature'
+
+
+def test_further_life_may_begin_with_tasks_that_run_again(stage: Stage) -> None:
+    run_id = "life3"
+    program = make_program(run_id, DIAMOND, RunOptions(batch_max=1))
+    states = ("S1", "F2", "S1", "X0")
+    tasks = [
+        replace(task, state=state, attempts_before=int(state[1]), pending=0)
+        for task, state in zip(program.tasks, states, strict=True)
+    ]
+    stage.store.put(replace(program, tasks=tasks, is_continued=True))
+
+    again = stage.store.retry(run_id, [1], by=b"{}")
+    stage.store.start(run_id)
+
+    head = stage.store.head(run_id)
+    assert again == [1, 3]
+    assert (head.status, head.left, head.succeeded, head.failed) == ("running", 2, 2, 0)
+    assert stage.store.states(run_id) == {0: "S1", 1: "Q3", 2: "S1"}
+    assert stage.store.active() == [run_id]
 
 
 def test_signed_head_and_leaves_are_given_back(stage: Stage) -> None:

@@ -4,7 +4,7 @@
 -- Returns {0, indexes that wait again}; or, with nothing changed, {1, indexes that are held, queued or run} or
 -- {2, named tasks that could not start, because something that they depend on has failed and is not among them}.
 if not meta('run') then return redis.error_reply('TEK no such run') end
-if meta('status') == 'pending' then return {0, {}} end
+local was = meta('status')
 local member, order = {}, {}  -- the named tasks and all behind them, breadth first
 for at = 2, #ARGV do
   if not member[ARGV[at]] then
@@ -89,6 +89,7 @@ for _, index in ipairs(order) do
 end
 if #again == 0 then return {0, {}} end
 table.sort(again, function(one, other) return tonumber(one) < tonumber(other) end)
+if was == 'pending' then begin(true) end  -- a further life of a run begins with it
 line('O', 0, 0, ARGV[1])
 for _, index in ipairs(again) do
   line('G', index, numbers[index])
@@ -111,7 +112,7 @@ for index in pairs(reset) do
   if pending == 0 then free[#free + 1] = index end
 end
 table.sort(free, function(one, other) return tonumber(one) < tonumber(other) end)
-if meta('status') ~= 'running' then
+if was ~= 'running' then
   redis.call('HSET', K.meta, 'status', 'running')
   redis.call('SADD', 'tek:active', meta('run'))
   for _, key in pairs(K) do redis.call('PERSIST', key) end
