@@ -16,7 +16,6 @@ from taskexec.placement import measure_capacity
 from taskexec.plan import build_plan
 from taskexec.settings import load_settings
 from taskexec.sources import read_csv
-from taskexec.submission import Collector
 
 __all__ = ["Rate", "WarmCluster", "warm_cluster"]
 
@@ -46,9 +45,7 @@ class WarmCluster:
         plan = build_plan(read_csv(plan_text, "benchmark.csv"))
         begun = time.perf_counter()
         run_id = self._cluster.submit(plan, dry_run=False).run_id
-        with contextlib.closing(
-            Collector(run_id, self._cluster.runs, self._cluster.settings.evidence.runs_dir)
-        ) as collector:
+        with contextlib.closing(self._cluster.collector(run_id)) as collector:
             while not collector.step(wait_s=0.2):
                 pass
             summary = collector.finish()

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,20 +31,25 @@ from taskexec.store.workers import WorkerRegistry
 
 if TYPE_CHECKING:
     from taskexec.broker import FlowerAccess
+    from taskexec.completion.keys import Identity
+    from taskexec.completion.spool import Spool
     from taskexec.plan import Plan
     from taskexec.runtime.interrupts import Interrupts
     from taskexec.runtime.supervisor import WorkerSupervisor
     from taskexec.settings import Settings
-    from taskexec.submission import SubmittedRun
+    from taskexec.submission import Collector, FormerRun, Submission, Submitter, Takeover
 
 __all__ = [
     "Cluster",
     "admit_locally",
     "embedded_server",
     "kept_server",
+    "local_spool",
     "main",
     "run_flower",
     "serve_worker",
+    "spool_folder",
+    "takeover_of",
     "worker_supervisor",
 ]
 
@@ -53,6 +59,7 @@ _ABANDONED_S = 86_400
 _ROUND_S = 1.0
 _ORPHAN_GRACE_S = 2.0
 _PR_SET_PDEATHSIG = 1
+_MIB = 1024 * 1024
 
 
 class Cluster:
@@ -94,25 +101,70 @@ class Cluster:
         check_agents(plan, AgentRegistry(), elsewhere={name for worker in workers for name in worker["agents"]})
         admit(plan, known)
 
-    def submit(self, plan: Plan, *, dry_run: bool, fail_fast: bool | None = None) -> SubmittedRun:
-        """Compile, store and start a run of a plan that was admitted.
+    @property
+    def submitter(self) -> Submitter:
+        """Return what submits runs here, and takes them up again, in the user's name."""
+        from taskexec.submission import Submitter
+
+        return Submitter(self.runs, self.settings.evidence.runs_dir, lambda: self.identity)
+
+    def submit(
+        self,
+        plan: Plan,
+        *,
+        dry_run: bool,
+        fail_fast: bool | None = None,
+        deadline_at: float | None = None,
+        key: str | None = None,
+        is_here: bool = False,
+        takeover: Takeover | None = None,
+    ) -> Submission:
+        """Compile, store and start a run of a plan that was admitted; other arguments as `Submitter.submit`.
 
         Raises:
+            KeyUnusable: The user's key cannot be used; nothing was submitted.
+            Refused: The submission key stands for another plan.
+            EvidenceUnwritable: The run's folder cannot be made; nothing was submitted.
             ConnectionLost: The server did not answer.
         """
         from taskexec.domain.program import RunOptions
-        from taskexec.submission import submit
 
-        worker, evidence = self.settings.worker, self.settings.evidence
+        worker, evidence, run = self.settings.worker, self.settings.evidence, self.settings.run
         options = RunOptions(
-            fail_fast=self.settings.run.fail_fast if fail_fast is None else fail_fast,
+            fail_fast=run.fail_fast if fail_fast is None else fail_fast,
             dry_run=dry_run,
             batch_max=worker.batch_max,
             batch_target_s=worker.batch_target_s,
             lost_max=worker.max_attempts,
             retention_s=evidence.retention_s,
+            timeout_s=run.timeout_s,
+            deadline_at=deadline_at,
+            output_limit_bytes=evidence.run_limit_mib * _MIB,
         )
-        return submit(plan, self.runs, options)
+        return self.submitter.submit(plan, options, key=key, is_here=is_here, takeover=takeover)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The user's key, which signs what is submitted here; made at first use.
+
+        Raises:
+            KeyUnusable: It cannot be made or read, is damaged or open to others.
+        """
+        from taskexec.completion.keys import KeyFolder
+
+        return KeyFolder(self.settings.security.keys_folder(os.environ)).identity()
+
+    def collector(self, run_id: str) -> Collector:
+        """Return what brings a run home, into the folder of the settings.
+
+        Raises:
+            NotFound: No such run.
+            ConnectionLost: The server did not answer.
+            EvidenceUnwritable: Its folder cannot be made, or somebody else writes it.
+        """
+        from taskexec.submission import Collector
+
+        return Collector(run_id, self.runs, self.settings.evidence.runs_dir, spool=local_spool(self.settings))
 
     def lose_worker(self, name: str) -> None:
         """Release at once what a dead worker held in every active run; what fails here, leases make good later."""
@@ -123,6 +175,34 @@ class Cluster:
             for run_id in self.runs.active():
                 self.runs.lose(run_id, [], worker=name, record=record)
             self.workers.remove(name)
+
+
+def takeover_of(plan: Plan, former: FormerRun, settings: Settings) -> Takeover:
+    """Return what a plan can take over from an earlier run, by the declared inputs as they are here now."""
+    from taskexec.runtime.declared import DeclaredMissing, digests_of, find_declared
+    from taskexec.submission import Takeover
+
+    def digests(patterns: Sequence[str]) -> dict[str, str] | None:
+        try:
+            return digests_of(find_declared(patterns, "input"))
+        except DeclaredMissing:
+            return None
+
+    with contextlib.chdir(settings.worker.project_dir):
+        return Takeover.of(plan, former, digests)
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Return where this machine keeps large files of attempts until they are fetched."""
+    folder = settings.worker.spool_dir
+    return (settings.embedded.state_folder(os.environ) / "spool" if folder is None else folder).absolute()
+
+
+def local_spool(settings: Settings) -> Spool:
+    """Return what this machine keeps of large files."""
+    from taskexec.completion.spool import Spool
+
+    return Spool(spool_folder(settings))
 
 
 def admit_locally(plan: Plan, capacity: Capacity) -> None:
@@ -186,10 +266,15 @@ def _remove_abandoned() -> None:
 def worker_supervisor(
     cluster: Cluster, *, routes: Sequence[Route], capacity: Capacity, log_path: Path | None, with_events: bool = False
 ) -> WorkerSupervisor:
-    """Return a supervisor (not started) for a worker on a cluster."""
+    """Return a supervisor (not started) for a worker on a cluster.
+
+    Raises:
+        KeyUnusable: The worker would have no key to sign with.
+    """
     from taskexec.runtime.supervisor import WorkerSupervisor
 
     settings = cluster.settings
+    _ = cluster.identity  # made here, so that whoever starts the worker is told what is wrong with it
 
     def launch(name: str, scratch: Path) -> tuple[list[str], Mapping[str, str]]:
         spec = {
@@ -204,7 +289,16 @@ def worker_supervisor(
             "patience_s": settings.worker.batch_target_s,
             "kill_grace_s": settings.worker.kill_grace_s,
             "inline_limit_bytes": settings.evidence.inline_limit_bytes,
-            "output_limit_bytes": settings.evidence.output_limit_mib * 1024 * 1024,
+            "output_limit_bytes": settings.evidence.output_limit_mib * _MIB,
+            "spool_above_bytes": settings.evidence.spool_above_mib * _MIB,
+            "file_limit_bytes": settings.evidence.file_limit_mib * _MIB,
+            "spool_dir": str(spool_folder(settings)),
+            "retention_s": settings.evidence.retention_s,
+            "security": {
+                "keys_dir": str(settings.security.keys_folder(os.environ).absolute()),
+                "trusted_keys": settings.security.trusted_keys,
+                "require_signed": settings.security.require_signed,
+            },
             "with_events": with_events,
             "supervisor": os.getpid(),
         }
@@ -291,8 +385,11 @@ def main() -> int:
         daemon=True,
     ).start()
     from taskexec.completion.evidence import EvidenceLimits
+    from taskexec.completion.spool import Spool, server_origin
+    from taskexec.runtime.authority import Authority
     from taskexec.runtime.carrier import CarrierSettings
     from taskexec.runtime.worker import WorkerProfile, run_worker
+    from taskexec.settings import SecuritySettings
 
     # what billiard and kombu leave in temporary folders goes with the worker; tasks keep their TMPDIR
     tempfile.tempdir = spec["scratch"]
@@ -305,10 +402,18 @@ def main() -> int:
     )
     carrier = CarrierSettings(
         worker=spec["name"],
+        authority=Authority.of(SecuritySettings(**spec["security"])),
         lease_s=spec["lease_s"],
         patience_s=spec["patience_s"],
         scratch=Path(spec["scratch"]),
-        limits=EvidenceLimits(spec["inline_limit_bytes"], spec["output_limit_bytes"]),
+        limits=EvidenceLimits(
+            spec["inline_limit_bytes"],
+            spec["output_limit_bytes"],
+            spec["spool_above_bytes"],
+            spec["file_limit_bytes"],
+        ),
+        spool=Spool(Path(spec["spool_dir"]), origin=server_origin(spec["url"])),
+        retention_s=spec["retention_s"],
     )
     try:
         return run_worker(

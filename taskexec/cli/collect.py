@@ -36,7 +36,6 @@ def collect(
     """
     from taskexec.cli.follow import run_status_exit, show_end
     from taskexec.cli.submit import collect_to_end
-    from taskexec.submission import Collector
 
     place = find_run(run_id, settings_request, broker)
     if place.cluster is None:
@@ -48,7 +47,7 @@ def collect(
         cluster.settings = settings_request.load({"evidence.runs_dir": runs_dir})
     if is_waited:
         return collect_to_end(cluster, place.run_id, output)
-    with contextlib.closing(Collector(place.run_id, cluster.runs, cluster.settings.evidence.runs_dir)) as collector:
+    with contextlib.closing(cluster.collector(place.run_id)) as collector:
         while not collector.is_up_to_date:
             collector.step(wait_s=0.0)
         summary = collector.finish()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taskexec.cli.display import Display, seconds_text
 from taskexec.cli.output import Output, build_table, emit, shorten
 from taskexec.domain.states import RunStatus, TaskStatus
-from taskexec.errors import ConnectionLost
+from taskexec.errors import ConnectionLost, NotFound
 from taskexec.runtime.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, and of a run that was cancelled."""
 _STEP_S = 0.2
 _SHOWN_FAILURES = 50
+_SHOWN_FILES = 20
 _TAIL_LINES = 2
 
 
@@ -34,11 +35,13 @@ def follow(
     *,
     tend: Callable[[], None] = lambda: None,
     stop: Callable[[bool], None] = lambda _: None,
+    take_up: Callable[[], object] | None = None,
     leave_when_interrupted: bool = False,
 ) -> None:
     """Follow a run until it has ended.
 
-    A server that does not answer is waited for, unless interrupted twice.
+    A server that does not answer is waited for, unless interrupted twice. One that has come back without the run is
+    given it again.
 
     Args:
         collector: Brings the run home.
@@ -46,7 +49,11 @@ def follow(
         interrupts: Ctrl-C so far.
         tend: Called several times a second.
         stop: Called at the first interrupt with False, at the second with True (kill).
+        take_up: Submits the run again from its folder; None where that is not possible.
         leave_when_interrupted: Return at the first interrupt instead.
+
+    Raises:
+        NotFound: The server has lost the run, and nobody here can take it up.
     """
     stopped = 0
     while True:
@@ -59,6 +66,13 @@ def follow(
                 stop(wanted > 1)
                 stopped = wanted  # only now: a server that did not answer is told again
             ended = collector.step(wait_s=_STEP_S)
+        except NotFound as error:
+            if take_up is None:
+                raise
+            display.note(f"{error.message}: the server has come back without it, it is taken up from its folder")
+            take_up()
+            collector.begin_again()
+            continue
         except ConnectionLost as error:
             if interrupts.count > 1:
                 raise
@@ -114,6 +128,8 @@ def show_end(output: Output, collector: Collector, summary: Mapping[str, Any]) -
             "folder": str(collector.folder.path),
             "counts": summary["counts"],
             "failed": [_failure_json(result) for result in _failures(summary)],
+            "truncated": summary.get("truncated", 0),
+            "pending_files": summary.get("pending_files", []),
         },
         quiet=lambda: [summary["run_id"]],
     )
@@ -145,10 +161,27 @@ def end_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[Any]:
     counts = ", ".join(f"{count:,} {status}" for status, count in summary["counts"].items())
     verb = f"{summary['status']} (dry run)" if summary["dry_run"] else summary["status"]
     yield f"run {summary['run_id']} {verb}: {counts}{_wall(summary)}"
+    if truncated := summary.get("truncated"):
+        what = "task" if truncated == 1 else "tasks"
+        yield f"evidence of {truncated:,} {what} was cut at a limit: see `truncated_bytes` in run.json"
     if folder.is_dir():
         yield f"evidence: {folder}"
+    yield from _pending_lines(summary)
     if failures:
         yield f"output of the first failure: tek logs {summary['run_id']} {failures[0]['task']}"
+
+
+def _pending_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which files have not come home, where they are, and what brings them."""
+    files = summary.get("pending_files", [])
+    for file in files[:_SHOWN_FILES]:
+        size_mib = file["bytes"] / 2**20
+        where = "is no longer" if file["state"] == "gone" else "is still"
+        yield f"not at home: {file['file']} of {file['task']} ({size_mib:,.1f} MiB) {where} on {file['host']}"
+    if len(files) > _SHOWN_FILES:
+        yield f"… and {len(files) - _SHOWN_FILES:,} more files (run.json lists all)"
+    if any(file["state"] == "pending" for file in files):
+        yield f"they come with `tek collect {summary['run_id']}` once a worker of their host is there"
 
 
 def _failure_cells(result: Mapping[str, Any]) -> list[str]:

@@ -1,19 +1,17 @@
-"""`tek status`, `watch`, `logs`, `events` and `runs`: looking at runs, finished or not."""
+"""`tek status`, `watch`, `logs` and `events`: looking at runs, finished or not."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, build_table, emit, say
-from taskexec.cli.where import RunPlace, broker_option, find_run, open_cluster
-from taskexec.errors import ConnectionLost, UsageError
+from taskexec.cli.where import broker_option, find_run
 
-__all__ = ["events", "logs", "runs", "status", "watch"]
+__all__ = ["events", "logs", "status", "watch"]
 
 
 @click.command()
@@ -108,47 +106,6 @@ def events(run_id: str, broker: str | None, settings_request: SettingsRequest, o
 
 def _cells(row: dict[str, Any], columns: list[str]) -> list[str]:
     return ["" if row.get(column) is None else str(row[column]) for column in columns]
-
-
-@click.command()
-@broker_option
-@settings_options
-@output_option
-def runs(broker: str | None, settings_request: SettingsRequest, output: Output) -> None:
-    """List the runs that the cluster knows, and those at home, newest first."""
-    rows = sorted(_known_runs(broker, settings_request), key=lambda row: row["run_id"], reverse=True)
-    columns = ["run_id", "status", "submitted_at", "plan"]
-    emit(
-        output,
-        table=lambda: build_table(columns, ([str(row[column]) for column in columns] for row in rows), keep={"run_id"}),
-        data={"runs": rows},
-        quiet=lambda: (row["run_id"] for row in rows),
-    )
-
-
-def _known_runs(broker: str | None, request: SettingsRequest) -> Iterator[dict[str, Any]]:
-    from taskexec.domain.clock import iso_time
-
-    settings = request.load()
-    seen = set()
-    try:
-        cluster = open_cluster(settings, broker)
-        for run_id in cluster.runs.listed():
-            head = cluster.runs.head(run_id)
-            seen.add(run_id)
-            yield {
-                "run_id": run_id,
-                "plan": head.source,
-                "status": head.status,
-                "submitted_at": iso_time(head.submitted_at),
-            }
-    except (UsageError, ConnectionLost):
-        if broker is not None:
-            raise
-    for folder in settings.evidence.runs_dir.glob("*/run.json"):
-        summary = RunPlace(folder.parent.name, folder.parent, None).home_summary()
-        if summary is not None and folder.parent.name not in seen:
-            yield {name: summary[name] for name in ("run_id", "plan", "status", "submitted_at")}
 
 
 @click.command()

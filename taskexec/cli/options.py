@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ class SettingsRequest:
     """File to read instead of the nearest `tek.toml`."""
     environment: str | None = None
     """Name of a file in `config/environments`."""
-    overrides: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, object] = field(default_factory=dict)
     """Values of `--set`, by dotted key."""
 
     def load(self, overrides: Mapping[str, object] | None = None) -> Settings:
@@ -51,6 +51,10 @@ class SettingsRequest:
         from taskexec.settings import load_settings
 
         return load_settings(self._merge(overrides), environment=self.environment, config=self.config)
+
+    def with_overrides(self, overrides: Mapping[str, object]) -> SettingsRequest:
+        """Return a request in which a command's own options win over `--set`; None says nothing."""
+        return replace(self, overrides=self._merge(overrides))
 
     def explain(self, overrides: Mapping[str, object] | None = None) -> list[Origin]:
         """Return each setting with its origin; arguments and errors are those of `load`."""

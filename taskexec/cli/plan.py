@@ -16,6 +16,7 @@ from taskexec.cli.options import (
     settings_options,
 )
 from taskexec.cli.output import Output, build_table, emit, shorten, write_file
+from taskexec.cli.plan_attempts import describe_end, describe_files, describe_retry, short_duration
 from taskexec.cli.plan_reading import describe_reading
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
 from taskexec.domain.command import Command
@@ -35,7 +36,7 @@ SHOWN_TASKS = 40
 _TEXT_WIDTH = 40
 _COLUMNS = (
     *("*", "id", "title", "lane", "agent", "does", "route"),
-    *("depends on", "level", "duration", "slack"),
+    *("depends on", "level", "duration", "slack", "retry", "ends", "files"),
 )
 
 
@@ -206,7 +207,7 @@ def _rest(count: int) -> Iterator[str]:
 
 def _summary_line(summary: Summary) -> str:
     shape = "series-parallel" if summary.series_parallel else "not series-parallel"
-    length = _duration(summary.critical_path_s)
+    length = short_duration(summary.critical_path_s)
     counts = ((summary.tasks, "task"), (summary.edges, "edge"), (summary.levels, "level"))
     size = ", ".join(f"{count:,} {name if count == 1 else name + 's'}" for count, name in counts)
     return f"{size}, width {summary.width:,}, critical path {length or 'of unknown length'}, {shape}"
@@ -224,8 +225,11 @@ def _row(task: Task, estimate: Estimate, duration_s: float | None) -> tuple[str,
         task.route.value,
         _dependencies(task.depends_on),
         str(estimate.level),
-        _duration(duration_s),
-        _duration(estimate.slack_s),
+        short_duration(duration_s),
+        short_duration(estimate.slack_s),
+        shorten(describe_retry(task), _TEXT_WIDTH),
+        describe_end(task),
+        describe_files(task),
     )
 
 
@@ -245,17 +249,3 @@ def _dependencies(ids: Sequence[str]) -> str:
             return f"{', '.join(shown)} and {len(ids) - len(shown):,} more"
         shown.append(name)
     return ", ".join(shown)
-
-
-def _duration(seconds: float | None) -> str:
-    """Return seconds for people; nothing for none and for 0."""
-    if not seconds:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        days, hours = divmod(hours, 24)
-        return f"{days:,} d {hours:02} h"
-    return f"{hours:,} h {minutes:02} m" if hours else f"{minutes} m {rest:02} s"

@@ -62,7 +62,8 @@ def _from_server(place: RunPlace) -> Snapshot:
         after = entries[-1].id
         for entry in entries:
             for line, transition in ledger.seal(entry):
-                account.take(transition)
+                if transition is not None:
+                    account.take(transition)
                 lines.append(json.loads(line))
     summary = run_summary(store.head(place.run_id), plan, account, ledger_head=ledger.head)
     return Snapshot(summary, lines, plan)

@@ -11,6 +11,8 @@ import click
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, emit, say
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
+from taskexec.cli.reuse import find_takeover, reuse_option, tell_takeover
+from taskexec.cli.run_limits import RunLimits, run_limit_options
 from taskexec.cli.where import broker_option, open_cluster
 from taskexec.domain.states import RunStatus, TaskStatus
 
@@ -29,6 +31,9 @@ __all__ = ["collect_to_end", "submit"]
 @click.option("--wait", "is_waited", is_flag=True, help="Follow the run to its end and bring its evidence home.")
 @click.option("--dry-run", is_flag=True, help="Go the whole way, but only describe what would be executed.")
 @click.option("--fail-fast", is_flag=True, default=None, help="Start nothing new after the first failure.")
+@click.option("--key", metavar="TEXT", help="The same plan with the same key is the same run, however often submitted.")
+@run_limit_options
+@reuse_option
 @click.option("--runs-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where evidence goes.")
 def submit(
     source: PlanSource,
@@ -38,6 +43,9 @@ def submit(
     is_waited: bool,
     dry_run: bool,
     fail_fast: bool | None,
+    key: str | None,
+    limits: RunLimits,
+    reuse: str | None,
     runs_dir: Path | None,
 ) -> int:
     """Submit a plan to a cluster; prints the id of the run.
@@ -46,13 +54,16 @@ def submit(
     `tek run`.
     """
 
-    settings = settings_request.load({"evidence.runs_dir": runs_dir, "run.fail_fast": fail_fast})
+    settings = settings_request.load({"evidence.runs_dir": runs_dir, "run.fail_fast": fail_fast} | limits.settings)
     plan = load_plan(source, settings)
     if output is not Output.JSON:
         report_warnings(plan.warnings)
     cluster = open_cluster(settings, broker)
     cluster.admit(plan)
-    run_id = cluster.submit(plan, dry_run=dry_run).run_id
+    takeover = find_takeover(reuse, plan, settings)
+    tell_takeover(takeover)
+    submission = cluster.submit(plan, dry_run=dry_run, deadline_at=limits.deadline_at, key=key, takeover=takeover)
+    run_id = submission.run_id
     if is_waited:
         return collect_to_end(cluster, run_id, output)
     _show_submitted(output, plan, run_id, settings.evidence.runs_dir / run_id)
@@ -82,13 +93,18 @@ def collect_to_end(cluster: Cluster, run_id: str, output: Output) -> int:
     from taskexec.cli.display import choose_display
     from taskexec.cli.follow import INTERRUPTED, follow, run_status_exit, show_end
     from taskexec.runtime.interrupts import Interrupts
-    from taskexec.submission import Collector
 
-    collector = Collector(run_id, cluster.runs, cluster.settings.evidence.runs_dir)
+    collector = cluster.collector(run_id)
     task_ids = collector.folder.account.task_ids
     with contextlib.closing(collector), Interrupts() as interrupts:
         with choose_display(run_id, task_ids, quiet=output is not Output.TABLE) as display:
-            follow(collector, display, interrupts, leave_when_interrupted=True)
+            follow(
+                collector,
+                display,
+                interrupts,
+                take_up=lambda: cluster.submitter.take_up(run_id),
+                leave_when_interrupted=True,
+            )
         summary = collector.finish()
         show_end(output, collector, summary)
         if not collector.view.is_final:

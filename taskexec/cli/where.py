@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskexec.cluster import Cluster
     from taskexec.settings import Settings
 
-__all__ = ["LIVE_FILE", "RunPlace", "broker_option", "find_run", "open_cluster", "up_file"]
+__all__ = ["LIVE_FILE", "RunPlace", "broker_option", "find_folder", "find_run", "open_cluster", "up_file"]
 
 LIVE_FILE = "live.json"
 """File in a run's folder that says, while `tek run` lasts, on which server it is."""
@@ -81,11 +81,12 @@ class RunPlace:
         return summary
 
 
-def find_run(text: str, request: SettingsRequest, broker: str | None) -> RunPlace:
+def find_run(text: str, request: SettingsRequest, broker: str | None, *, needs_summary: bool = True) -> RunPlace:
     """Return the run that a person means: an id, the unique beginning of one, or `last`.
 
     A folder at home whose run has ended is enough; otherwise the server is asked: that of a `tek run` that goes on,
-    else the one that `open_cluster` finds.
+    else the one that `open_cluster` finds. With `needs_summary` false, a folder of which nothing was brought home will
+    do as well.
 
     Raises:
         NotFound: No run, or several, answer to the text.
@@ -100,9 +101,25 @@ def find_run(text: str, request: SettingsRequest, broker: str | None) -> RunPlac
     if cluster is None or run_id not in known:
         cluster = _live_cluster(folder, settings)
     place = RunPlace(run_id, folder, cluster)
-    if cluster is None and place.home_summary() is None:
-        raise NotFound(f"run `{run_id}` has no summary in {folder}", hint="its server is gone, and it was not finished")
+    if needs_summary and cluster is None and place.home_summary() is None:
+        hint = f"its server is gone, and it was not finished; `tek retry {run_id}` goes on with it"
+        raise NotFound(f"run `{run_id}` has no summary in {folder}", hint=hint)
     return place
+
+
+def find_folder(text: str, settings: Settings) -> Path:
+    """Return the folder at home that a person means: a path, a run's id, the unique beginning of one, or `last`.
+
+    Raises:
+        NotFound: There is none, or several answer to the text.
+    """
+    path = Path(text)
+    if path.is_dir() and (os.sep in text or text in {".", ".."} or (path / "ledger.jsonl").is_file()):
+        return path
+    if os.sep in text:
+        raise NotFound(f"there is no folder `{text}`")
+    runs_dir = settings.evidence.runs_dir
+    return runs_dir / _choose(text, _folders(runs_dir), None)
 
 
 def _any_cluster(settings: Settings, broker: str | None) -> tuple[Cluster | None, Exception | None]:

@@ -64,7 +64,7 @@ def compile_program(
     for index, task in enumerate(plan.tasks):
         stands = standing.get(index, _NOTHING_DONE)
         if task.is_satisfied or stands.reused:
-            tasks.append(replace(_SATISFIED, reused=stands.reused, result=stands.result) if stands.reused else _SATISFIED)
+            tasks.append(replace(_SATISFIED, reused=stands.reused, result=stands.result))
             continue
         needed = predecessors[index]
         tasks.append(

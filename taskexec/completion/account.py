@@ -9,7 +9,7 @@ import orjson
 
 from taskexec.completion.ledger import split_record
 from taskexec.domain.events import Transition, TransitionKind
-from taskexec.domain.states import TaskStatus
+from taskexec.domain.states import FINAL_TASK_STATUSES, TaskStatus
 
 __all__ = ["RunAccount", "TaskAccount"]
 
@@ -19,6 +19,11 @@ _ENDINGS = {
     TransitionKind.SKIPPED: TaskStatus.SKIPPED,
     TransitionKind.CANCELLED: TaskStatus.CANCELLED,
     TransitionKind.SATISFIED: TaskStatus.SATISFIED,
+}
+_MOVES = {
+    TransitionKind.QUEUED: TaskStatus.QUEUED,
+    TransitionKind.DELAYED: TaskStatus.READY,
+    TransitionKind.RETRIED: TaskStatus.WAITING,
 }
 _SHOWN = (
     *("attempt", "agent", "reason", "error", "exit_status", "signal", "started_at", "finished_at"),
@@ -30,7 +35,7 @@ _WITH_RECORD = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.
 class TaskAccount:
     """What became of one task."""
 
-    __slots__ = ("attempts", "because_of", "record", "status", "worker")
+    __slots__ = ("attempts", "because_of", "record", "status", "truncated_bytes", "worker")
 
     def __init__(self) -> None:
         self.status = TaskStatus.WAITING
@@ -39,6 +44,8 @@ class TaskAccount:
         self.worker = ""
         self.record: Mapping[str, Any] = {}
         """What the account shows of the record of the last attempt that ended."""
+        self.truncated_bytes = 0
+        """What was dropped of that attempt's evidence, because it went beyond a limit."""
         self.because_of: int | None = None
         """Index of the failed task that made this one be skipped."""
 
@@ -70,12 +77,15 @@ class RunAccount:
 
     def take(self, transition: Transition) -> None:
         """Take in the next transition."""
+        kind = transition.kind
         if transition.index < 0:
+            if kind is TransitionKind.SUBMITTED:
+                self._begin_life()
             return
         task = self.tasks[transition.index]
-        kind = transition.kind
-        if kind is TransitionKind.QUEUED:
-            task.status = TaskStatus.QUEUED
+        if kind in _MOVES:
+            task.status = _MOVES[kind]
+            task.because_of = None
         elif kind is TransitionKind.RUNNING:
             task.status, task.worker, task.attempts = TaskStatus.RUNNING, transition.worker, transition.attempt
         elif kind in _ENDINGS:
@@ -83,9 +93,22 @@ class RunAccount:
             if kind is TransitionKind.SKIPPED:
                 task.because_of = int(transition.detail)
         if kind in _WITH_RECORD and transition.detail:
-            record = orjson.loads(split_record(transition.detail)[0])
-            # a run of 100,000 tasks is held in memory: only what the account shows
-            task.record = {name: record[name] for name in _SHOWN if record.get(name) is not None}
+            self.take_record(transition.index, split_record(transition.detail)[0])
+
+    def _begin_life(self) -> None:
+        """Have what had not ended wait again: the server that knew of it is gone."""
+        for task in self.tasks:
+            if task.status not in FINAL_TASK_STATUSES:
+                task.status = TaskStatus.WAITING
+
+    def take_record(self, index: int, raw: bytes) -> None:
+        """Take in the record of the last attempt of a task that ended."""
+        record, task = orjson.loads(raw), self.tasks[index]
+        # a run of 100,000 tasks is held in memory: only what the account shows
+        task.record = {name: record[name] for name in _SHOWN if record.get(name) is not None}
+        task.truncated_bytes = 0
+        if b'"truncated":' in raw:
+            task.truncated_bytes = sum(file.get("truncated", 0) for file in record.get("files", {}).values())
 
     def lines(self) -> list[dict[str, Any]]:
         """Return one object a task, in plan order; the list that scripts read."""

@@ -1,4 +1,5 @@
-"""Evidence of one attempt on its way: streams and files are digested, kept small ones inline, sent on in chunks."""
+"""Evidence of one attempt on its way: small streams and files travel inline, longer ones in chunks; large files are
+spooled where they are and fetched later. What is kept is digested, what is not is counted."""
 
 from __future__ import annotations
 
@@ -6,19 +7,23 @@ import base64
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from taskexec.completion.spool import KeptFile
 from taskexec.plan import evidence_folder
 
-__all__ = ["CHUNK_BYTES", "AttemptEvidence", "EvidenceLimits", "decode_inline"]
+__all__ = ["CHUNK_BYTES", "AttemptEvidence", "EvidenceLimits", "FileKeeper", "decode_inline"]
 
 CHUNK_BYTES = 65_536
 """Most bytes of one chunk on its way home."""
 
-_FLUSH_AFTER_S = 0.3
+_FLUSH_AFTER_S = 0.1
+"""How old output may get before it is sent on; what ends sooner travels with the end of its attempt."""
+_INLINE_FILES = 4
+"""So many times the limit of one inline file all of an attempt may take together: records stay small."""
 _EMPTY = hashlib.sha256().hexdigest()
 
 
@@ -29,55 +34,81 @@ class EvidenceLimits:
     inline_bytes: int = 16_384
     """Streams up to this size travel within the completion, in bytes."""
     total_bytes: int = 64 * 1024 * 1024
-    """What goes beyond this is dropped and marked `truncated`, in bytes."""
+    """What goes beyond this is dropped and marked `truncated`, in bytes; spooled files are not counted."""
+    spool_above_bytes: int = 8 * 1024 * 1024
+    """Files above this size are spooled, in bytes."""
+    file_bytes: int = 100 * 1024**3
+    """What spooled files of an attempt take together beyond this is dropped and marked, in bytes."""
+
+
+class FileKeeper(Protocol):
+    """Keeps large files where the attempt was, until they are fetched: a spool, for one run."""
+
+    @property
+    def id(self) -> str:
+        """Who keeps them; the record names it."""
+
+    def keep(self, source: Path, *, is_ours: bool, limit_bytes: int) -> KeptFile:
+        """Keep a file (moved if it `is_ours`, else copied), at most `limit_bytes` of it.
+
+        Raises:
+            OSError: It cannot be read or kept.
+        """
 
 
 @dataclass(slots=True)
 class _Stream:
     digest: Any = None
-    """Made with the first byte: most streams of most tasks stay empty."""
-    size_bytes: int = 0
+    """Of what was sent; made with the first chunk: most streams of most tasks travel inline."""
     sent_bytes: int = 0
     dropped_bytes: int = 0
+    is_cut: bool = False
+    """The run has no room for more: what follows is dropped, so that what is kept is a beginning."""
     buffer: bytearray = field(default_factory=bytearray)
     beginning: bytearray | None = None
     """All of it while it is short, for results; None for files, and once it is long."""
+
+    @property
+    def size_bytes(self) -> int:
+        return self.sent_bytes + len(self.buffer)
 
 
 class AttemptEvidence:
     """Collects the streams and files of one attempt.
 
-    `send` takes one chunk as `{"f": name, "o": offset, "d": bytes}`; it may block, and may be repeated.
+    `send` takes one chunk as `{"f": name, "o": offset, "d": bytes}` and returns False when the run may leave no more;
+    it may block, and may be repeated.
     """
 
     def __init__(
         self,
-        send: Callable[[dict[str, Any]], None],
+        send: Callable[[dict[str, Any]], bool | None],
         limits: EvidenceLimits,
         *,
+        keeper: FileKeeper | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._send = send
         self._limits = limits
+        self._keeper = keeper
         self._clock = clock
         self._streams = {name: _Stream(beginning=bytearray()) for name in ("stdout.log", "stderr.log")}
+        self._spooled: dict[str, dict[str, Any]] = {}
+        self._spooled_bytes = 0
         self._total = 0
+        self._inline_left = _INLINE_FILES * limits.inline_bytes
         self._oldest: float | None = None
 
     def write(self, name: str, data: bytes) -> None:
-        """Append bytes to a stream; beyond the attempt's limit they are counted and dropped."""
+        """Append bytes to a stream; beyond the limits they are counted and dropped."""
         stream = self._streams[name]
-        room = self._limits.total_bytes - self._total
+        room = 0 if stream.is_cut else self._limits.total_bytes - self._total
         if len(data) > room:
             stream.dropped_bytes += len(data) - room
             data = data[:room]
         if not data:
             return
         self._total += len(data)
-        stream.size_bytes += len(data)
-        if stream.digest is None:
-            stream.digest = hashlib.sha256()
-        stream.digest.update(data)
         stream.buffer += data
         if stream.beginning is not None:
             stream.beginning += data
@@ -88,10 +119,19 @@ class AttemptEvidence:
         if len(stream.buffer) > max(CHUNK_BYTES, self._limits.inline_bytes):
             self._flush(name, stream)
 
-    def tick(self) -> None:
-        """Send what has waited for longer than some tenths of a second, so that logs can be followed."""
-        if self._oldest is not None and self._clock() - self._oldest >= _FLUSH_AFTER_S:
-            self.flush()
+    def tick(self) -> float | None:
+        """Send what has waited for some tenths of a second, so that logs can be followed.
+
+        Returns:
+            Seconds until it wants to be called again; None when nothing waits.
+        """
+        if self._oldest is None:
+            return None
+        left = self._oldest + _FLUSH_AFTER_S - self._clock()
+        if left > 0:
+            return left
+        self.flush()
+        return None
 
     def flush(self) -> None:
         """Send all that is buffered."""
@@ -100,23 +140,50 @@ class AttemptEvidence:
         self._oldest = None
 
     def add_folder(self, folder: Path) -> None:
-        """Add every regular file below a folder, by its relative path; links are not followed."""
+        """Add every regular file below a folder, by its relative path; links are not followed, large files are moved.
+
+        Raises:
+            OSError: A file cannot be read, or not be kept.
+        """
         for root, folders, names in os.walk(folder):
             folders.sort()
             for name in sorted(names):
                 path = Path(root, name)
                 if path.is_file() and not path.is_symlink():
                     parts = map(_valid_name, path.relative_to(folder).parts)
-                    self._add_file(f"files/{'/'.join(parts)}", path)
+                    self._add_file(f"files/{'/'.join(parts)}", path, is_ours=True)
 
-    def _add_file(self, name: str, path: Path) -> None:
-        stream = self._streams.setdefault(name, _Stream())
+    def add_outputs(self, paths: Iterable[str]) -> None:
+        """Add declared outputs, by their path relative to the current folder; they stay where they are.
+
+        Raises:
+            OSError: A file cannot be read, or not be kept.
+        """
+        for path in paths:
+            name = "/".join(map(_valid_name, path.split("/")))
+            self._add_file(f"outputs/{name}", Path(path), is_ours=False)
+
+    def _add_file(self, name: str, path: Path, *, is_ours: bool) -> None:
         size = path.stat().st_size
+        if self._keeper is not None and size > self._limits.spool_above_bytes:
+            self._spool(name, path, is_ours=is_ours)
+            return
+        stream = self._streams.setdefault(name, _Stream())
         with path.open("rb") as file:
-            while self._total < self._limits.total_bytes and (data := file.read(CHUNK_BYTES)):
+            while not stream.is_cut and self._total < self._limits.total_bytes and (data := file.read(CHUNK_BYTES)):
                 self.write(name, data)
-                self._flush(name, stream)
+                if size > min(self._limits.inline_bytes, self._inline_left):
+                    self._flush(name, stream)
+        self._inline_left -= len(stream.buffer)
         stream.dropped_bytes = max(size - stream.size_bytes, 0)
+
+    def _spool(self, name: str, path: Path, *, is_ours: bool) -> None:
+        assert self._keeper is not None
+        kept = self._keeper.keep(path, is_ours=is_ours, limit_bytes=self._limits.file_bytes - self._spooled_bytes)
+        self._spooled_bytes += kept.size_bytes
+        self._spooled[name] = {"bytes": kept.size_bytes, "sha256": kept.sha256, "spool": self._keeper.id}
+        if kept.dropped_bytes:
+            self._spooled[name]["truncated"] = kept.dropped_bytes
 
     def text_of(self, name: str) -> str | None:
         """Return the whole of a stream as text, or None if it is longer than a chunk or was cut."""
@@ -128,26 +195,36 @@ class AttemptEvidence:
     def close(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the account of all streams and files, and the content of those that travel inline.
 
-        The account is `{name: {"bytes", "sha256"[, "truncated": bytes dropped]}}`; inline contents are text, or
-        `{"base64": …}` where they are not UTF-8.
+        The account is `{name: {"bytes", "sha256"[, "truncated": bytes dropped][, "spool": who keeps it]}}`; inline
+        contents are text, or `{"base64": …}` where they are not UTF-8.
         """
         account, inline = {}, {}
         for name, stream in self._streams.items():
-            if not stream.sent_bytes and stream.size_bytes <= self._limits.inline_bytes:
-                if stream.buffer or stream.beginning is None:  # a file is there even when nothing is in it
-                    inline[name] = _encode_inline(bytes(stream.buffer))
-            else:
+            if stream.sent_bytes or stream.size_bytes > self._limits.inline_bytes:
                 self._flush(name, stream)
-            digest = _EMPTY if stream.digest is None else stream.digest.hexdigest()
+            digest = _EMPTY
+            if stream.digest is not None:
+                digest = stream.digest.hexdigest()
+            elif stream.buffer or stream.beginning is None:  # a file is there even when nothing is in it
+                inline[name] = _encode_inline(bytes(stream.buffer))
+                digest = hashlib.sha256(stream.buffer).hexdigest()
             account[name] = {"bytes": stream.size_bytes, "sha256": digest}
             if stream.dropped_bytes:
                 account[name]["truncated"] = stream.dropped_bytes
-        return account, inline
+        return account | self._spooled, inline
 
     def _flush(self, name: str, stream: _Stream) -> None:
         while stream.buffer:
             chunk = bytes(stream.buffer[:CHUNK_BYTES])
-            self._send({"f": name, "o": stream.sent_bytes, "d": chunk})
+            if self._send({"f": name, "o": stream.sent_bytes, "d": chunk}) is False:
+                stream.is_cut = True
+                stream.dropped_bytes += len(stream.buffer)
+                self._total -= len(stream.buffer)
+                stream.buffer.clear()
+                return
+            if stream.digest is None:
+                stream.digest = hashlib.sha256()
+            stream.digest.update(chunk)
             stream.sent_bytes += len(chunk)
             del stream.buffer[:CHUNK_BYTES]
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskexec.completion.account import RunAccount
+from taskexec.completion.outline import RunOutline
 from taskexec.domain.clock import iso_time
 from taskexec.domain.program import RunHead
 
-__all__ = ["run_summary"]
+__all__ = ["home_summary", "run_summary"]
 
 
 def run_summary(
@@ -39,11 +40,12 @@ def run_summary(
                 "commands": line.record.get("commands", []),
                 **event,
                 "agent": task["agent"],
+                **({"truncated_bytes": line.truncated_bytes} if line.truncated_bytes else {}),
             }
         )
     return {
         "run_id": head.run_id,
-        "plan": head.source,
+        "plan": plan.get("source") or head.source,  # the folder alone makes it again
         "digest": head.digest,
         "status": head.status,
         "dry_run": head.dry_run,
@@ -52,7 +54,25 @@ def run_summary(
         "ended": _instant(head.finished_at),
         "counts": dict(Counter(result["status"] for result in results)),
         "ledger_head": ledger_head,
+        "truncated": sum(1 for line in account.tasks if line.truncated_bytes),
         "results": results,
+    }
+
+
+def home_summary(
+    outline: RunOutline, unproved: Mapping[str, str], pending_files: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what the summary in a run's folder says beside `run_summary`, of the folder itself.
+
+    Args:
+        outline: What the ledger says of the run as a whole.
+        unproved: What attempts left that no signed record speaks of: path -> SHA-256.
+        pending_files: Files of evidence that are still with their workers.
+    """
+    return {
+        "pending_files": list(pending_files),
+        "unproved": dict(unproved),
+        "replay_hash": None if outline.status is None else outline.replay.hash(),
     }
 
 

@@ -18,6 +18,8 @@ _STATUS = {
     TransitionKind.SKIPPED: TaskStatus.SKIPPED,
     TransitionKind.CANCELLED: TaskStatus.CANCELLED,
     TransitionKind.SATISFIED: TaskStatus.SATISFIED,
+    TransitionKind.DELAYED: TaskStatus.READY,
+    TransitionKind.RETRIED: TaskStatus.WAITING,
 }
 
 
@@ -53,18 +55,32 @@ class RunView:
         for entry in entries:
             self.last_us = entry.at_us
             for transition in parse_entry(entry):
-                self._take(transition)
+                self.take(transition)
 
-    def _take(self, transition: Transition) -> None:
+    def take(self, transition: Transition) -> None:
+        """Take in the next transition."""
         if transition.kind is TransitionKind.STARTED:
             self.status, self.started_us = RunStatus.RUNNING, transition.at_us
+        elif transition.kind is TransitionKind.REOPENED:
+            self.status, self.ended_us = RunStatus.RUNNING, None
+        elif transition.kind is TransitionKind.SUBMITTED:
+            self._begin_life(transition.at_us)
         elif transition.kind is TransitionKind.ENDED:
             self.status, self.ended_us = RunStatus(transition.detail), transition.at_us
         elif transition.kind in _STATUS:
             self._move(transition.index, _STATUS[transition.kind], transition.at_us)
 
+    def _begin_life(self, at_us: int) -> None:
+        """Have what had not ended wait again: a further life of the run begins."""
+        self.status, self.ended_us = RunStatus.PENDING, None
+        for index, status in enumerate(self.statuses):
+            if status not in FINAL_TASK_STATUSES and status is not TaskStatus.WAITING:
+                self._move(index, TaskStatus.WAITING, at_us)
+
     def _move(self, index: int, status: TaskStatus, at_us: int) -> None:
         self.counts[self.statuses[index]] -= 1
+        if self.statuses[index] is TaskStatus.FAILED:
+            self.failed.remove(index)
         self.counts[status] += 1
         self.statuses[index] = status
         self.running.pop(index, None)

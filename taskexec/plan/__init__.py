@@ -1,7 +1,8 @@
 """The plan: draft, validation, graph, estimates; an immutable, digested graph of tasks."""
 
 from taskexec.plan.bulk import collection_paused
-from taskexec.plan.draft import DraftTask, Located, PlanDraft, Reading
+from taskexec.plan.digest import digest_of_tasks
+from taskexec.plan.draft import DraftTask, Instant, Located, PlanDraft, Reading
 from taskexec.plan.drawing import draw_svg
 from taskexec.plan.estimate import Estimate, Estimates, Summary, summarize
 from taskexec.plan.folders import evidence_folder
@@ -15,6 +16,7 @@ __all__ = [
     "Estimate",
     "Estimates",
     "Graph",
+    "Instant",
     "Located",
     "LongestPath",
     "Plan",
@@ -23,6 +25,7 @@ __all__ = [
     "Summary",
     "build_plan",
     "collection_paused",
+    "digest_of_tasks",
     "draw_svg",
     "evidence_folder",
     "is_series_parallel",

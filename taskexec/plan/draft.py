@@ -14,7 +14,7 @@ from taskexec.domain.resources import Route
 from taskexec.domain.task import JSON
 from taskexec.errors import Fault, Place
 
-__all__ = ["DraftTask", "Located", "PlanDraft", "Reading"]
+__all__ = ["DraftTask", "Instant", "Located", "PlanDraft", "Reading"]
 
 T = TypeVar("T")
 
@@ -24,6 +24,17 @@ class Located(NamedTuple, Generic[T]):
 
     value: T
     place: Place
+
+
+class Instant(NamedTuple):
+    """An instant, and how sure it is."""
+
+    at: float
+    """Seconds since the epoch."""
+    written: str = ""
+    """The text that it was read from."""
+    lacks_zone: bool = False
+    """Whether the text names no time zone, so that UTC was taken."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +67,14 @@ class DraftTask:
     acceptance_criteria: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    retry: Mapping[str, Located[Any]] | None = None
+    """What is said of `Task.retry`, by fields of `RetryPolicy`; `backoff` is `fixed` or `exponential`. Never changed in
+    place: tasks may share it."""
+    total_timeout_s: Located[float] | None = None
+    deadline_at: Located[Instant] | None = None
+    inputs: tuple[Located[str], ...] = ()
+    """Paths as written, repeats included; the next one as well."""
+    outputs: tuple[Located[str], ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)

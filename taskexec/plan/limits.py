@@ -10,22 +10,24 @@ from typing import TypeVar
 from taskexec.errors import Fault
 from taskexec.plan.draft import DraftTask, Located
 
-__all__ = ["ID_MAX", "has_odd_values", "quote", "value_faults", "value_warnings"]
+__all__ = ["ID_MAX", "LONGEST_S", "amount_fault", "has_odd_values", "quote", "value_faults", "value_warnings"]
 
 T = TypeVar("T", int, float)
 
 ID_MAX = 200
 """Most characters of an id."""
 
+LONGEST_S = 100 * 366 * 86_400
+"""Most seconds of anything: a hundred years."""
+
 _SHOWN_OF_ID = 80
-_YEARS_100_S = 100 * 366 * 86_400
 _AMOUNTS: tuple[tuple[str, str, float], ...] = (
     ("cpus", "cpus", 1_000_000),
     ("memory_mib", "MiB of memory", 2**40),
     ("gpus", "gpus", 100_000),
     ("gpu_memory_mib", "MiB of GPU memory", 2**30),
-    ("duration_s", "seconds", _YEARS_100_S),
-    ("timeout_s", "seconds of timeout", _YEARS_100_S),
+    ("duration_s", "seconds", LONGEST_S),
+    ("timeout_s", "seconds of timeout", LONGEST_S),
     ("retries", "retries", 1_000_000),
 )
 """Field, what it counts, and the most of it: more is a slip of the pen or the wrong unit."""
@@ -53,8 +55,8 @@ def value_faults(task: DraftTask, task_id: str) -> Iterator[Fault]:
     for field, unit, most in _AMOUNTS:
         amount: Located[float] | None = getattr(task, field)
         if amount is not None and amount.value > most:
-            message = f"task {quote(task_id)} asks for {amount.value:,.15g} {unit}, {most:,.0f} are the most"
-            yield Fault("plan.amount", message, (amount.place,), _amount_hint(field))
+            name = field.removesuffix("_s").removesuffix("_mib")
+            yield amount_fault(amount, task_id, unit=unit, most=most, name=name, has_unit=name != field)
     gpus = task.gpus
     if gpus is not None and gpus.value > 1 and gpus.value != int(gpus.value):
         message = f"task {quote(task_id)} asks for {gpus.value:g} gpus; above 1, whole ones were expected"
@@ -79,9 +81,22 @@ def quote(task_id: str) -> str:
     return f"`{cut}`"
 
 
-def _amount_hint(field: str) -> str:
-    name = field.removesuffix("_s").removesuffix("_mib")
-    return f"check the number in `{name}`" + (", and its unit" if name != field else "")
+def amount_fault(
+    amount: Located[float], task_id: str, *, unit: str, most: float, name: str, has_unit: bool = True
+) -> Fault:
+    """Return the fault of an amount that is too large.
+
+    Args:
+        amount: The amount.
+        task_id: The task that asks for it.
+        unit: What is counted, in words.
+        most: The largest amount.
+        name: What the field is called.
+        has_unit: Whether the amount is written with a unit.
+    """
+    message = f"task {quote(task_id)} asks for {amount.value:,.15g} {unit}, {most:,.0f} are the most"
+    hint = f"check the number in `{name}`" + (", and its unit" if has_unit else "")
+    return Fault("plan.amount", message, (amount.place,), hint)
 
 
 def _lane_faults(task: DraftTask, task_id: str) -> Iterator[Fault]:

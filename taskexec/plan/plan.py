@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import orjson
-
+from taskexec.domain.clock import iso_time
+from taskexec.domain.retry import DEFAULT_RETRY
 from taskexec.domain.task import Task
 from taskexec.errors import Fault, NotFound, Place
+from taskexec.plan.digest import digest_of_meaning
 from taskexec.plan.draft import Reading
 from taskexec.plan.folders import evidence_folder
 from taskexec.plan.graph import Graph
@@ -60,8 +60,7 @@ class Plan:
         Raises:
             TypeError: A payload holds what JSON cannot carry; never for a plan of `build_plan`.
         """
-        canonical = [_meaning(task) for task in sorted(self.tasks, key=lambda task: task.id)]
-        return "sha256:" + hashlib.sha256(orjson.dumps(canonical, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return digest_of_meaning(map(task_to_json, self.tasks))
 
     def index_of(self, task_id: str) -> int:
         """Return the index of a task.
@@ -77,15 +76,6 @@ class Plan:
     @cached_property
     def _indices(self) -> Mapping[str, int]:
         return {task.id: index for index, task in enumerate(self.tasks)}
-
-
-def _meaning(task: Task) -> dict[str, Any]:
-    """Return a task with its dependencies sorted and its numbers in one form (2 cpus are 2.0 cpus)."""
-    fields = task_to_json(task)
-    fields["depends_on"] = sorted(task.depends_on)
-    for name in ("cpus", "gpus", "duration_s", "timeout_s"):
-        fields[name] = None if fields[name] is None else float(fields[name])
-    return fields
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
@@ -112,9 +102,15 @@ def task_to_json(task: Task) -> dict[str, Any]:
         fields["gpu_memory_mib"] = task.needs.gpu_memory_mib
     if task.is_satisfied:
         fields["satisfied"] = True
-    for name in ("labels", "acceptance_criteria", "requirements"):
+    for name in ("labels", "acceptance_criteria", "requirements", "inputs", "outputs"):
         if getattr(task, name):
             fields[name] = list(getattr(task, name))
+    if task.retry is not DEFAULT_RETRY and (retry := task.retry.to_json()):
+        fields["retry"] = retry
+    if task.total_timeout_s is not None:
+        fields["total_timeout_s"] = task.total_timeout_s
+    if task.deadline_at is not None:
+        fields["deadline_at"] = iso_time(task.deadline_at)
     return fields
 
 

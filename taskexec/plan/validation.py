@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TypeVar
 
 import orjson
 
-from taskexec.domain.resources import Needs, choose_route
 from taskexec.domain.task import Task
 from taskexec.errors import Fault, Place, PlanRejected
+from taskexec.plan.assembly import build_task, with_attempts
+from taskexec.plan.attempts import attempt_faults, attempt_warnings, says_more
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
 from taskexec.plan.graph import Graph
 from taskexec.plan.limits import ID_MAX, has_odd_values, quote, value_faults, value_warnings
@@ -20,8 +20,6 @@ from taskexec.plan.plan import Plan, normal_id
 from taskexec.plan.suggestion import Suggestions
 
 __all__ = ["build_plan"]
-
-T = TypeVar("T")
 
 _SHOWN_IN_CYCLE = 8
 _NUL = b"\\u0000"
@@ -46,10 +44,15 @@ def build_plan(draft: PlanDraft, *, is_strict: bool = False) -> Plan:
     graph = Graph.of(links.predecessors)
     faults = [*draft.faults, *_id_faults(draft, ids), *_duplicates(draft, ids), *links.faults]
     warnings = [*draft.warnings, *_case_warnings(ids, draft.tasks)]
-    for task, task_id in zip(draft.tasks, ids, strict=True):
+    rarer: dict[int, tuple[DraftTask, str]] = {}
+    for index, (task, task_id) in enumerate(zip(draft.tasks, ids, strict=True)):
         if has_odd_values(task):
             faults.extend(value_faults(task, task_id))
             warnings.extend(value_warnings(task, task_id))
+        if says_more(task):
+            faults.extend(attempt_faults(task, task_id))
+            rarer[index] = (task, task_id)
+    warnings.extend(attempt_warnings([*rarer.values()]))
     if is_strict:
         faults += warnings
     faults = [*_ordered(faults), *_cycles(draft, ids, graph)]
@@ -57,9 +60,11 @@ def build_plan(draft: PlanDraft, *, is_strict: bool = False) -> Plan:
         faults.append(Fault("plan.empty", "the plan has no tasks", (Place(draft.source),), _no_tasks_hint(draft)))
     if faults:
         raise PlanRejected(faults)
-    tasks = tuple(map(_build_task, draft.tasks, ids, links.names, repeat({})))
+    tasks = [*map(build_task, draft.tasks, ids, links.names, repeat({}))]
+    for index, (task, _) in rarer.items():
+        tasks[index] = with_attempts(tasks[index], task)
     places = tuple(task.id.place for task in draft.tasks)
-    plan = Plan(draft.source, draft.kind, tasks, places, graph, tuple(_ordered(warnings)), draft.reading)
+    plan = Plan(draft.source, draft.kind, tuple(tasks), places, graph, tuple(_ordered(warnings)), draft.reading)
     _check_values(plan)
     return plan
 
@@ -188,70 +193,6 @@ def _case_warnings(ids: Sequence[str], tasks: Sequence[DraftTask]) -> Iterator[F
             yield Fault("plan.case", message, tuple(group.values()), hint)
 
 
-def _build_task(
-    draft: DraftTask, task_id: str, depends_on: tuple[str, ...], known: dict[tuple[float | None, ...], Needs]
-) -> Task:
-    needs = _needs(draft, known)
-    return Task(
-        id=task_id,
-        title=_text(draft.title) or "",
-        agent=_text(draft.agent) or ("shell" if draft.payload.get("commands") else "noop"),
-        payload=draft.payload,
-        depends_on=depends_on,
-        lane=_text(draft.lane),
-        route=choose_route(_optional(draft.route), needs),
-        needs=needs,
-        duration_s=_optional(draft.duration_s),
-        timeout_s=_optional(draft.timeout_s),
-        retries=_value(draft.retries, 0),
-        priority=min(max(_value(draft.priority, 0), 0), 9),
-        layer=_text(draft.layer),
-        is_satisfied=_value(draft.satisfied, False),
-        labels=_words(draft.labels),
-        acceptance_criteria=_words(draft.acceptance_criteria),
-        requirements=_words(draft.requirements),
-        metadata=_metadata(draft.metadata) if draft.metadata else draft.metadata,
-    )
-
-
-def _needs(draft: DraftTask, known: dict[tuple[float | None, ...], Needs]) -> Needs:
-    """Return what a task asks for; memory of a GPU asks for a GPU. Tasks that ask for the same share it."""
-    asked = (_optional(draft.cpus), _optional(draft.memory_mib), _optional(draft.gpus), _optional(draft.gpu_memory_mib))
-    needs = known.get(asked)
-    if needs is None:
-        cpus, memory_mib, gpus, gpu_memory_mib = asked
-        needs = known[asked] = Needs(
-            cpus=1.0 if cpus is None else cpus,
-            memory_mib=int(memory_mib or 0),
-            gpus=(1.0 if gpu_memory_mib else 0.0) if gpus is None else gpus,
-            gpu_memory_mib=int(gpu_memory_mib or 0),
-        )
-    return needs
-
-
-def _text(located: Located[str] | None) -> str | None:
-    """Return a text without blanks around it; a blank one says nothing."""
-    return None if located is None else located.value.strip() or None
-
-
-def _words(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return texts without blanks around them, blank ones and repeats left out."""
-    return tuple(dict.fromkeys(word for text in texts if (word := text.strip()))) if texts else ()
-
-
-def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return metadata without blanks around names and values; what is blank then says nothing."""
-    return {name.strip(): value.strip() for name, value in metadata.items() if name.strip() and value.strip()}
-
-
-def _value(located: Located[T] | None, default: T) -> T:
-    return default if located is None else located.value
-
-
-def _optional(located: Located[T] | None) -> T | None:
-    return None if located is None else located.value
-
-
 def _check_values(plan: Plan) -> None:
     """Refuse what JSON cannot carry to a worker, and NUL in texts, which files and processes cannot hold."""
     try:
@@ -283,7 +224,7 @@ def _texts(task: Task) -> list[str]:
     texts = [text for text in (task.title, task.agent, task.lane, task.layer) if text]
     if task.metadata:
         texts += (*task.metadata, *task.metadata.values())
-    return [*texts, *task.labels, *task.acceptance_criteria, *task.requirements]
+    return [*texts, *task.labels, *task.acceptance_criteria, *task.requirements, *task.inputs, *task.outputs]
 
 
 def _ordered(faults: Iterable[Fault]) -> list[Fault]:

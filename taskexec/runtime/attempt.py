@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -16,6 +17,7 @@ from taskexec.completion.evidence import AttemptEvidence
 from taskexec.domain.clock import iso_time
 from taskexec.domain.program import ClaimedMember
 from taskexec.domain.states import Reason
+from taskexec.runtime.declared import DeclaredMissing, digests_of, find_declared
 from taskexec.runtime.workplace import AttemptRunner, Workplace
 
 __all__ = ["AttemptWork", "Performed", "RunInfo", "ServerClock", "lost_record"]
@@ -76,10 +78,14 @@ class AttemptWork:
         self.started: float | None = None
         self.is_performing = False
         """Whether the agent is at work; bringing its evidence on the way may outlast the task's time limit."""
-        self.timeout_s: float | None = spec["timeout_s"]
+        self.timeout_s = _shorter(spec["timeout_s"], claimed.left_s)
+        self._memory_mib = math.ceil(spec.get("memory_mib", 0) * claimed.memory_ratio)
         self._run = run
         self._agent_name: str = spec["agent"]
         self._evidence = evidence
+        self._declared_inputs: Sequence[str] = spec.get("inputs", ())
+        self._declared_outputs: Sequence[str] = spec.get("outputs", ())
+        self._input_digests: dict[str, str] = {}
         inputs = {
             task_id: orjson.loads(results[index]) if index in results else None
             for task_id, index in zip(spec["depends_on"], claimed.dependencies, strict=True)
@@ -91,20 +97,25 @@ class AttemptWork:
             payload=spec["payload"],
             inputs=inputs,
         )
-        self.runner = AttemptRunner(place, self._assignment, evidence, timeout_s=self.timeout_s)
+        self.runner = AttemptRunner(
+            place, self._assignment, evidence, timeout_s=self.timeout_s, memory_mib=self._memory_mib
+        )
 
     def perform(self, agents: AgentRegistry, clock: ServerClock, worker: str) -> Performed:
         """Perform the attempt and return its account; what the agent raises becomes a failed outcome."""
         self.started = begun = time.monotonic()
-        self.is_performing = True
-        outcome = self._outcome(agents)
-        self.is_performing = False
+        outcome = self._lacks_time() or self._lacks_inputs()
+        if outcome is None:
+            self.is_performing = True
+            outcome = self._outcome(agents)
+            self.is_performing = False
         try:
             self.runner.collect()
-        except OSError as error:
-            outcome = Outcome(
-                succeeded=False, reason=Reason.INFRASTRUCTURE, error=f"evidence could not be read: {error}"
-            )
+            if self._declared_outputs and not self._run.dry_run:
+                outcome = self._with_outputs(outcome)
+        except OSError as error:  # a success without its evidence is none
+            what = f"evidence could not be kept: {error.strerror or error}"
+            outcome = Outcome(succeeded=False, reason=Reason.INFRASTRUCTURE, error=what, commands=outcome.commands)
         ended = time.monotonic()
         return self.account(outcome, (clock.at(begun), clock.at(ended)), worker)
 
@@ -133,6 +144,10 @@ class AttemptWork:
             "commands": outcome.commands,
             "files": files,
         }
+        if self._memory_mib:
+            record["memory_mib"] = self._memory_mib
+        if self._input_digests:
+            record["inputs"] = self._input_digests
         if omitted:
             record["result_omitted_bytes"] = len(result)
         elif result:
@@ -141,6 +156,43 @@ class AttemptWork:
             record["dry_run"] = True
         line = orjson.dumps(record) + b"\t" + (orjson.dumps(inline) if inline else b"")
         return Performed(self.claimed, outcome, line, b"" if omitted else result, span[1] - span[0])
+
+    def _lacks_time(self) -> Outcome | None:
+        """Return the outcome of an attempt that was claimed when the time of its task was up."""
+        if self.claimed.left_s is None or self.claimed.left_s > 0:
+            return None
+        return Outcome(
+            succeeded=False, reason=Reason.TIMEOUT, error="the time of its task was up before it could start"
+        )
+
+    def _lacks_inputs(self) -> Outcome | None:
+        """Note the digests of the declared inputs; return the outcome of an attempt that cannot start without them."""
+        if not self._declared_inputs or self._run.dry_run:
+            return None
+        try:
+            self._input_digests = digests_of(find_declared(self._declared_inputs, "input"))
+        except DeclaredMissing as error:
+            return Outcome(succeeded=False, reason=Reason.REFUSED, error=str(error))
+        except OSError as error:
+            what = f"declared input `{error.filename}` cannot be read: {error.strerror or error}"
+            return Outcome(succeeded=False, reason=Reason.INFRASTRUCTURE, error=what)
+        return None
+
+    def _with_outputs(self, outcome: Outcome) -> Outcome:
+        """Take the declared outputs as evidence; an attempt that should have left them and did not has failed.
+
+        Raises:
+            OSError: One cannot be read, or not be kept.
+        """
+        found = []
+        for pattern in self._declared_outputs:
+            try:
+                found += find_declared([pattern], "output")
+            except DeclaredMissing as error:
+                if outcome.succeeded:
+                    outcome = replace(outcome, succeeded=False, reason=Reason.EXIT, error=str(error), result=None)
+        self._evidence.add_outputs(dict.fromkeys(found))
+        return outcome
 
     def _outcome(self, agents: AgentRegistry) -> Outcome:
         try:
@@ -156,6 +208,12 @@ class AttemptWork:
 
 
 _HOST = platform.node()
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    """Return the shorter of two limits of time; None is no limit."""
+    limits = [limit for limit in (one, other) if limit is not None]
+    return min(limits, default=None)
 
 
 def _with_result(outcome: Outcome) -> tuple[Outcome, bytes]:

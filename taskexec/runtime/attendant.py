@@ -13,9 +13,10 @@ from celery.worker.state import revoked
 
 from taskexec.agents import AgentRegistry
 from taskexec.broker import HEADER
-from taskexec.domain.program import Member
+from taskexec.domain.program import Claim, Member
 from taskexec.domain.states import Reason
 from taskexec.runtime.attempt import Performed, RunInfo, lost_record
+from taskexec.runtime.authority import Warrant
 from taskexec.runtime.carrier import Carrier, CarrierSettings, delivery_token
 from taskexec.runtime.sweep import end_orphans
 from taskexec.runtime.watch import Watch
@@ -41,7 +42,7 @@ class _Process:
     store: RedisRunStore
     place: Workplace
     watch: Watch
-    runs: dict[str, RunInfo]
+    warrants: dict[str, Warrant]
     deliveries: itertools.count[int]
 
 
@@ -117,7 +118,8 @@ class Attendant:
         own = self.process
         members = [Member(index, attempt) for index, attempt in header["members"]]
         token = delivery_token(self._settings.worker, own.pid, next(own.deliveries))
-        run = self._run_info(header["run"])
+        warrant = self._warrant(header["run"])
+        run = RunInfo(warrant.run_id, warrant.is_dry_run)
         claim = keep_trying(
             lambda: own.store.claim(
                 run.run_id, members, worker=self._settings.worker, token=token, lease_s=self._settings.lease_s
@@ -125,19 +127,37 @@ class Attendant:
         )
         if not claim.members:
             return None
+        refusals = self._refusals(warrant, claim)
         return Carrier(
-            run, claim, token, settings=self._settings, store=own.store, agents=self._agents, place=own.place
+            run,
+            claim,
+            token,
+            settings=self._settings,
+            store=own.store,
+            agents=self._agents,
+            place=own.place,
+            refusals=refusals,
         )
 
-    def _run_info(self, run_id: str) -> RunInfo:
+    def _refusals(self, warrant: Warrant, claim: Claim) -> dict[Member, str]:
+        """Return the claimed members that may not be performed, after a second look at a run that was known."""
+        refusals = keep_trying(lambda: warrant.refusals(claim.members))
+        if not refusals or self.process.warrants.pop(warrant.run_id, None) is None:
+            return refusals
+        again = self._warrant(warrant.run_id)  # it may have been submitted anew since
+        return keep_trying(lambda: again.refusals(claim.members))
+
+    def _warrant(self, run_id: str) -> Warrant:
         own = self.process
-        info = own.runs.get(run_id)
-        if info is None:
-            head = keep_trying(lambda: own.store.head(run_id))
-            if len(own.runs) >= _KNOWN_RUNS:
-                own.runs.pop(next(iter(own.runs)))
-            info = own.runs[run_id] = RunInfo(run_id, head.dry_run)
-        return info
+        known = own.warrants.get(run_id)
+        if known is not None:
+            return known
+        warrant = keep_trying(lambda: self._settings.authority.warrant(run_id, own.store))
+        if not warrant.refusal:  # a refused run is looked at again: its key may be trusted by then
+            if len(own.warrants) >= _KNOWN_RUNS:
+                own.warrants.pop(next(iter(own.warrants)))
+            own.warrants[run_id] = warrant
+        return warrant
 
     def complete(self, request: Any, *, key: str, result: bytes, retry: bytes) -> None:
         """Complete the attempt that `attempt` performed."""

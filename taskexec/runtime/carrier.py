@@ -10,16 +10,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from taskexec.agents import AgentRegistry
 from taskexec.completion.evidence import AttemptEvidence, EvidenceLimits
+from taskexec.completion.spool import RunSpool, Spool
 from taskexec.domain.program import Claim, ClaimedMember, Completion, Member
 from taskexec.domain.states import Reason
 from taskexec.runtime.attempt import AttemptWork, Performed, RunInfo, ServerClock
+from taskexec.runtime.authority import Authority
+from taskexec.runtime.refusal import refused_attempt
 from taskexec.runtime.workplace import Workplace
 from taskexec.store.connection import keep_trying
 from taskexec.store.runs import RedisRunStore, lease_name
@@ -35,12 +39,18 @@ class CarrierSettings:
     """Name of the worker."""
     scratch: Path
     """Folder for the files of attempts at work; its supervisor removes it."""
+    authority: Authority
+    """Which attempts it may perform, and who signs what it completes."""
     lease_s: float = 10.0
     """Length of a lease, in seconds."""
     patience_s: float = 0.05
     """Longest time a finished member waits for its batch, and a claimed one for the member before it."""
     limits: EvidenceLimits = field(default_factory=EvidenceLimits)
     """How much evidence an attempt may leave."""
+    spool: Spool | None = None
+    """Where large files are kept until they are fetched; None sends them in chunks like small ones."""
+    retention_s: float = 604_800.0
+    """How long they are kept at most, in seconds."""
 
 
 def delivery_token(worker: str, child: int, number: int) -> str:
@@ -66,7 +76,9 @@ class Carrier:
         store: RedisRunStore,
         agents: AgentRegistry,
         place: Workplace,
+        refusals: Mapping[Member, str] = MappingProxyType({}),
     ) -> None:
+        """Carry out what a claim brought; `refusals` are its members that are not to be performed, and why."""
         self._run = run
         self._claim = claim
         self._token = token
@@ -74,6 +86,7 @@ class Carrier:
         self._store = store
         self._agents = agents
         self._place = place
+        self._refusals = refusals
         self._clock = ServerClock(claim.server_us, time.monotonic())
         self._lock = threading.Lock()
         self._todo: deque[ClaimedMember] = deque(claim.members)
@@ -84,8 +97,7 @@ class Carrier:
 
     def perform_all(self, encode: Callable[[Performed], tuple[str, bytes, bytes]]) -> None:
         """Perform and complete every member; `encode` gives key, Celery result and Celery retry of each."""
-        while (work := self._next()) is not None:
-            performed = work.perform(self._agents, self._clock, self._settings.worker)
+        while (performed := self._perform_next()) is not None:
             with self._lock:
                 self._current = None
                 self._done.append(performed)  # one whose lease was lost as well: it is refused, and that is recorded
@@ -95,12 +107,24 @@ class Carrier:
 
     def perform_one(self) -> Performed:
         """Perform the only member. Completing it is the caller's; one whose lease was lost is refused and recorded."""
-        work = self._next()
-        assert work is not None
-        performed = work.perform(self._agents, self._clock, self._settings.worker)
+        performed = self._perform_next()
+        assert performed is not None
         with self._lock:
             self._current = None
         return performed
+
+    def _perform_next(self) -> Performed | None:
+        with self._lock:
+            if not self._todo:
+                return None
+            claimed = self._todo.popleft()
+            why = self._refusals.get(claimed.member)
+            work = self._current = self._work(claimed) if why is None else None
+        if work is None:
+            return refused_attempt(
+                self._run.run_id, claimed, why or "", at_s=self.server_now(), worker=self._settings.worker
+            )
+        return work.perform(self._agents, self._clock, self._settings.worker)
 
     def complete_done(self, encode: Callable[[Performed], tuple[str, bytes, bytes]]) -> None:
         """Complete what is done; retried for ever, which is safe because completions are fenced."""
@@ -120,6 +144,8 @@ class Carrier:
                     member=performed.claimed.member,
                     token=self._token,
                     succeeded=performed.outcome.succeeded,
+                    reason=performed.outcome.reason or "",
+                    exit_status=performed.outcome.exit_status,
                     record=performed.record,
                     result=performed.result,
                     celery_key=key,
@@ -129,9 +155,10 @@ class Carrier:
             )
         spent = sum(performed.duration_s for performed in done)
         agent = _agent_of(done[0])
+        seal = self._settings.authority.seal(self._run.run_id, [done.record for done in completions])
         keep_trying(
             lambda: self._store.complete(
-                self._run.run_id, completions, worker=self._settings.worker, agent=agent, spent_s=spent
+                self._run.run_id, completions, worker=self._settings.worker, agent=agent, spent_s=spent, seal=seal
             )
         )
 
@@ -150,7 +177,7 @@ class Carrier:
         if not members:
             return
         leases = [lease_name(member, self._token) for member in members]
-        gone = self._store.renew(self._run.run_id, leases, lease_s=self._settings.lease_s)
+        gone = self._store.renew(self._run.run_id, leases, worker=self._settings.worker, lease_s=self._settings.lease_s)
         for position in gone:
             self._drop(members[position])
 
@@ -199,19 +226,19 @@ class Carrier:
         """Return the server's time at a monotonic time of this process."""
         return self._clock.at(monotonic)
 
-    def _next(self) -> AttemptWork | None:
-        with self._lock:
-            if not self._todo:
-                return None
-            claimed = self._todo.popleft()
-            member = claimed.member
-            evidence = AttemptEvidence(lambda chunk: self._send(member, chunk), self._settings.limits)
-            self._current = AttemptWork(self._run, claimed, self._claim.results, place=self._place, evidence=evidence)
-            return self._current
+    def _work(self, claimed: ClaimedMember) -> AttemptWork:
+        member = claimed.member
+        spool = self._settings.spool
+        evidence = AttemptEvidence(
+            lambda chunk: self._send(member, chunk),
+            self._settings.limits,
+            keeper=None if spool is None else RunSpool(spool, self._run.run_id),
+        )
+        return AttemptWork(self._run, claimed, self._claim.results, place=self._place, evidence=evidence)
 
-    def _send(self, member: Member, chunk: dict[str, Any]) -> None:
+    def _send(self, member: Member, chunk: dict[str, Any]) -> bool:
         fields = {"i": member.index, "a": member.attempt, **chunk}
-        keep_trying(lambda: self._store.append_output(self._run.run_id, fields))
+        return keep_trying(lambda: self._store.append_output(self._run.run_id, fields))
 
 
 def _agent_of(performed: Performed) -> str:

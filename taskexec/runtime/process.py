@@ -35,8 +35,12 @@ class OutputSink(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Take bytes of `stdout.log` or `stderr.log`."""
 
-    def tick(self) -> None:
-        """Use the pause: called at least twice a second while a process runs."""
+    def tick(self) -> float | None:
+        """Use the pause: called at least twice a second while a process runs.
+
+        Returns:
+            Seconds until it wants to be called again; None leaves it at that.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +154,9 @@ class Watched:
         `on_answer` is called when the further descriptor is readable; once it returns True, waiting is over and None
         is returned: the process lives on.
         """
-        started = time.monotonic()
+        started, wanted_s = time.monotonic(), None
         while True:
-            ready = [descriptor for descriptor, _ in self._poller.poll(self._timeout_ms(limits))]
+            ready = [descriptor for descriptor, _ in self._poller.poll(self._timeout_ms(limits, wanted_s))]
             for descriptor in ready:
                 if descriptor in self._streams and not self._read(descriptor, sink):
                     self._poller.unregister(descriptor)
@@ -165,12 +169,13 @@ class Watched:
                 self._drain(sink)
                 return self._reap(started)
             self._keep_limits(limits)
-            sink.tick()
+            wanted_s = sink.tick()
 
-    def _timeout_ms(self, limits: Limits) -> float:
-        if limits.deadline is None or self._ended_by is not None:
-            return _LONGEST_WAIT_S * 1000
-        return min(max(limits.deadline - time.monotonic(), 0.0), _LONGEST_WAIT_S) * 1000 + 1
+    def _timeout_ms(self, limits: Limits, wanted_s: float | None) -> float:
+        longest_s = _LONGEST_WAIT_S if wanted_s is None else min(wanted_s, _LONGEST_WAIT_S)
+        if limits.deadline is not None and self._ended_by is None:
+            longest_s = min(max(limits.deadline - time.monotonic(), 0.0), longest_s)
+        return longest_s * 1000 + 1
 
     def _read(self, descriptor: int, sink: OutputSink) -> bool:
         """Read what is there; return False at the end of the stream."""

@@ -19,11 +19,14 @@ from taskexec.domain.resources import Capacity, Route
 from taskexec.runtime.attendant import Attendant
 from taskexec.runtime.caretaker import Caretaker
 from taskexec.runtime.carrier import CarrierSettings
+from taskexec.runtime.spool import SpoolServer
 from taskexec.runtime.sweep import end_all
 from taskexec.runtime.tasks import register_tasks
 from taskexec.store.connection import Connection
 
 __all__ = ["WorkerProfile", "run_worker"]
+
+log = logging.getLogger("taskexec.worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +66,12 @@ def run_worker(
     )
     app = make_app(url, latch=attendant, routes=profile.routes)
     register_tasks(app, attendant)
-    caretaker = Caretaker(
-        profile.name, _registration(profile, agents), connection, interval_s=reap_interval_s, lease_s=settings.lease_s
-    )
+    registration = _registration(profile, agents) | _spool_id(settings)
+    caretaker = Caretaker(profile.name, registration, connection, interval_s=reap_interval_s, lease_s=settings.lease_s)
+    spool = None
+    if "spool" in registration and settings.spool is not None:
+        spool = SpoolServer(settings.spool, Connection(url), retention_s=settings.retention_s)
+        signals.worker_ready.connect(lambda **_: spool.start(), weak=False)
     signals.worker_ready.connect(lambda **_: caretaker.start(), weak=False)
     signals.worker_process_shutdown.connect(lambda **_: attendant.close(), weak=False)
     worker: Any = app.Worker(
@@ -82,10 +88,23 @@ def run_worker(
     try:
         worker.start()
     finally:
+        if spool is not None:
+            spool.stop()
         caretaker.stop()
         attendant.close()
         end_all(profile.name)
     return int(worker.exitcode or 0)
+
+
+def _spool_id(settings: CarrierSettings) -> dict[str, str]:
+    """Return what the registration says of the host's spool; nothing when there is none that can be written."""
+    if settings.spool is None:
+        return {}
+    try:
+        return {"spool": settings.spool.id}
+    except OSError as error:
+        log.warning("large files cannot be kept in %s: %s", settings.spool.folder, error)
+        return {}
 
 
 def _registration(profile: WorkerProfile, agents: AgentRegistry) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +22,7 @@ from taskexec.completion.evidence import AttemptEvidence
 from taskexec.domain.command import Command
 from taskexec.domain.states import Reason
 from taskexec.domain.task import JSON
+from taskexec.runtime.memory import OutOfMemoryKills
 from taskexec.runtime.process import Limits, Watched, spawn
 from taskexec.runtime.warm import WarmHelper
 
@@ -27,6 +30,8 @@ __all__ = ["AttemptRunner", "Workplace"]
 
 
 _NO_INPUTS = b"{}"
+_KILLED_UNDER_SHELL = 128 + signal.SIGKILL
+"""Exit status of a shell whose command was killed."""
 
 
 class Workplace:
@@ -39,6 +44,7 @@ class Workplace:
         # the sweep after a killed worker or pool child finds what they left by these two
         self._marks = {"TEK_WORKER": worker, "TEK_SLOT": str(os.getpid())}
         self.environ = kept | self._marks
+        self.memory = OutOfMemoryKills()
         self._helpers: dict[tuple[str, ...], WarmHelper] = {}
         self._spare: str | None = None
         self._stems = itertools.count(1)
@@ -116,7 +122,13 @@ class AttemptRunner:
     """`ProcessRunner` for one attempt; see the protocol in `agents.base` for what processes get."""
 
     def __init__(
-        self, place: Workplace, assignment: Assignment, evidence: AttemptEvidence, *, timeout_s: float | None
+        self,
+        place: Workplace,
+        assignment: Assignment,
+        evidence: AttemptEvidence,
+        *,
+        timeout_s: float | None,
+        memory_mib: int = 0,
     ) -> None:
         self._place = place
         self._evidence = evidence
@@ -125,6 +137,7 @@ class AttemptRunner:
         self._current: Watched | None = None
         self._aborted: Reason | None = None
         self._assignment = assignment
+        self._memory_mib = memory_mib
         stem = place.new_stem()
         self._output = f"{stem}.out"
         self._result = f"{stem}.result.json"
@@ -138,6 +151,7 @@ class AttemptRunner:
             "TEK_TASK": self._assignment.task_id,
             "TEK_ATTEMPT": str(self._assignment.attempt),
             "TEK_OUTPUT": self._output,
+            "TEK_MEMORY_MIB": str(self._memory_mib or ""),
         }
 
     def run(self, command: Command) -> Exit:
@@ -166,9 +180,10 @@ class AttemptRunner:
         watched = Watched(pid, out_read, err_read)
         self._set_current(watched)
         try:
+            self._place.memory.look()
             exit_ = watched.wait(self._evidence, self._limits)
             assert exit_ is not None
-            return exit_
+            return self._explained(exit_)
         except BaseException:
             watched.kill()  # it must not run beside its next attempt
             raise
@@ -185,12 +200,21 @@ class AttemptRunner:
         if self._aborted is not None:
             return Exit(None, None, 0.0, ended_by=self._aborted)
         helper = self._place.helper(argv)
-        return helper.ask(
+        self._place.memory.look()
+        exit_ = helper.ask(
             {**request, "environ": self._variables()},
             sink=self._evidence,
             limits=self._limits,
             on_watched=self._set_current,
         )
+        return self._explained(exit_)
+
+    def _explained(self, exit_: Exit) -> Exit:
+        """Return how a process ended, with the reason if the system killed it, or what it had started, for memory."""
+        is_killed = exit_.signal == signal.SIGKILL or exit_.status == _KILLED_UNDER_SHELL
+        if exit_.ended_by is None and is_killed and self._place.memory.has_risen():
+            return replace(exit_, ended_by=Reason.OUT_OF_MEMORY)
+        return exit_
 
     def written_result(self) -> JSON:
         """Return what the processes left as a result; see `ProcessRunner.written_result`."""

@@ -14,6 +14,7 @@ from taskexec.settings.areas import (
     FlowerSettings,
     RedisSettings,
     RunSettings,
+    SecuritySettings,
     WorkerSettings,
 )
 from taskexec.settings.lookup import (
@@ -37,6 +38,7 @@ __all__ = [
     "Origin",
     "RedisSettings",
     "RunSettings",
+    "SecuritySettings",
     "Settings",
     "SettingsRejected",
     "WorkerSettings",

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from taskexec.domain.proof import is_public_key
+
 __all__ = [
     "Area",
     "EmbeddedSettings",
@@ -17,6 +19,7 @@ __all__ = [
     "PlanSettings",
     "RedisSettings",
     "RunSettings",
+    "SecuritySettings",
     "WorkerSettings",
     "expand",
     "is_path",
@@ -105,6 +108,10 @@ class WorkerSettings(Area):
         description="Attempts run at once by one worker; none is its usable cores",
     )
     project_dir: Path = Field(default=Path(), description="Folder that commands run in and modules are found in")
+    spool_dir: Path | None = Field(
+        default=None,
+        description="Folder that keeps large files of attempts; none is `spool` beside the embedded server's data",
+    )
     lease_s: float = Field(
         default=10.0, ge=0.5, le=3600, description="Lifetime of a lease in seconds; it is renewed well before"
     )
@@ -138,6 +145,24 @@ class EvidenceSettings(Area):
     runs_dir: Path = Field(default=Path("runs"), description="Folder that the evidence of runs is collected in")
     output_limit_mib: int = Field(
         default=64, ge=1, le=1_048_576, description="Most output kept of one attempt, in MiB; more is cut"
+    )
+    run_limit_mib: int = Field(
+        default=1024,
+        ge=1,
+        le=1_048_576,
+        description="Most output and small files that the server keeps of one run, in MiB; more is cut",
+    )
+    spool_above_mib: int = Field(
+        default=8,
+        ge=0,
+        le=1_048_576,
+        description="Files above this size stay with their worker until they are fetched, in MiB",
+    )
+    file_limit_mib: int = Field(
+        default=102_400,
+        ge=1,
+        le=1_073_741_824,
+        description="Most that such files of one attempt take together, in MiB; more is cut",
     )
     inline_limit_bytes: int = Field(
         default=16_384, ge=0, le=65_536, description="Largest output kept inside a result, in bytes"
@@ -173,6 +198,52 @@ class RunSettings(Area):
     """How runs behave."""
 
     fail_fast: bool = Field(default=False, description="Whether the first failed task cancels the rest of its run")
+    timeout_s: float | None = Field(
+        default=None, gt=0, le=3_162_240_000, description="A run is stopped, and has failed, after so many seconds"
+    )
+
+
+class SecuritySettings(Area):
+    """Who signs, and whose signatures count."""
+
+    keys_dir: Path | None = Field(
+        default=None,
+        description="Folder of your key and of those you trust; none is $XDG_CONFIG_HOME/taskexec/keys or "
+        "~/.config/taskexec/keys",
+    )
+    trusted_keys: str = Field(
+        default="",
+        description="Public keys that are trusted beside those of the folder, separated by commas (in files a list)",
+    )
+    require_signed: bool = Field(
+        default=True, description="Whether workers perform only what a key that they trust has signed"
+    )
+
+    @field_validator("trusted_keys", mode="before")
+    @classmethod
+    def _join(cls, value: object) -> object:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("trusted_keys")
+    @classmethod
+    def _check_keys(cls, text: str) -> str:
+        keys = [key.strip() for key in text.split(",") if key.strip()]
+        for key in keys:
+            if not is_public_key(key):
+                raise ValueError(f"`{key}` is not a public key: 44 characters of base64, as `tek keys` prints it")
+        return ",".join(keys)
+
+    def trusted(self) -> tuple[str, ...]:
+        """Return the keys of `trusted_keys`."""
+        return tuple(key for key in self.trusted_keys.split(",") if key)
+
+    def keys_folder(self, environ: Mapping[str, str]) -> Path:
+        """Return `keys_dir`, or where it is when it is not set."""
+        if self.keys_dir is not None:
+            return self.keys_dir
+        config_home = environ.get("XDG_CONFIG_HOME", "")
+        home = Path(config_home) if Path(config_home).is_absolute() else Path.home() / ".config"
+        return home / "taskexec" / "keys"
 
 
 def is_path(annotation: Any) -> bool:

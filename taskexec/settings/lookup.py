@@ -32,6 +32,7 @@ from taskexec.settings.areas import (
     PlanSettings,
     RedisSettings,
     RunSettings,
+    SecuritySettings,
     WorkerSettings,
     expand,
     is_path,
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     flower: FlowerSettings = FlowerSettings()
     plan: PlanSettings = PlanSettings()
     run: RunSettings = RunSettings()
+    security: SecuritySettings = SecuritySettings()
 
     def __init__(self, lookup: Lookup | None = None, **values: Any) -> None:
         """Look up all values; those given here win over all others."""

@@ -29,6 +29,7 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:{R}:blocks` | string | 32 bytes for each 256 leaves | as meta |
 | `tek:active` | set | runs that are started and not ended | for ever |
 | `tek:runs` | zset | run -> submission time (µs) | trimmed when listed |
+| `tek:submission:<sha256>` | string | JSON: run and plan digest that a submission key stands for | `retention_s` |
 | `tek:slots` | hash | route -> slots of live workers, rewritten by every caretaker | for ever |
 | `tek:workers` | zset | worker -> server time (s) its registration lapses | trimmed by every caretaker |
 | `tek:worker:<name>` | string | JSON of a worker's registration | three heartbeats |
@@ -39,6 +40,8 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 """
 
 from __future__ import annotations
+
+import hashlib
 
 __all__ = [
     "ACTIVE",
@@ -106,6 +109,11 @@ def fetch_key(spool: str) -> str:
 def fetched_key(reader: str) -> str:
     """Return the key of the list of pieces for a reader."""
     return f"tek:fetched:{reader}"
+
+
+def submission_key(key: str) -> str:
+    """Return the key of what a submission is called by its submitter."""
+    return f"tek:submission:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def worker_key(name: str) -> str:

@@ -99,6 +99,8 @@ class MemoryRunStore:
             run = self._find(run_id)
             if run is None:
                 return Claim(self._clock(), (), {})
+            if run.is_overdue(self._clock()):
+                return Claim(self._clock(), (), {})
             claimed = []
             with self._change(run, worker) as change:
                 until = change.now_us + int(lease_s * 1e6)

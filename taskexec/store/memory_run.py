@@ -145,6 +145,10 @@ class MemoryRun:
             due.append(self.deadline_us)
         return min(due, default=None)
 
+    def is_overdue(self, now_us: int) -> bool:
+        """Return whether the time of the run is up: nothing more starts."""
+        return self.deadline_us is not None and now_us >= self.deadline_us
+
     def new_deadline_us(self, now_us: int) -> int | None:
         """Return when the run's time is up if it starts now."""
         options = self.program.options
@@ -208,7 +212,7 @@ class RunChange:
     def expire(self) -> bool:
         """Stop the run if its time is up; return whether it was."""
         run = self.run
-        if run.deadline_us is None or self.now_us < run.deadline_us or run.status is not RunStatus.RUNNING:
+        if not run.is_overdue(self.now_us) or run.status is not RunStatus.RUNNING:
             return False
         run.is_expired = True
         self.write_line("K", 0, 0)

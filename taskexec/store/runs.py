@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import orjson
+
 from taskexec.domain.events import LogEntry
 from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, ProgramTask, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
@@ -13,7 +15,7 @@ from taskexec.domain.rules import TaskState
 from taskexec.domain.states import TaskStatus
 from taskexec.errors import NotFound, TasksBlocked, TasksBusy
 from taskexec.store.connection import Connection
-from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix
+from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix, submission_key
 
 __all__ = ["RedisRunStore", "RunStore"]
 
@@ -270,6 +272,17 @@ class RedisRunStore:
     def leaf_blocks(self, run_id: str) -> bytes:
         """See `RunStore.leaf_blocks`."""
         return bytes(self.connection.call("GET", run_key(run_id, "blocks")) or b"")
+
+    def claim_key(self, key: str, run_id: str, digest: str, lifetime_s: int) -> tuple[str, str]:
+        """Return the run, and the digest of its plan, that a key of a submission stands for.
+
+        The first call decides, for as long as `lifetime_s` seconds; others get its answer.
+        """
+        name = submission_key(key)
+        claim = orjson.dumps([run_id, digest])
+        found = self.connection.call("SET", name, claim, "NX", "GET", "EX", max(lifetime_s, 1))
+        known, known_digest = orjson.loads(found or claim)
+        return known, known_digest
 
     def remove(self, run_id: str) -> bool:
         """See `RunStore.remove`."""

@@ -2,6 +2,22 @@
 
 from taskexec.submission.admission import KnownWorker, admit
 from taskexec.submission.collect import Collector
-from taskexec.submission.submit import SubmittedRun, new_run_id, submit
+from taskexec.submission.journal import Journal
+from taskexec.submission.reuse import Decision, FormerRun, Takeover, Verdict, newest_run_of
+from taskexec.submission.submit import Submission, new_run_id
+from taskexec.submission.submitter import Submitter
 
-__all__ = ["Collector", "KnownWorker", "SubmittedRun", "admit", "new_run_id", "submit"]
+__all__ = [
+    "Collector",
+    "Decision",
+    "FormerRun",
+    "Journal",
+    "KnownWorker",
+    "Submission",
+    "Submitter",
+    "Takeover",
+    "Verdict",
+    "admit",
+    "new_run_id",
+    "newest_run_of",
+]

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from taskexec.completion.home import RunFolder
+from taskexec.completion.spool import Spool
 from taskexec.domain.events import LogEntry
 from taskexec.errors import EvidenceUnwritable
 from taskexec.observability import RunView
 from taskexec.store.runs import RedisRunStore
+from taskexec.submission.fetch import FileFetcher
 
 __all__ = ["Collector"]
 
@@ -22,33 +24,51 @@ _PAUSE_S = 0.01
 """After a read that found something: the next one then finds more, and the workers lose less time to us."""
 _BACKLOG = 2000
 """Log entries that may wait to be written home while the run is busy; afterwards each round writes some."""
+_LOOK_S = 1.0
+"""So often the server is asked for a run of which nothing is heard: it may have come back empty."""
+_FETCH_S = 0.2
+"""So long files are fetched at a time while the run goes on."""
 
 
 class Collector:
     """Follows one run; its view is always current, its folder follows when there is time.
 
     Writing files competes with the workers of a small machine, so entries are written home in pauses of the log,
-    at the latest at the end. Whatever is not yet written is still in Redis: collecting again completes it.
+    at the latest at the end. Whatever is not yet written is still in Redis, or with a worker: collecting again
+    completes it.
     """
 
-    def __init__(self, run_id: str, store: RedisRunStore, runs_dir: Path) -> None:
-        """Begin at the first entry of a run's log.
+    def __init__(self, run_id: str, store: RedisRunStore, runs_dir: Path, *, spool: Spool | None = None) -> None:
+        """Take up a run's folder where it was left, or begin it.
+
+        Args:
+            run_id: The run.
+            store: Its server.
+            runs_dir: Where folders of runs are.
+            spool: The spool of this machine, whose files need no worker to come home.
 
         Raises:
             NotFound: No such run.
             ConnectionLost: The server did not answer.
-            EvidenceUnwritable: The folder cannot be made.
+            EvidenceUnwritable: The folder cannot be made, or somebody else writes it.
         """
         self._store = store
         self.run_id = run_id
         plan, canvas = store.documents(run_id)
+        first = store.read_log(run_id, "0")[:1]
         self._path = runs_dir / run_id
         with self._writing():
             self.folder = RunFolder(self._path, zlib.decompress(plan), zlib.decompress(canvas))
         self.view = RunView(len(self.folder.account.tasks))
+        for transition in self.folder.former:
+            self.view.take(transition)
+        if self.folder.life != (first[0].id if first else None):
+            self.folder.begin_life()  # the server came back empty, and the run was taken up again
+            self.view.ended_us = None
+        self._fetcher = FileFetcher(run_id, store.connection, self.folder, spool)
         self._backlog: deque[LogEntry] = deque()
-        self._read_to = "0"
-        self._output_to = "0"
+        self._read_to = self.folder.log_to
+        self._looked = time.monotonic()
         self.is_up_to_date = False
         """Whether the last step found nothing new."""
 
@@ -56,6 +76,7 @@ class Collector:
         """Read what is new, waiting up to `wait_s` for it; return whether the run has ended and all is read.
 
         Raises:
+            NotFound: The server does not know the run any more; once it was taken up again, `begin_again` goes on.
             ConnectionLost: The server did not answer; call again to go on where this stopped.
             EvidenceUnwritable: The folder cannot be written; what the server holds is unharmed.
         """
@@ -66,11 +87,29 @@ class Collector:
             self._read_to = entries[-1].id
             self.view.apply(entries)
             self._backlog.extend(entries)
+        else:
+            self._look_for_the_run()
         if not entries or len(self._backlog) > _BACKLOG:
             self._write(limit=max(100, len(entries)))
+            if not entries and not self._backlog:
+                self._fetch(wait_s=min(wait_s, _FETCH_S))
         elif not self.view.is_final and wait_s:
             time.sleep(_PAUSE_S)
         return self.view.is_final and not entries
+
+    def _look_for_the_run(self) -> None:
+        """Find out, now and then while nothing happens, whether the server still knows the run."""
+        now = time.monotonic()
+        if not self.view.is_final and now - self._looked >= _LOOK_S:
+            self._looked = now
+            self._store.head(self.run_id)
+
+    def begin_again(self) -> None:
+        """Go on with the log of a run that was taken up again on a server that had lost it."""
+        while self._backlog:
+            self._write(limit=500)
+        self.folder.begin_life()
+        self._read_to = self.folder.log_to
 
     def finish(self) -> dict[str, Any]:
         """Write home what is left, and the summary; return it.
@@ -82,9 +121,22 @@ class Collector:
         while self._backlog:
             self._write(limit=500)
         self._write(limit=0)
+        self._fetcher.look_again()
+        self._fetch(wait_s=None)
         head = self._store.head(self.run_id)
         with self._writing():
             return self.folder.write_summary(head)
+
+    def _fetch(self, wait_s: float | None) -> None:
+        """Fetch files that stayed with workers: for so long, or all that can be reached (None)."""
+        if not self.folder.pending:
+            return
+        until = None if wait_s is None else time.monotonic() + wait_s
+        with self._writing():
+            try:
+                self._fetcher.go_on(lambda: until is not None and time.monotonic() >= until)
+            finally:
+                self.folder.flush()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -100,16 +152,19 @@ class Collector:
     def _write(self, limit: int) -> None:
         batch = [self._backlog.popleft() for _ in range(min(limit, len(self._backlog)))]
         # chunks of an attempt were appended before its end was logged: read them before the end is written
-        while chunks := self._store.read_output(self.run_id, self._output_to):
+        while chunks := self._store.read_output(self.run_id, self.folder.output_to):
             with self._writing():
                 for id_, fields in chunks:
-                    self.folder.take_output(fields)
-                    self._output_to = id_
+                    self.folder.take_output(fields, id_)
         with self._writing():
             for entry in batch:
                 self.folder.take(entry)
             self.folder.flush()
+            if self.folder.pending:
+                self._fetcher.take_near()
+                self.folder.flush()
 
     def close(self) -> None:
         """Close the folder's files."""
+        self._fetcher.close()
         self.folder.close()

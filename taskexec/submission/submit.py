@@ -1,32 +1,25 @@
-"""Submitting: a plan becomes a stored, started run."""
+"""A plan becomes a run that is ready to be stored: compiled, and signed by its submitter."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import orjson
 
 from taskexec.broker import message_template, queue_key
 from taskexec.compiler import compile_canvas, compile_program
-from taskexec.domain.program import RunOptions
+from taskexec.completion.keys import Identity
+from taskexec.domain.clock import iso_time
+from taskexec.domain.program import Program, RunOptions, Standing
+from taskexec.domain.proof import SignedHead
 from taskexec.plan import Plan, plan_to_json
-from taskexec.store.runs import RunStore
+from taskexec.submission.head import run_head
 
-__all__ = ["SubmittedRun", "new_run_id", "submit"]
-
-
-@dataclass(frozen=True, slots=True)
-class SubmittedRun:
-    """What was submitted."""
-
-    run_id: str
-    tasks: int
-    plan_json: bytes
-    """`plan.json` of the evidence."""
-    canvas_json: bytes
-    """`canvas.json` of the evidence."""
+__all__ = ["Before", "Submission", "new_run_id", "prepare"]
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -35,16 +28,58 @@ def new_run_id(now: datetime | None = None) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}{secrets.token_hex(3)}"
 
 
-def submit(plan: Plan, store: RunStore, options: RunOptions, *, run_id: str | None = None) -> SubmittedRun:
-    """Compile a plan, store its program and queue what waits for nothing.
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was done before a run begins: tasks taken over from another run, or an earlier life of this one."""
 
-    Raises:
-        ConnectionLost: The server did not answer; a run that was not started is never carried out.
+    standing: Mapping[int, Standing] = field(default_factory=dict)
+    """Where tasks stand, by position in the plan."""
+    plan_json: bytes = b""
+    """`plan.json` as the earlier life has it; empty makes one."""
+    canvas_json: bytes = b""
+    """`canvas.json` as the earlier life has it; empty makes one."""
+    ledger_head: str = ""
+    """Hash of the last entry of its ledger; empty when none was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A run that is ready to be stored: its program is compiled and its head signed."""
+
+    program: Program
+    plan_json: bytes
+    """`plan.json` of the evidence."""
+    canvas_json: bytes
+    """`canvas.json` of the evidence."""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.program.run_id
+
+
+def prepare(
+    plan: Plan,
+    options: RunOptions,
+    *,
+    run_id: str | None = None,
+    identity: Identity | None = None,
+    before: Before | None = None,
+) -> Submission:
+    """Compile a plan and sign its head.
+
+    Args:
+        plan: The plan, admitted.
+        options: How it is carried out.
+        run_id: Id of the run; None makes one.
+        identity: Who signs it; None signs nothing, and workers that ask for signatures refuse its tasks.
+        before: What was done before; None for nothing.
     """
     run_id = run_id or new_run_id()
-    generated_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    plan_json = orjson.dumps(plan_to_json(plan, generated_at=generated_at))
+    before = before or Before()
     canvas = compile_canvas(plan)
+    canvas_json = before.canvas_json or orjson.dumps(canvas.to_json())
+    plan_json = before.plan_json or _plan_json(plan)
     program = compile_program(
         plan,
         canvas,
@@ -53,7 +88,14 @@ def submit(plan: Plan, store: RunStore, options: RunOptions, *, run_id: str | No
         queue_key=queue_key,
         template=message_template(run_id),
         plan_json=plan_json,
+        standing=before.standing,
     )
-    store.put(program)
-    store.start(run_id)
-    return SubmittedRun(run_id, len(plan.tasks), plan_json, orjson.dumps(canvas.to_json()))
+    head = run_head(program, plan_json, canvas_json, submitted_at=iso_time(time.time()), continues=before.ledger_head)
+    signed = SignedHead(head) if identity is None else identity.sign_head(head)
+    program = replace(program, head=signed, is_continued=bool(before.ledger_head))
+    return Submission(program, plan_json, canvas_json)
+
+
+def _plan_json(plan: Plan) -> bytes:
+    generated_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return orjson.dumps(plan_to_json(plan, generated_at=generated_at))

@@ -14,6 +14,7 @@ from support.tek import EXECUTABLE, Tek, tek_place
 
 FORMS = {"csv": "plan.csv", "sot": "sot.md", "yaml": "workflow.yaml", "json": "plan.json"}
 HOOKS = json.dumps({"a": {"commands": [{"cmd": "make a | cat"}, {"cmd": ["make"], "cwd": "sub", "env": {"N": "1"}}]}})
+PLANS = Path(__file__).parents[1] / "plans"
 FAULTY = "id,depends_on\na,nowhere\n"
 
 
@@ -80,6 +81,19 @@ def test_hooks_become_part_of_the_new_plan(tek: Tek) -> None:
     tek("convert", "plan.csv", "--to", "yaml", "--out", "alone/workflow.yaml").expect(0)
 
     assert digest(tek, "alone/workflow.yaml") == said
+
+
+@pytest.mark.parametrize("plan", ["retries_table/plan.csv", "retries_workflow/plan.yaml", "retries_sot/plan.md"])
+def test_retries_limits_and_files_survive_every_form_one_after_the_other(plan: str, tek: Tek) -> None:
+    source = PLANS / plan
+    tek.write(source.name, source.read_text(encoding="utf-8"))
+    said = digest(tek, source.name)
+
+    before = source.name
+    for form, name in FORMS.items():
+        tek("convert", before, "--to", form, "--out", f"next_{name}").expect(0)
+        before = f"next_{name}"
+        assert digest(tek, before) == said
 
 
 def test_existing_file_is_replaced(tek: Tek) -> None:

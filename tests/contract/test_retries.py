@@ -130,6 +130,13 @@ def test_run_whose_time_is_up_is_stopped_and_has_failed(run, stage: Stage) -> No
     assert play.complete((0, 1)) == [False]
 
 
+def test_nothing_starts_in_a_run_whose_time_is_up(run, stage: Stage) -> None:
+    play = run(Spec(), timeout_s=10.0)
+    stage.advance(play.run_id, 11.0)
+
+    assert play.won((0, 1)) == []
+
+
 def test_run_without_a_limit_of_time_has_nothing_due(run) -> None:
     assert run(Spec()).due_s() is None
 

@@ -26,6 +26,7 @@ _BLANKS = ("", " ", "\n", "\r\n", "\r", "\t", "\0", "\ufeff", "\u2028", "\x85", 
 _LINES = ("```\n", "tasks:\n", "---\n", "...\n", "\n\n\n", "1. **Queue A — B**\n", "   - Task `a` — b\n", "## 2) ")
 _PHRASES = (": ", "- ", "- [ ] ", "- [x] ", "&a ", "<<: *a", "!!float x", "5 days", "${{ matrix.x }}", "Details: `{}`")
 _WORDS = r"""
+    retry: retry_delay on: exit:75 x2 50% deadline 2026-03-01 2026-03-01T18:00Z inputs outputs: ../x ./a//b
     " ' "" ` ~~~ \ \u0000 \ud800 <!-- --> < > # % @ ! ? , ; | : { } [ ] {} [] *a * / é 😀 ¼ ² ٣ ﬁ İ .nan NaN -Infinity
     1e999 -1 0x10 1,500 null true none 1:30 P1D 2-04 1FS+2d 3SS T-1–T-999999 id id,title tasks "tasks": queues matrix
     foreach include: command depends_on version: ../../etc/passwd ${{ {{task}}

@@ -26,6 +26,7 @@ from taskexec.domain.resources import Route
 from taskexec.domain.states import Reason
 from taskexec.runtime.attempt import lost_record
 from taskexec.runtime.attendant import AttemptFailed, Attendant, celery_meta
+from taskexec.runtime.authority import Authority
 from taskexec.runtime.caretaker import Caretaker
 from taskexec.runtime.carrier import CarrierSettings
 from taskexec.store.connection import Connection
@@ -54,7 +55,12 @@ def attend(idle: LiveCluster, tmp_path: Path) -> Iterator[Callable[..., Attendan
 
     def make(agents: AgentRegistry | None = None, *, grace_s: float = 0.2) -> Attendant:
         settings = CarrierSettings(
-            worker=WORKER, scratch=tmp_path, lease_s=LEASE_S, patience_s=0.05, limits=EvidenceLimits()
+            worker=WORKER,
+            authority=Authority.of(idle.settings.security),
+            scratch=tmp_path,
+            lease_s=LEASE_S,
+            patience_s=0.05,
+            limits=EvidenceLimits(),
         )
         attendant = Attendant(
             settings, connect=lambda: Connection(idle.server.url), agents=agents or AgentRegistry(), grace_s=grace_s

@@ -22,7 +22,6 @@ from taskexec.runtime.supervisor import WorkerSupervisor
 from taskexec.settings import load_settings
 from taskexec.sources import read_csv
 from taskexec.store.embedded import EmbeddedServer
-from taskexec.submission import Collector
 
 __all__ = ["Home", "LiveCluster", "Task", "csv_text", "live_cluster", "make_plan"]
 
@@ -151,7 +150,7 @@ class LiveCluster:
     def finish(self, run_id: str, *, timeout_s: float = 40.0, tend: bool = False) -> Home:
         """Follow a run to its end and bring it home; `tend` starts again what dies."""
         deadline = time.monotonic() + timeout_s
-        with contextlib.closing(Collector(run_id, self.store, self.settings.evidence.runs_dir)) as collector:
+        with contextlib.closing(self.cluster.collector(run_id)) as collector:
             while not collector.step(wait_s=0.1):
                 if tend:
                     for supervisor in self.supervisors:

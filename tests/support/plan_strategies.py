@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from taskexec.domain.command import parse_command
 from taskexec.domain.resources import Route
+from taskexec.domain.retry import RETRIED_BY_DEFAULT
 from taskexec.errors import Place
-from taskexec.plan import DraftTask, Located, Plan, PlanDraft, build_plan, normal_id
+from taskexec.plan import DraftTask, Instant, Located, Plan, PlanDraft, build_plan, normal_id
+from taskexec.plan.paths import path_problem
 
 __all__ = ["TEXTS", "any_plan", "bounded"]
 
@@ -38,6 +40,7 @@ _CALLS = ("m:f", "package.module:Class.make")
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _VISIBLE = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
+_NOT_IN_PATHS = dict.fromkeys((*range(0x20), 0x7F, ord("\\")))
 _LANE_FORBIDDEN = dict.fromkeys((*range(1, 0x20), *range(0x7F, 0xA0), *map(ord, "/\\*?[]")))
 
 
@@ -90,6 +93,22 @@ _ID = st.text(st.sampled_from(_IN_IDS) | _VISIBLE, min_size=1, max_size=8).filte
 _IDS_OF_PLAN = st.lists(_ID | st.sampled_from(_IDS), min_size=1, max_size=5, unique_by=normal_id)
 _NUMBERS = st.integers(0, 1000).map(float) | st.floats(0, 1e6, allow_nan=False)
 _LIST = st.lists(TEXTS, max_size=3).map(tuple)
+_INSTANTS = st.integers(946_684_800_000_000, 7_258_118_300_000_000).map(lambda instant_us: instant_us / 1e6)
+_FACTORS = st.floats(1, 1_000) | st.integers(1, 1_000).map(float)
+_REASONS = [*RETRIED_BY_DEFAULT, "refused", "exit 1", "exit 75", "exit 255"]
+_RETRY: dict[str, st.SearchStrategy[Any]] = {
+    "delay_s": _NUMBERS,
+    "factor": _FACTORS,
+    "max_delay_s": _NUMBERS.filter(bool),
+    "jitter": st.floats(0, 1),
+    "on": st.lists(st.sampled_from(_REASONS), min_size=1).map(tuple),
+    "memory_factor": _FACTORS,
+}
+_PATHS = (
+    (TEXTS | st.sampled_from(["data/**", "a,b", "[ab].txt", "a b/c", '["a"]', "none", "Queue A", "a;b", "-"]))
+    .map(lambda text: text.translate(_NOT_IN_PATHS))
+    .filter(lambda text: path_problem(text) is None)
+)
 _LOCATED: dict[str, st.SearchStrategy[Any]] = {
     "title": TEXTS,
     "agent": st.sampled_from(_AGENTS) | TEXTS,
@@ -102,6 +121,8 @@ _LOCATED: dict[str, st.SearchStrategy[Any]] = {
     "gpu_memory_mib": st.integers(0, 2**30),
     "duration_s": _NUMBERS | st.just(3e9),
     "timeout_s": _NUMBERS.filter(bool) | st.just(5e-324),
+    "total_timeout_s": _NUMBERS.filter(bool) | st.just(5e-324),
+    "deadline_at": _INSTANTS.map(Instant),
     "retries": st.integers(0, 1_000_000),
     "priority": st.integers(0, 9),
     "satisfied": st.booleans(),
@@ -109,6 +130,10 @@ _LOCATED: dict[str, st.SearchStrategy[Any]] = {
 _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("labels", "acceptance_criteria", "requirements"), _LIST),
     "metadata": st.dictionaries(TEXTS | st.sampled_from(_KEYS), TEXTS, max_size=3),
+    "retry": st.dictionaries(st.sampled_from([*_RETRY]), st.none(), max_size=4).flatmap(
+        lambda names: st.fixed_dictionaries({name: _RETRY[name].map(_at_place) for name in names})
+    ),
+    **dict.fromkeys(("inputs", "outputs"), st.lists(_PATHS.map(_at_place), max_size=3).map(tuple)),
 }
 _FIELDS = {name: values.map(_at_place) for name, values in _LOCATED.items()} | _PLAIN
 _SAID = st.sets(st.sampled_from(sorted(_FIELDS)), max_size=7).map(sorted)

@@ -17,6 +17,7 @@ from taskexec.sources.sot.bullets import Bullet, BulletReader
 from taskexec.sources.sot.code import code_spans
 from taskexec.sources.sot.names import SotTask
 from taskexec.sources.task.fields import TASK_FIELDS, FieldReader
+from taskexec.sources.task.retry import united_retry
 from taskexec.sources.text_places import TextPlaces
 from taskexec.sources.tree.json_text import parse_json
 from taskexec.sources.tree.node import Findings, Node, Unreadable
@@ -29,6 +30,8 @@ _TARGETS = {
     "gpu_memory": "gpu_memory_mib",
     "duration": "duration_s",
     "timeout": "timeout_s",
+    "total_timeout": "total_timeout_s",
+    "deadline": "deadline_at",
     "status": "satisfied",
     "queue": "lane",
     "command": "payload",
@@ -80,7 +83,7 @@ def _override(task: SotTask, root: Node, findings: Findings) -> None:
     for name, value in FieldReader(findings, is_strict=True).read(root, inherited=before).items():
         if name == "id":
             task.names.append(draft.id.value)
-        setattr(draft, name, value)
+        setattr(draft, name, united_retry(draft.retry, value) if name == "retry" else value)
     for key, member in root.members().items():
         if member.value is None and key in TASK_FIELDS and key != "id":
             _take_back(draft, _TARGETS.get(key, key))

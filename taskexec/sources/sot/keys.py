@@ -31,14 +31,16 @@ ALIASES = {
     "artifact": "artifacts",
     "artefacts": "artifacts",
     "note": "notes",
+    "retry": "retries",
 }
 """The key that another one stands for."""
 
 _KEYS = (
     "acceptance, acceptance criteria, agent, artefacts, artifact, artifacts, assignee, command, commands, context, "
-    "deliverables, due, due date, duration, estimate, evidence, hashes, impact, labels, lane, layer, mitigation, note, "
-    "notes, owner, owners, priority, queue, rationale, repro, requirements, resources, retries, status, tags, target, "
-    "target date, timeout"
+    "deadline, deliverables, due, due date, duration, estimate, evidence, hashes, impact, inputs, labels, lane, "
+    "layer, mitigation, note, notes, outputs, owner, owners, priority, queue, rationale, repro, requirements, "
+    "resources, retries, retry, retry backoff, retry delay, retry factor, retry jitter, retry max delay, retry "
+    "memory, retry on, status, tags, target, target date, timeout, total timeout"
 )
 KNOWN_KEYS = DEPENDENCY_KEYS | frozenset(map(str.strip, _KEYS.split(",")))
 """The keys that begin a field within a line, in small letters."""

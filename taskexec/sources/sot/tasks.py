@@ -1,9 +1,9 @@
 """What the fields of a task in a State of Truth mean: the same keys for backlog items and for tasks of a queue.
 
 `Dependencies` (`Depends on`), `Command`, `Agent`, `Queue`, `Resources`, `Duration`, `Timeout`, `Retries`, `Priority`,
-`Labels` (`Tags`), `Acceptance`, `Requirements` and `Layer` are fields of the task; all others are its metadata, under
-their key in small letters, `Artifacts` with braces spelled out and `;` between. An executed item is never run, so that
-its instructions and amounts are metadata too.
+`Labels` (`Tags`), `Acceptance`, `Requirements`, `Layer`, and those of `policy`, are fields of the task; all others are
+its metadata, under their key in small letters, `Artifacts` with braces spelled out and `;` between. An executed item is
+never run, so that its instructions and amounts are metadata too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from taskexec.sources.sot.details import apply_details
 from taskexec.sources.sot.fields import DESCRIPTION
 from taskexec.sources.sot.keys import ALIASES, KNOWN_KEYS
 from taskexec.sources.sot.names import SotTask
+from taskexec.sources.sot.policy import PATHS, POLICY, give_value, read_paths, seconds_above_zero
 from taskexec.sources.task.instructions import CommandWrong, payload_of, takes_text
 from taskexec.sources.tree.node import did_you_mean
 from taskexec.sources.values.amounts import ROUTES, parse_count, show
@@ -40,16 +41,17 @@ class Role(Enum):
     """In a ledger: what is said of it is a record."""
 
 
-_DOABLE = frozenset({"agent", "command", "resources", "duration", "timeout", "retries"})
+_DOABLE = frozenset({"agent", "command", "resources", "duration", "timeout", "retries", *POLICY})
 """Keys that mean nothing for what is done."""
 
 _AMOUNTS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "duration": ("duration_s", parse_duration_s),
-    "timeout": ("timeout_s", lambda text: _above_zero(parse_duration_s(text))),
+    "timeout": ("timeout_s", seconds_above_zero),
     "retries": ("retries", parse_count),
     "priority": ("priority", parse_priority),
+    **POLICY,
 }
-"""For each key: the field of `DraftTask`, and what reads it."""
+"""For each key: the field that `give_value` knows, and what reads it."""
 
 _WORDS = {"labels": "labels", "acceptance criteria": "acceptance_criteria", "requirements": "requirements"}
 _MEANINGFUL = frozenset({"dependencies", "agent", "layer", "queue", "resources", "status", *_AMOUNTS, *_WORDS})
@@ -115,6 +117,8 @@ class TaskReader:
             self._read_amount(task, bullet, key, role)
         elif key in _WORDS:
             self._words.setdefault(_WORDS[key], []).extend(self._list_words(bullet, key))
+        elif key in PATHS:
+            self._read_paths(task, bullet, key, role)
         elif key == "status":
             self._read_status(task, bullet, role)
         else:
@@ -135,7 +139,7 @@ class TaskReader:
             return
         name, parse = _AMOUNTS[key]
         try:
-            setattr(task.draft, name, Located(parse(word.value), word.place))
+            give_value(task.draft, name, Located(parse(word.value), word.place))
         except ValueError as error:
             if role is Role.QUEUED:
                 message = f"{show(word.value)} of `{bullet.key}`: {error}"
@@ -146,6 +150,17 @@ class TaskReader:
                 message = f"{show(word.value)} of `{bullet.key}` is kept as metadata only: {error}"
                 hint = f"correct the value, or remove `{bullet.key.capitalize()}`"
                 self._bullets.warnings.append(Fault("sot.number", message, (word.place,), hint))
+
+    def _read_paths(self, task: SotTask, bullet: Bullet, key: str, role: Role) -> None:
+        """Read declared files; in a list for people, words without backticks are a remark, and kept with all."""
+        paths, words = read_paths(self._bullets, bullet)
+        meant = sorted([*paths, *words], key=lambda path: path.place) if role is Role.QUEUED else paths
+        setattr(task.draft, key, (*getattr(task.draft, key), *meant))
+        if words and role is not Role.QUEUED:
+            self._keep(task, bullet, key)
+            message = f"{show(words[0].value)} of `{bullet.key}` is kept as metadata only"
+            hint = "write paths in backticks: `` `data/in.csv` ``"
+            self._bullets.warnings.append(Fault("sot.paths", message, (words[0].place,), hint))
 
     def _list_words(self, bullet: Bullet, key: str) -> list[str]:
         """Return the words of a list; criteria hold commas, so that only `;` and bullets part them."""
@@ -232,9 +247,3 @@ class TaskReader:
 def _without_box(word: str) -> str:
     word = word.strip()
     return word[3:].strip() if word[:3] in ("[ ]", "[x]", "[X]") else word
-
-
-def _above_zero(seconds: float) -> float:
-    if seconds <= 0:
-        raise ValueError("a duration above 0 was expected")
-    return seconds

@@ -25,8 +25,18 @@ _ID = re.compile(r"\w(?:[\w.:@/+-]*\w)?")
 _QUEUE = re.compile(r"Queue [\w.,()'+]+(?: (?:— )?[\w.,()'+]+)*")
 _LANE = re.compile(r"[^\W_]+(?: [^\W_]+)*")
 _COMMAND = re.compile(r"[^\s`<>]+(?: [^\s`<>]+)*")
+_PATH = re.compile(r"[\w.*?@:+=,/-]+")
 _AGENT = re.compile(r"[A-Za-z]\w*")
 _RESOURCES = {"cpus": "cpus={}", "memory_mib": "memory={}M", "gpus": "gpus={}", "gpu_memory_mib": "gpu_memory={}M"}
+_RETRY = (
+    ("delay_s", "delay", "s"),
+    ("factor", "factor", ""),
+    ("max_delay_s", "max delay", "s"),
+    ("jitter", "jitter", ""),
+    ("on", "on", ""),
+    ("memory_factor", "memory", ""),
+)
+"""Field of a policy, the word behind `Retry`, and the unit."""
 _ESCAPED = {"`": "\\u0060", "<": "\\u003c", ">": "\\u003e"}
 _ESCAPE = re.compile("[`<>\x00-\x1f\x7f-\x9f\u2028\u2029\\s]")
 
@@ -100,14 +110,35 @@ def _readable(fields: dict[str, Any]) -> Iterator[str]:
         yield "Resources: " + ", ".join(resources)
     if has_plain_agent and "agent" in fields:
         yield f"Agent: {fields.pop('agent')}"
-    for name, key in (("duration_s", "Duration"), ("timeout_s", "Timeout")):
-        if _is_plain(fields, name):
-            yield f"{key}: {_taken(fields, name)}s"
+    yield from _limits(fields)
     for name in ("retries", "priority"):
         if name in fields:
             yield f"{name.capitalize()}: {fields.pop(name)}"
+    yield from _retry(fields)
+    for name in ("inputs", "outputs"):
+        if name in fields and all(map(_PATH.fullmatch, fields[name])):
+            yield f"{name.capitalize()}: " + ", ".join(f"`{path}`" for path in fields.pop(name))
     if fields.pop("satisfied", False):
         yield "Status: done"
+
+
+def _limits(fields: dict[str, Any]) -> Iterator[str]:
+    for name, key in (("duration_s", "Duration"), ("timeout_s", "Timeout"), ("total_timeout_s", "Total timeout")):
+        if _is_plain(fields, name):
+            yield f"{key}: {_taken(fields, name)}s"
+    if "deadline_at" in fields:
+        yield f"Deadline: {fields.pop('deadline_at')}"
+
+
+def _retry(fields: dict[str, Any]) -> Iterator[str]:
+    """Yield how a task is tried again, if all of it can be said in words."""
+    retry = fields.get("retry", {})
+    if retry and all(name == "on" or _is_plain(retry, name) for name in retry):
+        del fields["retry"]
+        for name, key, unit in _RETRY:
+            if name in retry:
+                value = ", ".join(retry[name]) if name == "on" else retry[name]
+                yield f"Retry {key}: {value}{unit}"
 
 
 def _is_plain(fields: Mapping[str, Any], name: str) -> bool:

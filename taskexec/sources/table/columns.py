@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from taskexec.plan.draft import Located
 from taskexec.sources.table.cells import Row
@@ -12,11 +12,13 @@ from taskexec.sources.table.fields import normalize
 from taskexec.sources.table.header import Header
 from taskexec.sources.values import amounts
 from taskexec.sources.values.amounts import parse_memory_mib, show, with_decimal_point
+from taskexec.sources.values.attempts import parse_backoff, parse_factor, parse_reasons, parse_share
 from taskexec.sources.values.durations import parse_duration_s
+from taskexec.sources.values.instants import parse_instant
 from taskexec.sources.values.lists import NONE_WORDS
 from taskexec.sources.values.words import parse_priority
 
-__all__ = ["ColumnReader", "Tres", "amount_columns", "is_slurm_memory", "parse_tres"]
+__all__ = ["ColumnReader", "Tres", "amount_columns", "is_slurm_memory", "parse_tres", "retry_columns"]
 
 T = TypeVar("T")
 
@@ -29,7 +31,15 @@ _TRES = re.compile(r"(?:^|,)\s*(?P<key>cpu|mem|gres/gpu)=(?P<value>[^,]*)")
 _EXAMPLES = {
     **dict.fromkeys(("cpus", "gpus"), "a number such as `2` or `0.5`"),
     **dict.fromkeys(("memory", "gpu_memory"), "an amount with its unit, such as `512M` or `4G`"),
-    **dict.fromkeys(("duration", "timeout"), "a time with its unit, such as `90s`, `15m` or `2h`"),
+    **dict.fromkeys(
+        ("duration", "timeout", "total_timeout", "retry_delay", "retry_max_delay"),
+        "a time with its unit, such as `90s`, `15m` or `2h`",
+    ),
+    "deadline": "an instant such as `2026-03-01T18:00Z` (a date for people belongs in `meta:deadline`)",
+    "retry_backoff": "`fixed` or `exponential`",
+    **dict.fromkeys(("retry_factor", "retry_memory"), "a factor such as `2` or `x1.5`"),
+    "retry_jitter": "a share such as `0.5` or `50%`",
+    "retry_on": "reasons such as `exit 75; timeout`",
     "retries": "a whole number such as `3`",
     "priority": "a whole number from 0 to 9, higher first",
     "tres": "it as Slurm does, such as `cpu=4,mem=8G,gres/gpu=1`",
@@ -69,23 +79,43 @@ class ColumnReader(Generic[T]):
         return Located(value, row.places[self.index])
 
 
-def amount_columns(header: Header) -> Mapping[str, ColumnReader[float] | ColumnReader[int]]:
+def amount_columns(header: Header) -> Mapping[str, ColumnReader[Any]]:
     """Return a reader for each column of a table that holds amounts, by field of a draft task."""
-    duration_s = _unit(header, "duration", 1.0)
-    timeout_s = _unit(header, "timeout", 1.0)
     memory, gpu_memory = str(header.units.get("memory", "m")), str(header.units.get("gpu_memory", "m"))
     per_cpu = "c" if is_slurm_memory(header) else ""
-    parsers: dict[str, tuple[str, Callable[[str], float] | Callable[[str], int]]] = {
+    parsers: dict[str, tuple[str, Callable[[str], Any]]] = {
         "cpus": ("cpus", _with_comma(amounts.parse_amount)),
         "memory_mib": ("memory", _with_comma(lambda text: parse_memory_mib(text.removesuffix(per_cpu), memory))),
         "gpus": ("gpus", _with_comma(amounts.parse_amount)),
         "gpu_memory_mib": ("gpu_memory", _with_comma(lambda text: parse_memory_mib(text, gpu_memory))),
-        "duration_s": ("duration", _duration(header, "duration", duration_s)),
-        "timeout_s": ("timeout", _positive(_duration(header, "timeout", timeout_s))),
+        "duration_s": ("duration", _duration(header, "duration")),
+        "timeout_s": ("timeout", _positive(_duration(header, "timeout"))),
+        "total_timeout_s": ("total_timeout", _positive(_duration(header, "total_timeout"))),
+        "deadline_at": ("deadline", parse_instant),
         "retries": ("retries", amounts.parse_count),
         "priority": ("priority", _project_priority if "outline" in header.columns else parse_priority),
     }
-    readers: dict[str, ColumnReader[float] | ColumnReader[int]] = {}
+    return _readers(header, parsers)
+
+
+def retry_columns(header: Header) -> Mapping[str, ColumnReader[Any]]:
+    """Return a reader for each column that says how to retry, by field of `RetryPolicy`, and `backoff`."""
+    return _readers(
+        header,
+        {
+            "delay_s": ("retry_delay", _duration(header, "retry_delay")),
+            "backoff": ("retry_backoff", parse_backoff),
+            "factor": ("retry_factor", _with_comma(parse_factor)),
+            "max_delay_s": ("retry_max_delay", _positive(_duration(header, "retry_max_delay"))),
+            "jitter": ("retry_jitter", _with_comma(parse_share)),
+            "on": ("retry_on", parse_reasons),
+            "memory_factor": ("retry_memory", _with_comma(parse_factor)),
+        },
+    )
+
+
+def _readers(header: Header, parsers: Mapping[str, tuple[str, Callable[[str], Any]]]) -> dict[str, ColumnReader[Any]]:
+    readers: dict[str, ColumnReader[Any]] = {}
     for name, (field, parse) in parsers.items():
         index = header.index(field)
         if index is not None:
@@ -149,12 +179,9 @@ def _project_priority(text: str) -> int:
     return priority * 9 // 1_000 if 10 <= priority <= 1_000 else priority
 
 
-def _unit(header: Header, field: str, default: float) -> float:
-    return float(header.units.get(field, default))
-
-
-def _duration(header: Header, field: str, unit_s: float) -> Callable[[str], float]:
+def _duration(header: Header, field: str) -> Callable[[str], float]:
     index = header.index(field)
+    unit_s = float(header.units.get(field, 1.0))
     has_short_clock = index is not None and normalize(header.names[index]) in _SLURM_CLOCKS
     return _with_comma(lambda text: parse_duration_s(text, unit_s, has_short_clock=has_short_clock))
 

@@ -58,7 +58,18 @@ _ALIASES = {
     "labels": "labels, label, tags, capabilities, capability",
     "duration": "duration, dauer, elapsed, elapsed raw, runtime, estimated duration, original duration, durée",
     "timeout": "timeout, time limit, max runtime",
+    "total_timeout": "total timeout, overall timeout, max total runtime",
+    "deadline": "deadline, deadline at",
     "retries": "retries, retry, max retries",
+    "retry_delay": "retry delay, retry wait, retry interval, retry after",
+    "retry_backoff": "retry backoff, retry strategy",
+    "retry_factor": "retry factor, retry multiplier, backoff factor",
+    "retry_max_delay": "retry max delay, max retry delay, retry delay max",
+    "retry_jitter": "retry jitter",
+    "retry_on": "retry on, retry if, retry when",
+    "retry_memory": "retry memory, retry memory factor",
+    "inputs": "inputs, input files",
+    "outputs": "outputs, output files",
     "priority": "priority, prio, priorität, priorite, moscow",
     "status": (
         "status, state, activity status, state name, statut, état, zustand, is done, done, completed, finished, "
@@ -83,7 +94,7 @@ _ALIASES = {
 METADATA_PREFIX = "meta:"
 """A column whose name begins like this is kept as metadata, whatever its name means otherwise."""
 
-UNITED = frozenset({"depends_on", "blocks", "labels", "acceptance_criteria", "requirements"})
+UNITED = frozenset({"depends_on", "blocks", "labels", "acceptance_criteria", "requirements", "inputs", "outputs"})
 """Fields that may have several columns; their cells are united."""
 
 _DROPPED = re.compile(r"[\s_\-.()\[\]{}:]+")
@@ -92,7 +103,7 @@ _NAME_MAX = 100
 _MEMORY_UNITS = {"b": "b", "bytes": "b", "k": "k", "m": "m", "g": "g", "t": "t"}
 _MEMORY_SUFFIX = re.compile(r"(?P<unit>[kmgt])i?b?")
 _LIKENESS = 0.7
-_TIMED = ("duration", "timeout")
+_TIMED = ("duration", "timeout", "total_timeout", "retry_delay", "retry_max_delay")
 _SIZED = ("memory", "gpu_memory")
 
 

@@ -85,6 +85,8 @@ def resolve_header(
     for name in FIELDS:
         if name not in header.columns:
             resolver.claim(name)
+    if "outline" in header.columns and "deadline" not in columns:
+        header.columns.pop("deadline", None)  # MS Project's deadline is a planner's wish, and ends nothing
     resolver.keep_rest()
     warnings.extend(_doubts(header, row, source))
     return header

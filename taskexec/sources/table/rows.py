@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from taskexec.domain.resources import Route
 from taskexec.errors import Fault
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
 from taskexec.sources.table.cells import Row
-from taskexec.sources.table.columns import ColumnReader, Tres, amount_columns, is_slurm_memory, parse_tres
+from taskexec.sources.table.columns import (
+    ColumnReader,
+    Tres,
+    amount_columns,
+    is_slurm_memory,
+    parse_tres,
+    retry_columns,
+)
 from taskexec.sources.table.header import Header
 from taskexec.sources.table.instructions import InstructionReader
 from taskexec.sources.table.status import STATUS_FIELDS, StatusReader
@@ -21,7 +29,7 @@ __all__ = ["RowReader"]
 
 _METADATA_SEPARATOR = ";"
 _TEXT_FIELDS = ("title", "agent", "lane", "queue", "command", "payload", "layer")
-_RARER = frozenset({*STATUS_FIELDS, "labels", "acceptance_criteria", "requirements", "milestone", "tres"})
+_RARER = frozenset({*STATUS_FIELDS, "milestone", "tres"})
 
 _new_tuple = tuple.__new__  # half the time of `Located(…)`, and a large table has a million values
 
@@ -41,7 +49,16 @@ class RowReader:
         self._has_status = not header.columns.keys().isdisjoint(STATUS_FIELDS)
         self._instructions = InstructionReader(header, draft)
         self._has_memory_per_cpu = is_slurm_memory(header)
-        self._has_rarer = self._has_memory_per_cpu or not _RARER.isdisjoint(header.columns)
+        self._retry = retry_columns(header)
+        lists: dict[str, Callable[[str], tuple[Any, ...]]] = {
+            "labels": self._words,
+            **dict.fromkeys(("acceptance_criteria", "requirements"), self._texts),
+            **dict.fromkeys(("inputs", "outputs"), self._paths),
+        }
+        self._lists = [(field, read) for field, read in lists.items() if field in header.columns]
+        self._has_rarer = bool(
+            self._has_memory_per_cpu or self._retry or self._lists or not _RARER.isdisjoint(header.columns)
+        )
 
     def read(self, row: Row, task_id: Located[str]) -> DraftTask:
         """Return the task of a row that has as many cells as the header; dependencies are not read here."""
@@ -78,16 +95,13 @@ class RowReader:
 
     def _read_rarer(self, task: DraftTask) -> None:
         """Read what most tables lack."""
-        columns = self._header.columns
         if self._has_status:
             self._statuses.read(self._row, task)
-        if "labels" in columns:
-            task.labels = self._words("labels")
-        if "acceptance_criteria" in columns:
-            task.acceptance_criteria = self._texts("acceptance_criteria")
-        if "requirements" in columns:
-            task.requirements = self._texts("requirements")
-        if "milestone" in columns:
+        for field, read in self._lists:
+            setattr(task, field, read(field))
+        if self._retry:
+            self._read_retry(task)
+        if "milestone" in self._header.columns:
             self._read_milestone(task)
         if self._tres is not None:
             self._read_tres(task, self._tres)
@@ -101,6 +115,15 @@ class RowReader:
     def _texts(self, field: str) -> tuple[str, ...]:
         found = (split_texts(self._row.texts[index]) for index in self._header.columns[field])
         return tuple(text for texts in found for text in texts)
+
+    def _paths(self, field: str) -> tuple[Located[str], ...]:
+        texts, places = self._row.texts, self._row.places
+        columns = self._header.columns[field]
+        return tuple(Located(path, places[index]) for index in columns for path in split_words(texts[index]))
+
+    def _read_retry(self, task: DraftTask) -> None:
+        found = {name: column.read(self._row, self._report_amount) for name, column in self._retry.items()}
+        task.retry = {name: value for name, value in found.items() if value is not None} or None
 
     def _lane_and_route(self, found: Mapping[str, Located[str]]) -> tuple[Located[str] | None, Located[Route] | None]:
         lane = found.get("lane")

@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from taskexec.domain.clock import iso_time
 from taskexec.domain.resources import choose_route
+from taskexec.domain.retry import RETRIED_BY_DEFAULT
 from taskexec.domain.task import Task
 from taskexec.plan import Plan
 from taskexec.sources.table.fields import FIELDS, METADATA_PREFIX, field_and_unit
@@ -32,13 +34,23 @@ _COLUMNS: tuple[tuple[str, Callable[[Task], str]], ...] = (
     ("gpu_memory_mib", lambda task: _number(task.needs.gpu_memory_mib, 0)),
     ("duration_s", lambda task: _number(task.duration_s, None)),
     ("timeout_s", lambda task: _number(task.timeout_s, None)),
+    ("total_timeout_s", lambda task: _number(task.total_timeout_s, None)),
+    ("deadline", lambda task: "" if task.deadline_at is None else iso_time(task.deadline_at)),
     ("retries", lambda task: _number(task.retries, 0)),
+    ("retry_delay_s", lambda task: _number(task.retry.delay_s, 0.0)),
+    ("retry_factor", lambda task: _number(task.retry.factor, 1.0)),
+    ("retry_max_delay_s", lambda task: _number(task.retry.max_delay_s, None)),
+    ("retry_jitter", lambda task: _number(task.retry.jitter, 0.0)),
+    ("retry_on", lambda task: "" if task.retry.on == RETRIED_BY_DEFAULT else ";".join(task.retry.on)),
+    ("retry_memory", lambda task: _number(task.retry.memory_factor, 1.0)),
     ("priority", lambda task: _number(task.priority, 0)),
     ("status", lambda task: "done" if task.is_satisfied else ""),
     ("layer", lambda task: task.layer or ""),
     ("labels", lambda task: _list(task.labels, ";", split_words)),
     ("acceptance_criteria", lambda task: _list(task.acceptance_criteria, "|;", split_texts)),
     ("requirements", lambda task: _list(task.requirements, "|;", split_texts)),
+    ("inputs", lambda task: _list(task.inputs, ";", split_words)),
+    ("outputs", lambda task: _list(task.outputs, ";", split_words)),
 )
 """Every column but the id, and the cell of a task in it; empty says what the reader supposes anyway."""
 

@@ -10,26 +10,26 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskexec.errors import Fault
 from taskexec.plan.draft import DraftTask, Located
 from taskexec.sources.task.commands import CommandReader
 from taskexec.sources.task.payload import INSTRUCTIONS, read_payload
-from taskexec.sources.task.values import VALUES, ValueField, read_route
+from taskexec.sources.task.retry import read_retry
+from taskexec.sources.task.telling import KEEP_ONE, put_value, read_texts, refuse_nul, refuse_value
+from taskexec.sources.task.values import VALUES, read_route
 from taskexec.sources.tree.node import Findings, Node
 from taskexec.sources.values.amounts import forbidden_in_id, show
 from taskexec.sources.values.words import parse_status
 
 __all__ = ["ID_HINT", "INSTRUCTIONS", "KEEP_ONE", "TASK_FIELDS", "FieldReader"]
 
-"""The agents that do nothing without a command."""
-
 ID_HINT = "give the task an id of its own, a text"
 """What to do about a task without an id."""
-KEEP_ONE = "keep one of them"
-"""What to do about two values where one is meant."""
 _WORDS = ("labels", "acceptance_criteria", "requirements")
+_PATHS = ("inputs", "outputs")
 
-TASK_FIELDS = dict.fromkeys(("id", "depends_on", *VALUES, "queue", "status", *_WORDS, "metadata", *INSTRUCTIONS)).keys()
+TASK_FIELDS = dict.fromkeys(
+    ("id", "depends_on", *VALUES, "retry", "queue", "status", *_WORDS, *_PATHS, "metadata", *INSTRUCTIONS)
+).keys()
 """All fields of a task, in this order."""
 
 
@@ -96,9 +96,9 @@ class FieldReader:
             elif (field := VALUES.get(key)) is None:
                 others[key] = member
             elif (value := field.convert(member)) is None or (isinstance(value, str) and "\0" in value):
-                self._wrong(field, member)
+                refuse_value(self.findings, field, member)
             elif field.target in found:
-                self._put(found, field.target, Located(value, at(member.offset)), member)
+                put_value(self.findings, found, field.target, Located(value, at(member.offset)), member)
             else:
                 found[field.target] = Located(value, at(member.offset))
         if others:
@@ -128,7 +128,8 @@ class FieldReader:
         """Return the ids of a list of texts, or of one text, without blanks around them."""
         at = self.findings.places.at
         return [
-            Located(str(item.value).strip(), at(item.offset)) for item in self._texts(node, "a list of ids", "an id")
+            Located(str(item.value).strip(), at(item.offset))
+            for item in read_texts(self.findings, node, "a list of ids", "an id")
         ]
 
     def _read_others(self, said: Mapping[str, Node], found: dict[str, Any], inherited: Mapping[str, Any]) -> None:
@@ -137,65 +138,57 @@ class FieldReader:
             found["id"] = name
         if "depends_on" in said:
             found["depends_on"] = self.names(said["depends_on"])
+        if "retry" in said:
+            self._read_retry(said["retry"], found)
         if "queue" in said:
             self._read_queue(said["queue"], found)
         if "status" in said:
             self._read_status(said["status"], found)
         if "metadata" in said:
             found["metadata"] = self._metadata(said["metadata"])
+        self._read_lists(said, found)
+        self._read_instructions([said[key] for key in INSTRUCTIONS if key in said], found, inherited)
+
+    def _read_lists(self, said: Mapping[str, Node], found: dict[str, Any]) -> None:
         for key in _WORDS:
             if key in said:
-                found[key] = tuple(str(item.value) for item in self._texts(said[key]))
-        instructions = [said[key] for key in INSTRUCTIONS if key in said]
-        if len(instructions) > 1:
-            both = " and ".join(f"`{member.key}`" for member in instructions)
-            offsets = [member.key_offset for member in instructions]
+                found[key] = tuple(str(item.value) for item in read_texts(self.findings, said[key]))
+        for key in _PATHS:
+            if key in said:
+                found[key] = tuple(self._paths(said[key]))
+
+    def _read_instructions(self, said: list[Node], found: dict[str, Any], inherited: Mapping[str, Any]) -> None:
+        if len(said) > 1:
+            both = " and ".join(f"`{member.key}`" for member in said)
+            offsets = [member.key_offset for member in said]
             self.findings.fault("shape", f"{both} of one task say what to do", *offsets, hint=KEEP_ONE)
-        elif instructions:
+        elif said:
             agent = found.get("agent") or inherited.get("agent")
             reader = CommandReader(self.findings, is_strict=self.is_strict, is_confined=self.is_confined)
             name = None if agent is None else agent.value.strip()
-            found["payload"] = read_payload(instructions[0], name, reader)
+            found["payload"] = read_payload(said[0], name, reader)
 
-    def _put(self, found: dict[str, Any], target: str, value: Located[Any], node: Node) -> None:
-        """Add a value that two fields may give; both may stand there if they agree."""
-        first: Located[Any] | None = found.setdefault(target, value)
-        if first is not None and first.value != value.value:
-            siblings = () if node.parent is None else node.parent.members().values()
-            stands_first = (other for other in siblings if self.findings.places.at(other.offset) == first.place)
-            other = next(stands_first, None)
-            told = "another field says otherwise" if other is None else f"`{other.key}` says {show(other.text())}"
-            message = f"{show(node.path)} says {show(node.text())}, {told}"
-            places = tuple(sorted((first.place, value.place)))
-            fault = Fault(f"{self.findings.code}.shape", message, places, KEEP_ONE)
-            self.findings.faults.append(fault)
+    def _read_retry(self, node: Node, found: dict[str, Any]) -> None:
+        said = read_retry(node, self.findings, is_strict=self.is_strict)
+        if isinstance(said, Located):
+            put_value(self.findings, found, "retries", said, node)
+        elif said is not None:
+            found["retry"] = said
 
-    def _wrong(self, field: ValueField, node: Node) -> None:
-        """Add the fault of a value that a field cannot have."""
-        if isinstance(node.value, str) and "\0" in node.value:
-            self._refuse_nul(node)
-            return
-        problem, hint = field.problem(node), field.remedy(node)
-        if problem is None:
-            is_quotable = field.expected == "a text" and isinstance(node.value, int | float)
-            self.findings.expected(node, field.expected, hint=None if is_quotable else hint)
-        else:
-            message = f"a text {show(node.text())} stands at {show(node.path)}: {problem}"
-            self.findings.fault("shape", message, node.offset, hint=hint)
-
-    def _refuse_nul(self, node: Node) -> None:
-        message = f"{show(node.text())} holds a NUL character"
-        self.findings.fault("character", message, node.offset, hint="write the text without it")
+    def _paths(self, node: Node) -> list[Located[str]]:
+        at = self.findings.places.at
+        texts = read_texts(self.findings, node, "a list of paths", "a path as a text")
+        return [Located(str(item.value), at(item.offset)) for item in texts]
 
     def _read_queue(self, node: Node, found: dict[str, Any]) -> None:
         route = read_route(node)
         place = self.findings.places.at(node.offset)
         if route is not None:
-            self._put(found, "route", Located(route, place), node)
+            put_value(self.findings, found, "route", Located(route, place), node)
         elif not isinstance(node.value, str):
             self.findings.expected(node, "a route or a lane", hint='write a text such as `"gpu"` or `"nightly"`')
         elif "\0" in node.value:
-            self._refuse_nul(node)
+            refuse_nul(self.findings, node)
         elif "lane" not in found:
             found["lane"] = Located(node.value, place)
         elif found["lane"].value != node.value:
@@ -208,7 +201,7 @@ class FieldReader:
             return
         is_done = parse_status(node.value.strip())
         if is_done is not None:
-            self._put(found, "satisfied", Located(is_done, self.findings.places.at(node.offset)), node)
+            put_value(self.findings, found, "satisfied", Located(is_done, self.findings.places.at(node.offset)), node)
             return
         message = f"status {show(node.value)} is not known"
         say = self.findings.fault if self.is_strict else self.findings.warn
@@ -220,28 +213,12 @@ class FieldReader:
         metadata = {}
         for key, member in node.members().items():
             if "\0" in key or (isinstance(member.value, str) and "\0" in member.value):
-                self._refuse_nul(member)
+                refuse_nul(self.findings, member)
             elif member.is_object or member.is_list:
                 self.findings.expected(member, "a text, a number or a truth value")
             elif member.value is not None:
                 metadata[key] = member.text()
         return metadata
-
-    def _texts(self, node: Node, expected: str = "a list of texts", each: str = "a text") -> list[Node]:
-        """Return the texts of a list; a text by itself is a list of one."""
-        if isinstance(node.value, str):
-            if "\0" in node.value:
-                self._refuse_nul(node)
-            return [] if "\0" in node.value else [node]
-        if not node.is_list:
-            self.findings.expected(node, expected)
-        items = node.items()
-        for item in items:
-            if not isinstance(item.value, str):
-                self.findings.expected(item, each)
-            elif "\0" in item.value:
-                self._refuse_nul(item)
-        return [item for item in items if isinstance(item.value, str) and "\0" not in item.value]
 
     def _unknown(self, node: Node, known: Collection[str]) -> None:
         is_of_task = node.key in TASK_FIELDS and self.owner != "a task"

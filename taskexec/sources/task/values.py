@@ -9,12 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskexec.domain.resources import Route
+from taskexec.plan.draft import Instant
 from taskexec.sources.tree.node import Node
 from taskexec.sources.values.amounts import ROUTES, parse_memory_mib, show
 from taskexec.sources.values.durations import parse_duration_s
+from taskexec.sources.values.instants import parse_instant
 from taskexec.sources.values.words import parse_priority
 
-__all__ = ["NUMBER_FIELDS", "VALUES", "ValueField", "read_route"]
+__all__ = [
+    "AMOUNT",
+    "NUMBER_FIELDS",
+    "SPAN",
+    "VALUES",
+    "ValueField",
+    "amount_or",
+    "duration",
+    "parsed",
+    "read_route",
+    "timeout",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +107,8 @@ def _truth(node: Node) -> bool | None:
     return node.value if isinstance(node.value, bool) else None
 
 
-def _parsed(node: Node, parse: Callable[[str], Any]) -> Any:
-    """Return what a text means, or None."""
+def parsed(node: Node, parse: Callable[[str], Any]) -> Any:
+    """Return what a text means to a parser, or None."""
     try:
         return parse(node.value.strip()) if isinstance(node.value, str) else None
     except ValueError:
@@ -103,31 +116,48 @@ def _parsed(node: Node, parse: Callable[[str], Any]) -> Any:
 
 
 def _memory(node: Node) -> int | None:
-    found: int | None = _parsed(node, parse_memory_mib)
+    found: int | None = parsed(node, parse_memory_mib)
     return _count(node) if found is None else found
 
 
-def _duration(node: Node) -> float | None:
-    found: float | None = _parsed(node, parse_duration_s)
+def amount_or(node: Node, parse: Callable[[str], float] | None) -> float | None:
+    """Return a number of at least 0, or what a text means to a parser, if one is given."""
+    found: float | None = None if parse is None else parsed(node, parse)
     return _amount(node) if found is None else found
 
 
-def _timeout(node: Node) -> float | None:
-    return _duration(node) or None
+def duration(node: Node) -> float | None:
+    """Return the seconds of a number or text, or None."""
+    return amount_or(node, parse_duration_s)
+
+
+def timeout(node: Node) -> float | None:
+    """Return the seconds above 0 of a number or text, or None."""
+    return duration(node) or None
+
+
+def _instant(node: Node) -> Instant | None:
+    found: Instant | None = parsed(node, parse_instant)
+    return found
 
 
 def _priority(node: Node) -> int | None:
-    found: int | None = _parsed(node, parse_priority)
+    found: int | None = parsed(node, parse_priority)
     return _integer(node) if found is None else found
 
 
 _CLOCK = re.compile(r"\d{1,2}:[0-5]\d", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_NUMBERS = frozenset({"cpus", "memory_mib", "gpus", "gpu_memory_mib", "duration_s", "timeout_s", "retries"})
-_AMOUNT = "a number of at least 0"
+_NUMBERS = frozenset(
+    {"cpus", "memory_mib", "gpus", "gpu_memory_mib", "duration_s", "timeout_s", "total_timeout_s", "retries"}
+)
+AMOUNT = "a number of at least 0"
+"""What most numbers are."""
+_INSTANT = "an instant as a text, such as `2026-03-01T18:00Z`,"
 _MIB = "a whole number of MiB, at least 0"
 _SIZE = "MiB as a whole number, or a text such as `4G`"
-_SPAN = "a number of seconds, or a text such as `90s` or `2h`"
+SPAN = "a number of seconds, or a text such as `90s` or `2h`"
+"""What most durations are."""
 
 VALUES = {
     "title": ValueField("title", _text, "a text", '"Build it"'),
@@ -135,16 +165,20 @@ VALUES = {
     "lane": ValueField("lane", _text, "a text", '"nightly"'),
     "layer": ValueField("layer", _label, "a text or a number", '"core"'),
     "route": ValueField("route", read_route, "`cpu`, `gpu` or `distributed`", '"gpu"'),
-    "cpus": ValueField("cpus", _amount, _AMOUNT, "2"),
+    "cpus": ValueField("cpus", _amount, AMOUNT, "2"),
     "memory_mib": ValueField("memory_mib", _count, _MIB, "4096"),
     "memory": ValueField("memory_mib", _memory, _SIZE, '"4G"', parse_memory_mib),
-    "gpus": ValueField("gpus", _amount, _AMOUNT, "1"),
+    "gpus": ValueField("gpus", _amount, AMOUNT, "1"),
     "gpu_memory_mib": ValueField("gpu_memory_mib", _count, _MIB, "16384"),
     "gpu_memory": ValueField("gpu_memory_mib", _memory, _SIZE, '"16G"', parse_memory_mib),
-    "duration_s": ValueField("duration_s", _amount, _AMOUNT, "90"),
-    "duration": ValueField("duration_s", _duration, _SPAN, '"90s"', parse_duration_s),
+    "duration_s": ValueField("duration_s", _amount, AMOUNT, "90"),
+    "duration": ValueField("duration_s", duration, SPAN, '"90s"', parse_duration_s),
     "timeout_s": ValueField("timeout_s", _positive, "a number above 0", "600"),
-    "timeout": ValueField("timeout_s", _timeout, _SPAN + ", above 0", '"10m"', parse_duration_s),
+    "timeout": ValueField("timeout_s", timeout, SPAN + ", above 0", '"10m"', parse_duration_s),
+    "total_timeout_s": ValueField("total_timeout_s", _positive, "a number above 0", "3600"),
+    "total_timeout": ValueField("total_timeout_s", timeout, SPAN + ", above 0", '"1h"', parse_duration_s),
+    "deadline_at": ValueField("deadline_at", _instant, _INSTANT, '"2026-03-01T18:00:00Z"', parse_instant),
+    "deadline": ValueField("deadline_at", _instant, _INSTANT, '"2026-03-01T18:00Z"', parse_instant),
     "retries": ValueField("retries", _count, "a whole number of at least 0", "2"),
     "priority": ValueField("priority", _priority, "a whole number, or a word such as `high`", "6", parse_priority),
     "satisfied": ValueField("satisfied", _truth, "`true` or `false`", "true"),
@@ -152,6 +186,9 @@ VALUES = {
 """The fields of a task that are one value, by name."""
 
 NUMBER_FIELDS = frozenset(
-    {"cpus", "memory_mib", "gpus", "gpu_memory_mib", "duration_s", "timeout_s", "retries", "satisfied"}
+    {
+        *("cpus", "memory_mib", "gpus", "gpu_memory_mib", "duration_s", "timeout_s", "total_timeout_s", "retries"),
+        *("retry", "satisfied"),
+    }
 )
 """Fields that no text can stand for."""

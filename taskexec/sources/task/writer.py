@@ -26,6 +26,7 @@ _SUPPOSED: dict[str, Any] = {
     "metadata": {},
 }
 """What a reader supposes of the fields that `task_to_json` always gives."""
+_AS_IT_IS = frozenset({"payload", "metadata"})
 
 
 def task_fields(task: Task) -> dict[str, Any]:
@@ -36,7 +37,11 @@ def task_fields(task: Task) -> dict[str, Any]:
         "route": choose_route(None, task.needs).value,
         "gpus": 1.0 if task.needs.gpu_memory_mib else 0.0,
     }
-    said = {name: _plain(value) for name, value in fields.items() if name not in supposed or value != supposed[name]}
+    said = {
+        name: value if name in _AS_IT_IS else _plain(value)
+        for name, value in fields.items()
+        if name not in supposed or value != supposed[name]
+    }
     if task.agent in NEED_COMMAND and not task.payload:
         said["payload"] = {}  # says that nothing is meant, where a command would be missed
     command = command_text(task)
@@ -47,5 +52,7 @@ def task_fields(task: Task) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a whole number without its decimals."""
+    """Return a whole number without its decimals, also within what is said of retries."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -13,6 +13,7 @@ from taskexec.plan.bulk import collection_paused
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
 from taskexec.sources.task.fields import ID_HINT, INSTRUCTIONS, TASK_FIELDS, FieldReader
 from taskexec.sources.task.instructions import NEED_COMMAND
+from taskexec.sources.task.retry import united_retry
 from taskexec.sources.tree.node import Findings, Node, did_you_mean
 from taskexec.sources.values.amounts import show
 from taskexec.sources.workflow.files import ReadInclude, WorkflowFile, load_files
@@ -263,8 +264,10 @@ def _member_id(entry: Entry, suffix: str) -> Located[str]:
 
 
 def _united(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both, where the second wins; metadata is united name by name."""
+    """Return both, where the second wins; metadata and `retry` are united name by name."""
     united = {**first, **second}
     if "metadata" in first and "metadata" in second:
         united["metadata"] = {**first["metadata"], **second["metadata"]}
+    if "retry" in first and "retry" in second:
+        united["retry"] = united_retry(first["retry"], second["retry"])
     return united

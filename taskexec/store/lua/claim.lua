@@ -6,6 +6,8 @@
 local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local indexes = {}
 for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
+local ends = tonumber(meta('deadline_us') or '0')
+if ends > 0 and now >= ends then return {text(now), {}, {}, {}, {}} end  -- whoever reaps next stops the run
 local until_us = text(now + lease)
 local positions, claimed, states, leases, seen = {}, {}, {}, {}, {}
 for at, state in ipairs(fetch(K.state, indexes)) do

@@ -53,6 +53,8 @@ def test_entries_tell_what_happened(lines: list[bytes]) -> None:
         "seq": 1,
         "at": "1970-01-01T00:00:01.000000Z",
         "event": "run_started",
+        "entry": "1-0",
+        "more": 2,
         "worker": "w",
         "prev": GENESIS,
         "hash": entries[0]["hash"],

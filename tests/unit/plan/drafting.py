@@ -24,6 +24,10 @@ def at(value: Any, line: int = 1, column: int = 1) -> Located[Any]:
 def task(task_id: str, *depends_on: str, line: int = 1, **values: Any) -> DraftTask:
     """Return a draft task; those of `PLAIN` are taken as they are, others get the line; None says nothing."""
     plain = {name: values.pop(name) for name in PLAIN if name in values}
+    if "retry" in values:
+        plain["retry"] = {name: at(value, line, 30) for name, value in values.pop("retry").items()}
+    for name in ("inputs", "outputs"):
+        plain[name] = tuple(at(path, line, 40) for path in values.pop(name, ()))
     located = {name: at(value, line) for name, value in values.items() if value is not None}
     dependencies = [at(name, line, 20 + column) for column, name in enumerate(depends_on)]
     return DraftTask(id=at(task_id, line), depends_on=dependencies, **plain, **located)

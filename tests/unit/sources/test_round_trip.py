@@ -26,7 +26,7 @@ READERS: dict[str, Callable[[str, str], PlanDraft]] = {
     "sot": read_sot,
 }
 SUFFIXES = {"csv": ".csv", "yaml": ".yaml", "json": ".json", "sot": ".md"}
-WARNINGS = {"plan.case", "workflow.expression"}
+WARNINGS = {"plan.case", "plan.retry", "plan.timeout", "workflow.expression"}
 """What is said of some plans in any form, and of a text in a workflow that looks like a variable of a matrix."""
 
 KINDS = {"csv": "csv", "yaml": "workflow", "json": "plan", "sot": "sot"}
@@ -76,6 +76,8 @@ ODD = {
     "yaml_merge_key_in_payload": ("yaml", DraftTask(id=Located("a", PLACE), payload={"<<": {}})),
     "yaml_next_line": ("yaml", DraftTask(id=Located("a", PLACE), title=Located("b\x85c", PLACE))),
     "yaml_agent_without_command": ("yaml", DraftTask(id=Located("a", PLACE), agent=Located("shell", PLACE))),
+    "csv_path_like_a_list": ("csv", DraftTask(id=Located("a", PLACE), inputs=(Located('["b"]', PLACE),))),
+    "sot_path_with_backtick": ("sot", DraftTask(id=Located("a", PLACE), outputs=(Located("b`c", PLACE),))),
     "sot_lane_null": ("sot", DraftTask(id=Located("a", PLACE), lane=Located("null", PLACE))),
 }
 """What was once lost in a form."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
+from support.submissions import submit
 
 from taskexec.domain.program import Program, RunOptions
 from taskexec.domain.task import Task
 from taskexec.errors import ConnectionLost, Place
 from taskexec.plan import Graph, Plan
 from taskexec.store.memory import MemoryRunStore
-from taskexec.submission import new_run_id, submit
+from taskexec.submission import new_run_id
 
 TASKS = (Task(id="a"), Task(id="b", depends_on=("a",)))
 PLAN = Plan("p.csv", "csv", TASKS, (Place("p.csv", 2), Place("p.csv", 3)), Graph.of([[], [0]]))

@@ -1,0 +1,135 @@
+"""Reading a ledger back: every line is checked against its hash, its form and the line before it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from taskexec.completion.ledger import GENESIS, SIGNED
+from taskexec.completion.proof.findings import Findings
+from taskexec.domain.events import TransitionKind
+
+__all__ = ["Entry", "read_chain"]
+
+Entry = Mapping[str, Any]
+"""An entry of the form that the ledger has: fields have the types that the checks rely on."""
+
+_EVENTS = {SIGNED, *map(str, TransitionKind)}
+_OF_NO_TASK = {
+    SIGNED,
+    TransitionKind.SUBMITTED,
+    TransitionKind.STARTED,
+    TransitionKind.REOPENED,
+    TransitionKind.EXPIRED,
+    TransitionKind.ENDED,
+}
+
+
+def read_chain(path: Path, task_ids: Mapping[str, int], findings: Findings) -> Iterator[Entry]:
+    """Yield the entries of a ledger that can be used, each with its `line`; note what is wrong with them.
+
+    Behind a broken entry the check goes on with what the next one says of itself, so that each fault is told once.
+
+    Args:
+        path: The ledger.
+        task_ids: The tasks of the plan; entries about others are broken.
+        findings: Where faults are noted.
+    """
+    previous: str | None = GENESIS
+    expected = 1
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            findings.checked["entries"] += 1
+            entry, wrong = _entry(line, task_ids)
+            if entry is None:
+                findings.problem(wrong, entry=number, path="ledger.jsonl")
+                previous, expected = None, expected + 1
+                continue
+            if not wrong and (entry["seq"] != expected or previous not in {None, entry["prev"]}):
+                wrong = "it does not follow the entry before it: something was removed, added or moved"
+            if wrong:
+                findings.problem(wrong, entry=number, path="ledger.jsonl")
+            previous, expected = entry["hash"], entry["seq"] + 1
+            yield {**entry, "line": number}
+
+
+def _entry(line: bytes, task_ids: Mapping[str, int]) -> tuple[Entry | None, str]:
+    """Return an entry and what is wrong with it; None when it cannot be used."""
+    body, mark, seal = line.rpartition(b',"hash":"')
+    text = body + b"}"
+    digest = hashlib.sha256(text).hexdigest()
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None, "it is not JSON"
+    if not mark or not isinstance(entry, dict) or not _is_well_formed(entry, task_ids):
+        return None, "it is not an entry of a ledger of this plan"
+    if seal != digest.encode() + b'"}\n' or entry["hash"] != digest:
+        return entry, "it was changed: its hash does not hold"
+    if orjson.dumps({name: value for name, value in entry.items() if name != "hash"}) != text:
+        return entry, "it is not in the form that the ledger has"
+    return entry, ""
+
+
+def _is_well_formed(entry: Mapping[str, Any], task_ids: Mapping[str, int]) -> bool:
+    if not all(name in entry for name in ("seq", "at", "event", "entry", "prev", "hash")):
+        return False
+    if entry["event"] not in _EVENTS or ("task" in entry) == (entry["event"] in _OF_NO_TASK):
+        return False
+    if any(entry[name] not in task_ids for name in ("task", "because_of") if isinstance(entry.get(name), str)):
+        return False
+    if not _NEEDED.get(entry["event"], set()) <= entry.keys():
+        return False
+    return all(_SHAPES[name](value) for name, value in entry.items() if name in _SHAPES)
+
+
+_NEEDED = {
+    SIGNED: {"worker", "key", "signature", "covers"},
+    TransitionKind.SUBMITTED: {"head", "key", "signature"},
+    TransitionKind.SKIPPED: {"because_of"},
+}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_instant(value: Any) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_map_of_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _is_head(value: Any) -> bool:
+    if not isinstance(value, dict) or not value.keys() >= _HEAD or not _is_instant(value["submitted_at"]):
+        return False
+    texts = ("run", "plan", "plan_sha256", "canvas_sha256", "root")
+    return all(_is_text(value[name]) for name in texts) and isinstance(value["dry_run"], bool)
+
+
+_HEAD = {"run", "plan", "plan_sha256", "canvas_sha256", "root", "tasks", "dry_run", "options", "submitted_at"}
+
+_SHAPES: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("event", "entry", "task", "because_of", "worker", "status", "prev", "hash"), _is_text),
+    **dict.fromkeys(("key", "signature", "reason", "result_sha256"), _is_text),
+    **dict.fromkeys(("seq", "attempt", "more"), _is_number),
+    "at": _is_instant,
+    "evidence": _is_map_of_texts,
+    "head": _is_head,
+    "covers": lambda value: isinstance(value, list) and all(map(_is_number, value)),
+    "digests": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+}
