@@ -237,8 +237,10 @@ def kept_server(settings: Settings, data_dir: Path, *, port: int | None = None) 
 
 
 @contextlib.contextmanager
-def embedded_server(settings: Settings) -> Iterator[EmbeddedServer]:
+def embedded_server(settings: Settings, *, port: int | None = None) -> Iterator[EmbeddedServer]:
     """Run a server of our own for as long as the context lasts; its data folder is removed afterwards.
+
+    With a `port` it listens there on loopback as well, behind a password.
 
     Raises:
         ServerMissing: No server program was found.
@@ -247,7 +249,7 @@ def embedded_server(settings: Settings) -> Iterator[EmbeddedServer]:
     _remove_abandoned()
     data_dir = Path(tempfile.mkdtemp(prefix=_DATA_PREFIX))
     try:
-        with kept_server(settings, data_dir) as server:
+        with kept_server(settings, data_dir, port=port) as server:
             yield server
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)

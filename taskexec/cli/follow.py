@@ -23,6 +23,8 @@ __all__ = ["INTERRUPTED", "end_lines", "follow", "follow_log", "run_status_exit"
 INTERRUPTED = 130
 """Exit status after Ctrl-C, and of a run that was cancelled."""
 _STEP_S = 0.2
+_LOOK_S = 1.0
+"""So often a server is asked for a run of which nothing is heard: it may have come back empty."""
 _SHOWN_FAILURES = 50
 _SHOWN_FILES = 20
 _TAIL_LINES = 2
@@ -90,13 +92,20 @@ _STOPPING = {1: "stopping: what runs may finish; Ctrl-C again kills it", 2: "kil
 
 
 def follow_log(store: RunStore, run_id: str, tasks: int, display: Display, interrupts: Interrupts) -> bool:
-    """Follow a run without bringing anything home; return whether it has ended (else it was interrupted)."""
+    """Follow a run without bringing anything home; return whether it has ended (else it was interrupted).
+
+    Raises:
+        NotFound: The server has come back without the run.
+    """
     from taskexec.observability import RunView
 
-    view, after = RunView(tasks), "0"
+    view, after, looked = RunView(tasks), "0", time.monotonic()
     while not interrupts.count:
         try:
             entries = store.read_log(run_id, after, wait_s=_STEP_S)
+            if not entries and time.monotonic() - looked >= _LOOK_S:
+                looked = time.monotonic()
+                store.head(run_id)
         except ConnectionLost as error:
             display.note(error.message)
             time.sleep(_STEP_S)

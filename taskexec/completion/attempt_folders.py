@@ -93,7 +93,7 @@ class AttemptFolders:
         What was begun earlier is gone on with: beside its place, or in it once the attempt had ended.
         """
         partial, final = self._folders[index] / f".attempt-{attempt}.partial", self.final(index, attempt)
-        parent_is_new, is_new = _make_folder(partial)
+        parent_is_new, is_new = _make_folder(partial, is_first=attempt == 1)
         if is_new and not parent_is_new and final.is_dir():
             partial.rmdir()
             return final, False
@@ -190,17 +190,27 @@ def _has_content(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _make_folder(path: Path) -> tuple[bool, bool]:
-    """Make a folder and, at need, its parent; return for the parent and for the folder whether it was made."""
+def _make_folder(path: Path, *, is_first: bool) -> tuple[bool, bool]:
+    """Make a folder and, at need, its parent; return for the parent and for the folder whether it was made.
+
+    `is_first` says that the parent is probably missing: a call that fails costs as much as one that does not.
+    """
+    parent_is_new = is_first and _is_made(path.parent)
     try:
-        os.mkdir(path)
+        return parent_is_new, _is_made(path)
     except FileNotFoundError:
         os.mkdir(path.parent)
         os.mkdir(path)
         return True, True
+
+
+def _is_made(path: Path) -> bool:
+    """Make a folder; return False when it is there already."""
+    try:
+        os.mkdir(path)
     except FileExistsError:
-        return False, False
-    return False, True
+        return False
+    return True
 
 
 def _write_file(path: Path, data: bytes) -> None:

@@ -280,7 +280,7 @@ class RedisRunStore:
         """
         name = submission_key(key)
         claim = orjson.dumps([run_id, digest])
-        found = self.connection.call("SET", name, claim, "NX", "GET", "EX", max(lifetime_s, 1))
+        _, found = self.connection.pipeline([("SET", name, claim, "NX", "EX", max(lifetime_s, 1)), ("GET", name)])
         known, known_digest = orjson.loads(found or claim)
         return known, known_digest
 

@@ -6,6 +6,9 @@ import contextlib
 import csv
 import io
 import json
+import os
+import shutil
+import signal
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +20,13 @@ from support.waiting import wait_until
 
 from taskexec.cluster import Cluster, kept_server, worker_supervisor
 from taskexec.domain.resources import Capacity, Route
+from taskexec.errors import NotFound
 from taskexec.plan import Located, Plan, build_plan
 from taskexec.runtime.supervisor import WorkerSupervisor
 from taskexec.settings import load_settings
 from taskexec.sources import read_csv
 from taskexec.store.embedded import EmbeddedServer
+from taskexec.submission import Collector
 
 __all__ = ["Home", "LiveCluster", "Task", "csv_text", "live_cluster", "make_plan"]
 
@@ -135,6 +140,13 @@ class LiveCluster:
         plan = tasks if isinstance(tasks, Plan) else make_plan(tasks)
         return self.cluster.submit(plan, dry_run=dry_run, fail_fast=fail_fast).run_id
 
+    def lose_all_data(self) -> None:
+        """Kill the server and start it again with nothing: as one whose disk was replaced, or that never had one."""
+        assert self.server.pid is not None
+        os.kill(self.server.pid, signal.SIGKILL)
+        shutil.rmtree(self.server.data_dir / "appendonlydir")
+        wait_until(self.server.tend, "the server to be started again")
+
     def state(self, run_id: str, index: int = 0) -> str:
         """Return the letter and attempt of a task, such as `R1`; `W` while it waits."""
         return self.store.states(run_id).get(index, "W")
@@ -148,10 +160,13 @@ class LiveCluster:
         )
 
     def finish(self, run_id: str, *, timeout_s: float = 40.0, tend: bool = False) -> Home:
-        """Follow a run to its end and bring it home; `tend` starts again what dies."""
+        """Follow a run to its end and bring it home; `tend` starts again what dies.
+
+        A run that its server has lost is taken up from its folder.
+        """
         deadline = time.monotonic() + timeout_s
         with contextlib.closing(self.cluster.collector(run_id)) as collector:
-            while not collector.step(wait_s=0.1):
+            while not self._step(collector):
                 if tend:
                     for supervisor in self.supervisors:
                         supervisor.tend()
@@ -160,6 +175,14 @@ class LiveCluster:
                     raise AssertionError(f"run {run_id} did not end; {self.store.states(run_id)}; {self.log()}")
             collector.finish()
             return Home(collector.folder.path)
+
+    def _step(self, collector: Collector) -> bool:
+        try:
+            return collector.step(wait_s=0.1)
+        except NotFound:
+            self.cluster.submitter.take_up(collector.run_id)
+            collector.begin_again()
+            return False
 
     def carry_out(self, tasks: Sequence[Task] | Plan, *, dry_run: bool = False, fail_fast: bool = False) -> Home:
         """Submit a plan and follow it to its end."""

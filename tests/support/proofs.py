@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 from support.live import Task, make_plan
-from support.submissions import submit
 
 from taskexec.completion.home import RunFolder
 from taskexec.completion.keys import Identity, Trust

@@ -47,13 +47,13 @@ def read_chain(path: Path, task_ids: Mapping[str, int], findings: Findings) -> I
             findings.checked["entries"] += 1
             entry, wrong = _entry(line, task_ids)
             if entry is None:
-                findings.problem(wrong, entry=number, path="ledger.jsonl")
+                findings.broken(wrong, entry=number)
                 previous, expected = None, expected + 1
                 continue
             if not wrong and (entry["seq"] != expected or previous not in {None, entry["prev"]}):
                 wrong = "it does not follow the entry before it: something was removed, added or moved"
             if wrong:
-                findings.problem(wrong, entry=number, path="ledger.jsonl")
+                findings.broken(wrong, entry=number)
             previous, expected = entry["hash"], entry["seq"] + 1
             yield {**entry, "line": number}
 
@@ -130,6 +130,7 @@ _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "at": _is_instant,
     "evidence": _is_map_of_texts,
     "head": _is_head,
+    "taken_from": lambda value: isinstance(value, dict) and _is_text(value.get("record")),
     "covers": lambda value: isinstance(value, list) and all(map(_is_number, value)),
     "digests": lambda value: isinstance(value, list) and all(map(_is_text, value)),
 }

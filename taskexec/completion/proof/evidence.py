@@ -22,7 +22,7 @@ from taskexec.domain.states import Reason
 __all__ = ["EvidenceCheck"]
 
 _WITH_RECORD = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED, TransitionKind.LOST}
-_ATTEMPT = re.compile(r"attempt-([1-9][0-9]*)")
+_ATTEMPT = re.compile(r"attempt-(0|[1-9][0-9]*)")
 _AT_WORK = re.compile(r"\.attempt-([1-9][0-9]*)\.partial")
 _NOTHING: frozenset[str] = frozenset()
 _STREAMS = frozenset({"stdout.log", "stderr.log"})
@@ -51,6 +51,8 @@ class EvidenceCheck:
     def take(self, entry: Entry, run_id: str | None) -> bytes | None:
         """Check the files that an entry speaks of; return the attempt's record, None when it has none that counts."""
         event = entry["event"]
+        if "taken_from" in entry:
+            self._check_taken({**entry, "attempt": 0})
         if event == SIGNED or "attempt" not in entry:
             return None
         evidence: Mapping[str, str] = entry.get("evidence", {})
@@ -66,6 +68,22 @@ class EvidenceCheck:
         self._findings.checked["attempts"] += event != TransitionKind.LOST
         raw = self._check_file(base / RESULT, evidence[RESULT], None, entry)
         return raw if raw is not None and self._check_record(raw, base, entry, run_id) else None
+
+    def _check_taken(self, entry: Entry) -> None:
+        """Check the evidence of a task that was taken over from another run, whose ledger has its own proof."""
+        base = attempt_folder(self._folder, self._plan, entry["task"], 0)
+        digest = entry["taken_from"].get("record", "")
+        raw = self._check_file(base / RESULT, digest, None, entry)
+        record = None if raw is None else _record_of(raw)
+        if record is None:
+            self._expect(entry, [RESULT])
+            return
+        files = record.get("files", {})
+        self._expect(entry, [RESULT, *files])
+        for name, account in files.items():
+            path = find_evidence(base, name)
+            if path is not None or "spool" not in account:
+                self._check_file(path or base / name, account["sha256"], account["bytes"], entry)
 
     def _expect(self, entry: Entry, names: Iterable[str]) -> None:
         which = entry["task"], entry["attempt"]

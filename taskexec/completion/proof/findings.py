@@ -59,6 +59,7 @@ class Findings:
 
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
+        self._broken: list[Problem] = []
         self._problems: list[Problem] = []
         self.problem_count = 0
         self.warnings: list[str] = []
@@ -67,6 +68,12 @@ class Findings:
         self.checked: Counter[str] = Counter()
         """How many entries, signatures, attempts, files and bytes were checked."""
         self._signers: dict[tuple[str, str], Signer] = {}
+
+    def broken(self, what: str, *, entry: int) -> None:
+        """Note that the chain does not hold at an entry: of what else is found, much will follow from that."""
+        self.problem_count += 1
+        if len(self._broken) < PROBLEMS_KEPT:
+            self._broken.append(Problem(entry, "ledger.jsonl", what))
 
     def problem(self, what: str, *, entry: int | None = None, path: str | None = None) -> None:
         """Note that something does not hold."""
@@ -84,8 +91,9 @@ class Findings:
 
     @property
     def problems(self) -> list[Problem]:
-        """The problems, the first broken entry first; those of no entry last, by path."""
-        return sorted(self._problems, key=lambda found: (found.entry or math.inf, found.path or ""))
+        """The problems, the first broken entry first; then others by entry, and those of no entry by path."""
+        others = sorted(self._problems, key=lambda found: (found.entry or math.inf, found.path or ""))
+        return [*self._broken, *others][:PROBLEMS_KEPT]
 
     @property
     def signers(self) -> list[Signer]:
