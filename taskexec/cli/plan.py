@@ -19,6 +19,7 @@ from taskexec.cli.output import Output, build_table, emit, shorten, write_file
 from taskexec.cli.plan_attempts import describe_end, describe_files, describe_retry, short_duration
 from taskexec.cli.plan_reading import describe_reading
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
+from taskexec.cli.reuse import difference_data, difference_table, find_takeover
 from taskexec.domain.command import Command
 from taskexec.domain.resources import Route
 from taskexec.domain.task import Task
@@ -72,6 +73,7 @@ class _View:
     help="Write a drawing (SVG).",
 )
 @click.option("--observed", "observed_run", metavar="RUN", help="Estimate with the durations of a run, where known.")
+@click.option("--diff", "former_run", metavar="RUN", help="Say what `--reuse RUN` would run or take over, and why.")
 @settings_options
 def plan(
     source: PlanSource,
@@ -80,6 +82,7 @@ def plan(
     plan_file: Path | None,
     graph_file: Path | None,
     observed_run: str | None,
+    former_run: str | None,
     settings_request: SettingsRequest,
 ) -> None:
     """Read a plan, check it and show it; nothing is run.
@@ -87,7 +90,9 @@ def plan(
     PLAN is a table (CSV and its kin), a State of Truth (Markdown), a workflow (YAML), a plan.json, a folder with one
     of these, or `-` for standard input.
     """
-    checked = load_plan(source, settings_request.load())
+    settings = settings_request.load()
+    checked = load_plan(source, settings)
+    takeover = find_takeover(former_run, checked, settings)
     from taskexec.cli.snapshot import observed_durations
 
     observed = None if observed_run is None else observed_durations(observed_run, settings_request)
@@ -97,8 +102,8 @@ def plan(
         report_warnings((*checked.warnings, *_agent_faults(checked)))
     emit(
         output,
-        table=lambda: list(_table(view)),
-        data=lambda: _to_json(view),
+        table=lambda: list(_table(view) if takeover is None else difference_table(takeover)),
+        data=lambda: _to_json(view) | ({} if takeover is None else {"diff": difference_data(takeover)}),
         quiet=lambda: (checked.tasks[index].id for index in checked.graph.order),
     )
 
