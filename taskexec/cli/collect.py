@@ -34,13 +34,15 @@ def collect(
     May be repeated, from any machine; the same run gives the same folder. Exit status: that of the run's outcome, 0
     while it goes on.
     """
-    from taskexec.cli.follow import run_status_exit, show_end
+    from taskexec.cli.follow import pending_lines, run_status_exit, show_end
     from taskexec.cli.submit import collect_to_end
 
     place = find_run(run_id, settings_request, broker)
     if place.cluster is None:
         say(f"run {place.run_id} is at home in {place.folder}; no server knows it any more")
         summary = place.home_summary()
+        for line in pending_lines(summary or {}):
+            say(line)
         return run_status_exit(summary["status"] if summary else "")
     cluster = place.cluster
     if runs_dir is not None:

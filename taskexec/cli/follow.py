@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskexec.store.runs import RunStore
     from taskexec.submission import Collector
 
-__all__ = ["INTERRUPTED", "end_lines", "follow", "follow_log", "run_status_exit", "show_end"]
+__all__ = ["INTERRUPTED", "end_lines", "follow", "follow_log", "pending_lines", "run_status_exit", "show_end"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, and of a run that was cancelled."""
@@ -175,12 +175,12 @@ def end_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[Any]:
         yield f"evidence of {truncated:,} {what} was cut at a limit: see `truncated_bytes` in run.json"
     if folder.is_dir():
         yield f"evidence: {folder}"
-    yield from _pending_lines(summary)
+    yield from pending_lines(summary)
     if failures:
         yield f"output of the first failure: tek logs {summary['run_id']} {failures[0]['task']}"
 
 
-def _pending_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+def pending_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yield which files have not come home, where they are, and what brings them."""
     files = summary.get("pending_files", [])
     for file in files[:_SHOWN_FILES]:

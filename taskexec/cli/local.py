@@ -52,7 +52,7 @@ def check_writable(runs_dir: Path) -> None:
 
 
 def carry_out_here(
-    settings: Settings, capacity: Capacity, begin: Callable[[Cluster], str], *, output: Output
+    settings: Settings, capacity: Capacity, begin: Callable[[Cluster], str], *, output: Output, is_shown: bool = True
 ) -> tuple[int, dict[str, Any]]:
     """Carry out a run on a server and a worker that are started for it; show how it ended.
 
@@ -61,6 +61,7 @@ def carry_out_here(
         capacity: What the worker has.
         begin: Submits the run, or takes it up again, and returns its id.
         output: How it is shown.
+        is_shown: Whether its end is shown on stdout; else the caller has another result to show.
 
     Returns:
         The exit status of its outcome, and its summary.
@@ -95,7 +96,8 @@ def carry_out_here(
             live.unlink(missing_ok=True)
             if not summary["pending_files"]:  # nobody can fetch from here once the server has ended
                 local_spool(settings).remove(run_id)
-            show_end(output, collector, summary)
+            if is_shown:
+                show_end(output, collector, summary)
         return INTERRUPTED if interrupts.count else run_status_exit(summary["status"]), summary
 
 

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("taskexec.cli.inspect:events", "List what happened in a run."),
     "collect": ("taskexec.cli.collect:collect", "Bring the evidence of a run home."),
     "verify": ("taskexec.cli.verify:verify", "Check that the evidence of a run is whole and unchanged."),
+    "replay": ("taskexec.cli.replay:replay", "Carry out the plan of a run again and compare."),
     "chaos": ("taskexec.cli.chaos:chaos", "Do a run harm on purpose, and tell what came of it."),
     "runs": ("taskexec.cli.runs:runs", "List the runs of a cluster, or remove some."),
     "worker": ("taskexec.cli.nodes:worker", "Start one worker."),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from taskexec.runtime.supervisor import WorkerSupervisor
     from taskexec.settings import Settings
 
-__all__ = ["NodeOptions", "serve_node", "start_node", "stop_node"]
+__all__ = ["NodeOptions", "read_state", "serve_node", "start_node", "stop_node"]
 
 _START_S = 20.0
 _STOP_S = 30.0
@@ -49,7 +49,7 @@ def start_node(
     Raises:
         ClusterError: It did not come up; its log is named.
     """
-    found = _read_state(settings)
+    found = read_state(settings)
     if found is not None:
         return _public(found)
     folder = up_file(settings).parent
@@ -70,7 +70,7 @@ def start_node(
         )
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:
-        state = _read_state(settings)
+        state = read_state(settings)
         if state is not None:
             return _public(state)
         time.sleep(0.05)
@@ -201,7 +201,7 @@ def _public(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: state[name] for name in ("redis_url", "workers", "api", "flower", "pid")}
 
 
-def _read_state(settings: Settings) -> dict[str, Any] | None:
+def read_state(settings: Settings) -> dict[str, Any] | None:
     """Return the state of the node that is up, or None; a file that a killed node left behind counts for nothing."""
     import psutil
 
@@ -219,7 +219,7 @@ def stop_node(settings: Settings) -> bool:
     """End the node that is up and wait until it is gone; return whether there was one."""
     import psutil
 
-    state = _read_state(settings)
+    state = read_state(settings)
     if state is None:
         up_file(settings).unlink(missing_ok=True)
         return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskexec.completion.proof import Problem, Verification
     from taskexec.settings import Settings
 
-__all__ = ["verify"]
+__all__ = ["trust_here", "verify"]
 
 _SHOWN = 50
 """Most problems that people are shown."""
@@ -39,7 +39,7 @@ def verify(run: str, only_trusted: bool, settings_request: SettingsRequest, outp
 
     settings = settings_request.load()
     folder = find_folder(run, settings)
-    found = verify_folder(folder, _trust(settings), only_trusted=only_trusted)
+    found = verify_folder(folder, trust_here(settings), only_trusted=only_trusted)
     emit(
         output,
         table=lambda: _table(folder, found),
@@ -49,7 +49,7 @@ def verify(run: str, only_trusted: bool, settings_request: SettingsRequest, outp
     return 0 if found.ok else 1
 
 
-def _trust(settings: Settings) -> Trust:
+def trust_here(settings: Settings) -> Trust:
     """Return what is trusted here; a key of one's own is not made for looking at somebody's evidence."""
     folder = key_folder(settings)
     own = folder.identity() if os.path.lexists(folder.path / "identity.pem") else None

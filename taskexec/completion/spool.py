@@ -190,8 +190,8 @@ class RunSpool(NamedTuple):
 
 
 def _moved(source: Path, target: Path) -> bool:
-    """Rename a file; return False when it lies on another file system, or is a link."""
-    if source.is_symlink():
+    """Rename a file; return False when it lies on another file system, or somebody may change it by another name."""
+    if source.is_symlink() or source.stat().st_nlink > 1:
         return False
     try:
         os.rename(source, target)

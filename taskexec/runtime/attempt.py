@@ -18,7 +18,7 @@ from taskexec.domain.clock import iso_time
 from taskexec.domain.program import ClaimedMember
 from taskexec.domain.states import Reason
 from taskexec.runtime.declared import DeclaredMissing, digests_of, find_declared
-from taskexec.runtime.workplace import AttemptRunner, Workplace
+from taskexec.runtime.workplace import AttemptRunner, Workplace, WorkplaceFailed
 
 __all__ = ["AttemptWork", "Performed", "RunInfo", "ServerClock", "lost_record"]
 
@@ -203,6 +203,8 @@ class AttemptWork:
             if self._run.dry_run:
                 return Outcome(succeeded=True, note=f"dry run: would {agent.describe(self._assignment)}")
             return agent.perform(self._assignment, self.runner)
+        except WorkplaceFailed as error:
+            return Outcome(succeeded=False, reason=Reason.INFRASTRUCTURE, error=str(error))
         except Exception as error:  # whatever an agent raises is the attempt's failure, not the worker's
             return Outcome(succeeded=False, reason=Reason.EXIT, error=f"{type(error).__name__}: {error}")
 

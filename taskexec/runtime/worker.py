@@ -16,13 +16,15 @@ from celery.exceptions import SecurityWarning
 from taskexec.agents import AgentRegistry
 from taskexec.broker import make_app
 from taskexec.domain.resources import Capacity, Route
+from taskexec.errors import ConnectionLost
 from taskexec.runtime.attendant import Attendant
 from taskexec.runtime.caretaker import Caretaker
 from taskexec.runtime.carrier import CarrierSettings
+from taskexec.runtime.consumer import PromptConsumer
 from taskexec.runtime.spool import SpoolServer
 from taskexec.runtime.sweep import end_all
 from taskexec.runtime.tasks import register_tasks
-from taskexec.store.connection import Connection
+from taskexec.store.connection import Connection, keep_trying
 
 __all__ = ["WorkerProfile", "run_worker"]
 
@@ -59,7 +61,7 @@ def run_worker(
     # a call that hangs must not outlast a lease: it is given up and made again
     timeout_s = max(settings.lease_s / 3, 1.0)
     connection = Connection(url, socket_timeout_s=timeout_s)
-    connection.ping()
+    _await_server(connection)
     agents = AgentRegistry()
     attendant = Attendant(
         settings, connect=lambda: Connection(url, socket_timeout_s=timeout_s), agents=agents, grace_s=grace_s
@@ -76,6 +78,7 @@ def run_worker(
     signals.worker_process_shutdown.connect(lambda **_: attendant.close(), weak=False)
     worker: Any = app.Worker(
         hostname=profile.name,
+        consumer_cls=PromptConsumer,
         pool="prefork",
         concurrency=profile.capacity.slots,
         loglevel=profile.log_level,
@@ -94,6 +97,15 @@ def run_worker(
         attendant.close()
         end_all(profile.name)
     return int(worker.exitcode or 0)
+
+
+def _await_server(connection: Connection) -> None:
+    """Wait until the server answers: a worker that starts again while it is away is not to be given up."""
+    try:
+        connection.ping()
+    except ConnectionLost as error:
+        log.warning("%s; it is waited for", error.message)
+        keep_trying(connection.ping)
 
 
 def _spool_id(settings: CarrierSettings) -> dict[str, str]:

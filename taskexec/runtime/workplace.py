@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -26,7 +26,7 @@ from taskexec.runtime.memory import OutOfMemoryKills
 from taskexec.runtime.process import Limits, Watched, spawn
 from taskexec.runtime.warm import WarmHelper
 
-__all__ = ["AttemptRunner", "Workplace"]
+__all__ = ["AttemptRunner", "Workplace", "WorkplaceFailed"]
 
 
 _NO_INPUTS = b"{}"
@@ -118,6 +118,18 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"`{name}` has no place in JSON")
 
 
+class WorkplaceFailed(Exception):
+    """Tells that a worker could not make the files that an attempt needs; no failure of its command."""
+
+
+@contextlib.contextmanager
+def _own_files() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkplaceFailed(f"the worker cannot write its files: {error.strerror or error}") from error
+
+
 class AttemptRunner:
     """`ProcessRunner` for one attempt; see the protocol in `agents.base` for what processes get."""
 
@@ -156,10 +168,11 @@ class AttemptRunner:
 
     def run(self, command: Command) -> Exit:
         """Run one process to its end; see `ProcessRunner.run`."""
-        self._make_folder()
-        if self._aborted is not None:
-            return Exit(None, None, 0.0, ended_by=self._aborted)
-        inputs = self._write_inputs()
+        with _own_files():
+            self._make_folder()
+            if self._aborted is not None:
+                return Exit(None, None, 0.0, ended_by=self._aborted)
+            inputs = self._write_inputs()
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         cwd = None if command.cwd in (None, ".", "") else command.cwd
@@ -195,7 +208,8 @@ class AttemptRunner:
 
     def ask(self, argv: Sequence[str], request: Mapping[str, JSON]) -> Exit:
         """Ask a warm helper; see `ProcessRunner.ask`."""
-        self._output = self._place.helper_folder()
+        with _own_files():
+            self._output = self._place.helper_folder()
         self._has_folder = True
         if self._aborted is not None:
             return Exit(None, None, 0.0, ended_by=self._aborted)
@@ -248,8 +262,8 @@ class AttemptRunner:
     def _make_folder(self) -> None:
         """Make the attempt's folder, once, and only for attempts that start a process."""
         if not self._has_folder:
-            self._has_folder = True
             self._place.take_folder(self._output)
+            self._has_folder = True
 
     def _write_inputs(self) -> str:
         """Write the results of the dependencies, once; return the path of the file."""

@@ -20,6 +20,8 @@ from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix, sub
 __all__ = ["RedisRunStore", "RunStore"]
 
 _SLICE = 1000
+_ENTRIES = 200
+"""Most log entries of one answer: each may hold the inline evidence of a whole batch, some hundred kilobytes."""
 _SATISFIED = TaskState(TaskStatus.SATISFIED, 0).encode()
 
 
@@ -304,7 +306,7 @@ class RedisRunStore:
 
     def read_log(self, run_id: str, after: str = "0", *, wait_s: float = 0.0) -> list[LogEntry]:
         """See `RunStore.read_log`."""
-        rows = self._read_stream(run_key(run_id, "log"), after, wait_s)
+        rows = self._read_stream(run_key(run_id, "log"), after, wait_s, count=_ENTRIES)
         return [
             LogEntry(id_, int(row["t"]), row["w"].decode(), row["d"].decode(errors="replace"), _seal(row))
             for id_, row in rows
@@ -330,9 +332,12 @@ class RedisRunStore:
         parts = [part for item in fields.items() for part in item]
         return int(self._run("append", run_id, parts)) >= 0
 
-    def _read_stream(
-        self, key: str, after: str, wait_s: float, count: int = 1000
-    ) -> list[tuple[str, dict[str, bytes]]]:
+    def first_entry(self, run_id: str) -> str | None:
+        """Return the id of the first entry of a run's log; None when there is none."""
+        rows = self.connection.call("XRANGE", run_key(run_id, "log"), "-", "+", "COUNT", 1)
+        return _text(rows[0][0]) if rows else None
+
+    def _read_stream(self, key: str, after: str, wait_s: float, count: int) -> list[tuple[str, dict[str, bytes]]]:
         block = ["BLOCK", max(int(wait_s * 1000), 1)] if wait_s else []
         reply = self.connection.call("XREAD", "COUNT", count, *block, "STREAMS", key, after)
         return [(id_, fields) for id_, fields in _stream_rows(reply)]

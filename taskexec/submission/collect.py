@@ -24,6 +24,8 @@ _PAUSE_S = 0.01
 """After a read that found something: the next one then finds more, and the workers lose less time to us."""
 _BACKLOG = 2000
 """Log entries that may wait to be written home while the run is busy; afterwards each round writes some."""
+_BACKLOG_CHARACTERS = 32 * 1024 * 1024
+"""The same for what stands in them."""
 _LOOK_S = 1.0
 """So often the server is asked for a run of which nothing is heard: it may have come back empty."""
 _FETCH_S = 0.2
@@ -55,18 +57,19 @@ class Collector:
         self._store = store
         self.run_id = run_id
         plan, canvas = store.documents(run_id)
-        first = store.read_log(run_id, "0")[:1]
+        first = store.first_entry(run_id)
         self._path = runs_dir / run_id
         with self._writing():
             self.folder = RunFolder(self._path, zlib.decompress(plan), zlib.decompress(canvas))
         self.view = RunView(len(self.folder.account.tasks))
         for transition in self.folder.former:
             self.view.take(transition)
-        if self.folder.life != (first[0].id if first else None):
+        if self.folder.life != first:
             self.folder.begin_life()  # the server came back empty, and the run was taken up again
             self.view.ended_us = None
         self._fetcher = FileFetcher(run_id, store.connection, self.folder, spool)
         self._backlog: deque[LogEntry] = deque()
+        self._waiting = 0
         self._read_to = self.folder.log_to
         self._looked = time.monotonic()
         self.is_up_to_date = False
@@ -87,9 +90,10 @@ class Collector:
             self._read_to = entries[-1].id
             self.view.apply(entries)
             self._backlog.extend(entries)
+            self._waiting += sum(len(entry.lines) for entry in entries)
         else:
             self._look_for_the_run()
-        if not entries or len(self._backlog) > _BACKLOG:
+        if not entries or len(self._backlog) > _BACKLOG or self._waiting > _BACKLOG_CHARACTERS:
             self._write(limit=max(100, len(entries)))
             if not entries and not self._backlog:
                 self._fetch(wait_s=min(wait_s, _FETCH_S))
@@ -151,6 +155,7 @@ class Collector:
 
     def _write(self, limit: int) -> None:
         batch = [self._backlog.popleft() for _ in range(min(limit, len(self._backlog)))]
+        self._waiting -= sum(len(entry.lines) for entry in batch)
         # chunks of an attempt were appended before its end was logged: read them before the end is written
         while chunks := self._store.read_output(self.run_id, self.folder.output_to):
             with self._writing():

@@ -65,6 +65,13 @@ def command_of(name: str) -> click.Command:
     return command
 
 
+def _meant(command: click.Command, words: list[str]) -> click.Command:
+    """Return the command of a group that words name, else the command itself."""
+    if isinstance(command, click.Group) and words[:1] and words[0] in command.commands:
+        return command.commands[words[0]]
+    return command
+
+
 @EVERY_DOCUMENT
 def test_every_relative_link_leads_to_a_file(document: Path) -> None:
     targets = [match["target"].partition("#")[0] for match in _LINK.finditer(document.read_text(encoding="utf-8"))]
@@ -83,7 +90,7 @@ def test_every_command_and_option_exists(document: Path) -> None:
         if names and names[0] not in COMMANDS:
             wrong.append(f"tek {names[0]}")
             continue
-        known = options_of(command_of(names[0]) if names else tek)
+        known = options_of(_meant(command_of(names[0]), words[words.index(names[0]) + 1 :]) if names else tek)
         used = [word.partition("=")[0] for word in words if word.startswith("-") and word != "-"]
         wrong += [f"tek {' '.join(names)} {option}" for option in used if option not in known]
 

@@ -167,6 +167,30 @@ def test_worker_that_dies_during_a_transfer_is_waited_for(fresh: Fresh) -> None:
         assert hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
 
 
+def test_server_that_restarts_during_a_transfer_is_waited_for(fresh: Fresh) -> None:
+    live = fresh(evidence__spool_above_mib=1)
+    live.start_worker(slots=1)
+    run_id = live.submit([{"id": "a", "command": leaving(20)}])
+    await_end(live, run_id)
+
+    with contextlib.closing(elsewhere(live, run_id)) as collector, ThreadPoolExecutor(1) as pool:
+        while not collector.step(wait_s=0.0):
+            pass
+        (file,) = collector.folder.pending
+        part = collector.folder.fetching(file)
+        collector._fetcher.go_on(lambda: part.is_file() and part.stat().st_size > 2 * MIB)
+        live.server.stop()
+        coming = pool.submit(collector._fetcher.go_on, lambda: False)
+        wait({coming}, timeout=0.5)
+        live.server.start()
+        assert coming.result(60.0)
+        summary = collector.finish()
+
+    assert summary["pending_files"] == []
+    path = Home(collector.folder.path).attempt("a") / "files" / "big"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+
+
 def test_requests_that_lead_out_of_the_spool_are_refused(fresh: Fresh) -> None:
     live = fresh(evidence__spool_above_mib=1)
     live.start_worker(slots=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from collections.abc import Callable
@@ -337,3 +338,35 @@ def test_settings_need_neither_celery_nor_redis() -> None:
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert outcome.stdout.strip() == "[]"
+
+
+KEY = base64.b64encode(bytes(32)).decode()
+OTHER_KEY = base64.b64encode(bytes(31) + b"\1").decode()
+
+
+@pytest.mark.parametrize("text", [f'"{KEY}, {OTHER_KEY}"', f'["{KEY}", "{OTHER_KEY}"]'])
+def test_trusted_keys_are_a_list_or_separated_by_commas(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tek.toml").write_text(f"[security]\ntrusted_keys = {text}\n")
+
+    assert load_settings(cwd=tmp_path, environ={}).security.trusted() == (KEY, OTHER_KEY)
+
+
+def test_trusted_keys_can_stand_in_the_environment(tmp_path: Path) -> None:
+    settings = load_settings(cwd=tmp_path, environ={"TEK_SECURITY_TRUSTED_KEYS": f"{KEY},{OTHER_KEY}"})
+
+    assert settings.security.trusted() == (KEY, OTHER_KEY)
+
+
+def test_what_is_no_public_key_is_a_fault(tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, {"security.trusted_keys": f"{KEY},abc"}, {})
+
+    assert "`abc` is not a public key" in fault.message
+
+
+def test_keys_are_in_the_configuration_folder_of_the_user_unless_set(tmp_path: Path) -> None:
+    default, named = load_settings(cwd=tmp_path, environ={}), {"security.keys_dir": "/k"}
+
+    assert default.security.keys_folder({"XDG_CONFIG_HOME": "/c"}) == Path("/c/taskexec/keys")
+    assert default.security.keys_folder({}) == Path.home() / ".config" / "taskexec" / "keys"
+    assert load_settings(named, cwd=tmp_path, environ={}).security.keys_folder({}) == Path("/k")
+    assert default.security.require_signed is True

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskexec.completion.evidence import CHUNK_BYTES, AttemptEvidence, EvidenceLimits, decode_inline
+from taskexec.completion.spool import RunSpool, Spool
 
 LIMITS = EvidenceLimits(inline_bytes=100, total_bytes=1_000_000)
 
@@ -194,3 +195,81 @@ def test_file_names_that_are_not_unicode_become_readable_and_stay_apart(tmp_path
     assert "files/café" in names
     assert all(name.encode() for name in names)
     assert sorted(map(decode_inline, inline.values())) == sorted([b"caf\xe9", b"caf\xe8", "café".encode()])
+
+
+def test_stream_that_the_run_has_no_room_for_is_cut_there_and_stays_cut() -> None:
+    room = [True, False, True]
+    sent: list[bytes] = []
+
+    def send(chunk: dict[str, Any]) -> bool:
+        is_taken = room.pop(0)
+        if is_taken:
+            sent.append(chunk["d"])
+        return is_taken
+
+    evidence = AttemptEvidence(send, LIMITS)
+    for data in (b"one", b"two", b"three"):
+        evidence.write("stdout.log", data)
+        evidence.flush()
+
+    account, inline = evidence.close()
+
+    assert sent == [b"one"]
+    assert account["stdout.log"] == {"bytes": 3, "sha256": hashlib.sha256(b"one").hexdigest(), "truncated": 8}
+    assert inline == {}
+    assert evidence.text_of("stdout.log") is None
+
+
+def test_file_that_the_run_has_no_room_for_is_there_and_empty(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 300)
+    evidence = AttemptEvidence(lambda _: False, LIMITS)
+
+    evidence.add_folder(tmp_path)
+
+    account, inline = evidence.close()
+    assert account["files/large"] == {"bytes": 0, "sha256": hashlib.sha256().hexdigest(), "truncated": 300}
+    assert inline == {"files/large": ""}
+
+
+def test_large_files_go_to_the_keeper_and_small_ones_do_not(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "large").write_bytes(b"x" * 2000)
+    (tmp_path / "out" / "small").write_bytes(b"y" * 50)
+    spool = RunSpool(Spool(tmp_path / "spool"), "run")
+    limits = EvidenceLimits(inline_bytes=100, total_bytes=1_000_000, spool_above_bytes=1000, file_bytes=1500)
+    evidence = AttemptEvidence(receiver := Receiver(), limits, keeper=spool)
+
+    evidence.add_folder(tmp_path / "out")
+
+    account, inline = evidence.close()
+    digest = hashlib.sha256(b"x" * 1500).hexdigest()
+    assert account["files/large"] == {"bytes": 1500, "sha256": digest, "spool": spool.id, "truncated": 500}
+    assert inline == {"files/small": "y" * 50}
+    assert receiver.files == {}
+
+
+def test_many_small_files_do_not_make_a_record_long(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number:02}").write_bytes(b"z" * 90)
+    evidence = AttemptEvidence(receiver := Receiver(), LIMITS)
+
+    evidence.add_folder(tmp_path)
+
+    account, inline = evidence.close()
+    assert len(inline) == 4
+    assert len(receiver.files) == 16
+    assert len(account) == 22
+
+
+def test_pause_until_the_next_call_is_told() -> None:
+    evidence = AttemptEvidence(Receiver(), LIMITS, clock=(clock := Clock()))
+    before = evidence.tick()
+    evidence.write("stdout.log", b"x")
+
+    waiting = evidence.tick()
+    clock.now += 1.0
+
+    assert before is None
+    assert waiting is not None
+    assert 0 < waiting < 0.5
+    assert evidence.tick() is None

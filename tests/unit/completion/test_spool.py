@@ -47,6 +47,16 @@ def test_file_of_others_is_copied_and_left_alone(spool: Spool, source: Path) -> 
     assert source.stat().st_ino != spool.path_of(RUN, kept.sha256).stat().st_ino
 
 
+def test_file_that_has_another_name_is_copied(spool: Spool, source: Path) -> None:
+    other = source.with_name("other")
+    os.link(source, other)
+
+    kept = spool.keep(RUN, source, is_ours=True, limit_bytes=100)
+    other.write_bytes(b"changed")
+
+    assert spool.path_of(RUN, kept.sha256).read_bytes() == b"0123456789"
+
+
 def test_what_lies_beyond_the_limit_is_dropped_and_counted(spool: Spool, source: Path) -> None:
     kept = spool.keep(RUN, source, is_ours=True, limit_bytes=4)
 

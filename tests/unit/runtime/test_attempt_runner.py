@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ import pytest
 from taskexec.agents import Exit
 from taskexec.domain.command import Command
 from taskexec.domain.states import Reason
-from taskexec.runtime.workplace import AttemptRunner, Workplace
+from taskexec.runtime.workplace import AttemptRunner, Workplace, WorkplaceFailed
 
 RunnerOf = Callable[..., AttemptRunner]
 
@@ -344,3 +345,18 @@ def test_aborted_process_ends_and_none_follows(runner_of: RunnerOf, tmp_path: Pa
     (first,) = exits
     assert (first.ended_by, first.signal) == (Reason.CANCELLED, 15)
     assert runner.run(shell("true")).ended_by is Reason.CANCELLED
+
+
+def test_disk_that_is_full_is_no_failure_of_the_command(
+    runner_of: RunnerOf, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(place, "take_folder", refuse)
+    runner = runner_of()
+
+    with pytest.raises(WorkplaceFailed, match="No space left on device"):
+        runner.run(shell("true"))
+
+    runner.collect()

@@ -1,4 +1,4 @@
-"""Honest runs of every kind verify; runs that broke the rules of plan, leases and attempts do not, whoever sealed them."""
+"""Honest runs of every kind verify; runs that broke the rules of plan, leases and attempts do not."""
 
 from __future__ import annotations
 

@@ -1,0 +1,23 @@
+"""Celery's consumer, which looks for a server that went away more often than Celery does."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from celery.worker.consumer import Consumer
+
+__all__ = ["PromptConsumer"]
+
+_FIRST_S, _STEP_S, _LONGEST_S = 0.2, 0.2, 2.0
+"""Pauses between two tries. Celery's begin with 2 s and end with 30: a server that is back would wait for its workers."""
+
+
+class PromptConsumer(Consumer):  # type: ignore[misc]  # the stubs leave its base open
+    """The consumer of a worker."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, for as long as it takes."""
+        pauses = {"interval_start": _FIRST_S, "interval_step": _STEP_S, "interval_max": _LONGEST_S}
+        conn.ensure_connection = partial(conn.ensure_connection, **pauses)
+        return super().ensure_connected(conn)
