@@ -15,7 +15,7 @@ from taskexec.errors import ConnectionLost, NotFound
 from taskexec.runtime.interrupts import Interrupts
 
 if TYPE_CHECKING:
-    from taskexec.store.runs import RunStore
+    from taskexec.store.port import RunStore
     from taskexec.submission import Collector
 
 __all__ = ["INTERRUPTED", "end_lines", "follow", "follow_log", "pending_lines", "run_status_exit", "show_end"]

@@ -29,7 +29,7 @@ _DIGEST_BYTES = 32
 
 
 class HeadStore(Protocol):
-    """What checking a run needs of the store; see `store.runs.RunStore`."""
+    """What checking a run needs of the store; see `store.port.RunStore`."""
 
     def head(self, run_id: str) -> RunHead:
         """Return where the run stands."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from taskexec.domain import rules
+from taskexec.domain.again import retry_of
 from taskexec.domain.events import LogEntry
 from taskexec.domain.program import Claim, Completion, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
@@ -20,7 +21,7 @@ from taskexec.domain.rules import ClaimVerdict, CompletionVerdict, TaskState
 from taskexec.domain.states import RunStatus, TaskStatus
 from taskexec.errors import NotFound, TasksBusy
 from taskexec.store.memory_run import MemoryRun, PublishedMessage, RunChange, Surroundings, next_id
-from taskexec.store.runs import lease_name, retry_refused
+from taskexec.store.port import lease_name, retry_refused
 
 __all__ = ["MemoryRunStore", "PublishedMessage"]
 
@@ -234,7 +235,7 @@ class MemoryRunStore:
         """
         with self._changed:
             run = self._known(run_id)
-            plan = rules.retry_of(indexes, successors_of=run.behind, dependencies_of=run.before, state=run.state)
+            plan = retry_of(indexes, successors_of=run.behind, dependencies_of=run.before, state=run.state)
             if plan.busy or plan.hopeless:
                 raise retry_refused(1 if plan.busy else 2, plan.busy or plan.hopeless)
             if plan.again:

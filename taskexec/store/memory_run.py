@@ -13,13 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from taskexec.domain import rules
+from taskexec.domain.again import RetryPlan, is_done
 from taskexec.domain.events import LogEntry
+from taskexec.domain.fate import Failure, fate_after, time_left_us
 from taskexec.domain.program import ClaimedMember, Completion, Member, Program
 from taskexec.domain.proof import Seal
 from taskexec.domain.retry import AttemptPolicy
-from taskexec.domain.rules import CompletionVerdict, Failure, RetryPlan, TaskState
+from taskexec.domain.rules import CompletionVerdict, TaskState
 from taskexec.domain.states import LOST_REASONS, Reason, RunStatus, TaskStatus, run_outcome
-from taskexec.store.runs import lease_name
+from taskexec.store.port import lease_name
 
 __all__ = ["MemoryRun", "PublishedMessage", "RunChange", "Surroundings", "next_id"]
 
@@ -234,7 +236,7 @@ class RunChange:
         run, policy = self.run, self.run.policy[member.index]
         if policy.budget_us:
             run.first.setdefault(member.index, self.now_us)
-        left_us = rules.time_left_us(policy, now_us=self.now_us, first_us=run.first.get(member.index, 0))
+        left_us = time_left_us(policy, now_us=self.now_us, first_us=run.first.get(member.index, 0))
         return ClaimedMember(
             member,
             run.before(member.index),
@@ -267,7 +269,7 @@ class RunChange:
             run.result.pop(index, None)
             run.first.pop(index, None)
         for index in plan.reset:
-            run.pending[index] = sum(not rules.is_done(run.state.get(before)) for before in run.before(index))
+            run.pending[index] = sum(not is_done(run.state.get(before)) for before in run.before(index))
         run.status, run.finished_us, run.is_stopping, run.is_expired = RunStatus.RUNNING, None, False, False
         run.expires_us, run.deadline_us = math.inf, run.new_deadline_us(self.now_us)
         self.ends_tasks = True
@@ -328,7 +330,7 @@ class RunChange:
             lost_max=run.program.options.lost_max,
             first_us=run.first.get(index, 0),
         )
-        fate = rules.fate_after(failure, run.policy[index], now_us=self.now_us)
+        fate = fate_after(failure, run.policy[index], now_us=self.now_us)
         return fate.delay_us if fate.is_tried_again else None
 
     def _try_again(self, member: Member, delay_us: int) -> None:

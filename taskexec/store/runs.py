@@ -1,132 +1,26 @@
-"""The store of runs on Redis: programs, claims, completions, logs; `RunStore` is its port."""
+"""The store of runs on Redis: programs, claims, completions, logs; its port is `store.port`."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from taskexec.domain.events import LogEntry
-from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, ProgramTask, Reaped, RunHead
+from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
-from taskexec.domain.rules import TaskState
-from taskexec.domain.states import TaskStatus
-from taskexec.errors import NotFound, TasksBlocked, TasksBusy
+from taskexec.errors import NotFound, TasksBusy
 from taskexec.store.connection import Connection
 from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix, submission_key
+from taskexec.store.port import retry_refused
+from taskexec.store.stored import meta_of, values_of
 
-__all__ = ["RedisRunStore", "RunStore"]
+__all__ = ["RedisRunStore"]
 
 _SLICE = 1000
 _ENTRIES = 200
 """Most log entries of one answer: each may hold the inline evidence of a whole batch, some hundred kilobytes."""
-_SATISFIED = TaskState(TaskStatus.SATISFIED, 0).encode()
-
-
-class RunStore(Protocol):
-    """What the latch, submitters and workers need of a store.
-
-    Every method may be repeated after `ConnectionLost`; a repeated call changes nothing that the first one did.
-    """
-
-    def put(self, program: Program) -> None:
-        """Store a program; its run is then `pending`, and tasks that are done are final. A stored one is left alone."""
-
-    def start(self, run_id: str) -> None:
-        """Queue what waits for nothing; a run whose tasks are all satisfied has then succeeded.
-
-        Raises:
-            NotFound: No such run.
-        """
-
-    def claim(self, run_id: str, members: Sequence[Member], *, worker: str, token: str, lease_s: float) -> Claim:
-        """Win members of a message, each with a lease of `lease_s` seconds."""
-
-    def renew(self, run_id: str, leases: Sequence[str], *, worker: str, lease_s: float) -> list[int]:
-        """Renew leases (`lease_name`); return the positions of those no longer held."""
-
-    def complete(
-        self,
-        run_id: str,
-        completions: Sequence[Completion],
-        *,
-        worker: str,
-        agent: str,
-        spent_s: float,
-        seal: Seal | None = None,
-    ) -> list[bool]:
-        """Complete attempts; return, for each, whether it was accepted (else another attempt owns the task).
-
-        `seal` is the worker's signature of their records, in this order; None when it signs nothing.
-        """
-
-    def release(self, run_id: str, members: Sequence[Member], *, worker: str, token: str) -> int:
-        """Give back members that were claimed and not started; return how many."""
-
-    def lose(self, run_id: str, members: Sequence[Member], *, worker: str, record: bytes) -> int:
-        """End attempts that were lost with their process: these members, or all of the worker's when empty."""
-
-    def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> Reaped:
-        """End lapsed leases, queue again what was popped and never claimed or is due, stop a run whose time is up."""
-
-    def stop(self, run_id: str, *, kill: bool) -> str:
-        """Cancel what has not started, with `kill` what runs as well; return the run's status.
-
-        Raises:
-            NotFound: No such run.
-        """
-
-    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes) -> list[int]:
-        """Have tasks that have ended run again, and all that depends on them; return which, in plan order.
-
-        Succeeded tasks stand unless they are among them. A run that had ended goes on. `by` is a line of JSON: who and
-        why.
-
-        Raises:
-            NotFound: No such run.
-            TasksBusy: One of them is held, queued or runs; nothing was changed.
-            TasksBlocked: A named task depends on one that has failed and is not among them; nothing was changed.
-        """
-
-    def signed_head(self, run_id: str) -> SignedHead:
-        """Return the head of a run as its submitter signed it.
-
-        Raises:
-            NotFound: No such run.
-        """
-
-    def leaf_block(self, run_id: str, number: int) -> bytes:
-        """Return one block of the leaves of a run's specs (`domain.proof`), empty when there is none."""
-
-    def leaf_blocks(self, run_id: str) -> bytes:
-        """Return the digests of all blocks of leaves, concatenated (`proof.blocks_digest`)."""
-
-    def remove(self, run_id: str) -> bool:
-        """Forget a run that has ended, or never began; return whether there was one.
-
-        Raises:
-            TasksBusy: It goes on; nothing was changed.
-        """
-
-    def head(self, run_id: str) -> RunHead:
-        """Return where the run stands.
-
-        Raises:
-            NotFound: No such run.
-        """
-
-    def read_log(self, run_id: str, after: str = "0", *, wait_s: float = 0.0) -> list[LogEntry]:
-        """Return entries after an entry id, oldest first; wait up to `wait_s` for the first one."""
-
-    def active(self) -> list[str]:
-        """Return the runs that are started and not ended."""
-
-
-def lease_name(member: Member, token: str) -> str:
-    """Return the name of a member's lease."""
-    return f"{member.index}|{member.attempt}|{token}"
 
 
 class RedisRunStore:
@@ -146,7 +40,7 @@ class RedisRunStore:
         for first in range(0, len(program.tasks), _SLICE):
             self._put_tasks(program, first)
         seconds, microseconds = self.connection.call("TIME")
-        meta = _meta(program, submitted_us=int(seconds) * 1_000_000 + int(microseconds))
+        meta = meta_of(program, submitted_us=int(seconds) * 1_000_000 + int(microseconds))
         self.connection.pipeline(
             [
                 ("SET", key("plan"), program.plan),
@@ -163,7 +57,7 @@ class RedisRunStore:
     def _put_tasks(self, program: Program, first: int) -> None:
         fields: dict[str, list[Any]] = {}
         for index, task in enumerate(program.tasks[first : first + _SLICE], first):
-            for name, value in _kept_of(task):
+            for name, value in values_of(task):
                 fields.setdefault(name, []).extend((index, value))
         commands = [("HSET", run_key(program.run_id, name), *items) for name, items in fields.items()]
         self.connection.pipeline(commands)
@@ -373,70 +267,6 @@ class RedisRunStore:
 
     def _run(self, script: str, run_id: str, arguments: Sequence[Any]) -> Any:
         return self.connection.script(script, run_prefix(run_id), arguments)
-
-
-def _meta(program: Program, *, submitted_us: int) -> dict[str, Any]:
-    """Return the meta hash of a stored run."""
-    options = program.options
-    ended = Counter(TaskState.decode(task.state).status for task in program.tasks if task.state)
-    ended[TaskStatus.SATISFIED] = sum(task.is_satisfied for task in program.tasks)
-    always = {
-        "run": program.run_id,
-        "status": "pending",
-        "tasks": len(program.tasks),
-        "left": len(program.tasks) - ended.total(),
-        **{str(status): count for status, count in ended.items()},
-        "template": program.template,
-        "source": program.source,
-        "digest": program.digest,
-        "head": program.head.head,
-        "head_key": program.head.key,
-        "head_signature": program.head.signature,
-        "fail_fast": int(options.fail_fast),
-        "dry_run": int(options.dry_run),
-        "batch_max": options.batch_max,
-        "batch_target_us": int(options.batch_target_s * 1e6),
-        "lost_max": options.lost_max,
-        "retention_s": options.retention_s,
-        "output_limit": options.output_limit_bytes,
-        "submitted_us": submitted_us,
-    }
-    sometimes = {
-        "timeout_us": int((options.timeout_s or 0) * 1e6),
-        "deadline_at_us": int((options.deadline_at or 0) * 1e6),
-        "has_policies": int(any(task.policy for task in program.tasks)),
-        "has_tried": int(any(task.attempts_before for task in program.tasks)),
-        "is_continued": int(program.is_continued),
-    }
-    return always | {name: value for name, value in sometimes.items() if value}
-
-
-def _kept_of(task: ProgramTask) -> Iterator[tuple[str, Any]]:
-    """Yield what is kept of a task: the names of hashes, and its value there."""
-    if task.is_satisfied:
-        yield "state", _SATISFIED
-    elif task.state:
-        yield "state", task.state
-    if not task.is_satisfied:
-        yield "task", task.dispatch
-        yield "spec", task.spec
-    if task.pending:
-        yield "pending", task.pending
-    if task.successors:
-        yield "successors", ",".join(map(str, task.successors))
-    for name in ("reused", "result", "policy"):
-        if value := getattr(task, name):
-            yield name, value
-    if task.attempts_before:
-        yield "tried", task.attempts_before
-
-
-def retry_refused(code: int, indexes: Sequence[int]) -> TasksBusy | TasksBlocked:
-    """Return why tasks cannot run again, by the code of `retry.lua`."""
-    if code == 1:
-        return TasksBusy("tasks are held, queued or run", indexes=indexes, hint="wait for them, or stop the run first")
-    hint = "have what they depend on run again as well, or use --failed"
-    return TasksBlocked("tasks depend on something that has not succeeded", indexes=indexes, hint=hint)
 
 
 def _limits(text: bytes) -> tuple[float | None, float]:

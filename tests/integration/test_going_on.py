@@ -95,7 +95,7 @@ def test_run_goes_on_after_its_server_came_back_empty_and_nothing_that_was_done_
     assert problems(live, home) == []
 
 
-def test_run_of_which_nothing_was_brought_home_begins_anew_on_a_server_that_has_lost_it(fresh: Fresh, tmp_path: Path) -> None:
+def test_run_of_which_nothing_was_brought_home_begins_anew_on_an_empty_server(fresh: Fresh, tmp_path: Path) -> None:
     live = fresh()
     live.start_worker(slots=1)
     sign = tmp_path / "go"

@@ -10,7 +10,7 @@ from support.stages import Message, Stage
 from taskexec.domain.events import Transition, parse_entry
 from taskexec.domain.program import Claim, Completion, Member, RunOptions
 from taskexec.domain.proof import Seal
-from taskexec.store.runs import lease_name
+from taskexec.store.port import lease_name
 
 __all__ = ["LEASE_S", "Play"]
 

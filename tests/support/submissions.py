@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskexec.completion.keys import Identity
 from taskexec.domain.program import RunOptions
 from taskexec.plan import Plan
-from taskexec.store.runs import RunStore
+from taskexec.store.port import RunStore
 from taskexec.submission.submit import Submission, prepare
 
 __all__ = ["submit"]
