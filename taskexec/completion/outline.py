@@ -6,8 +6,7 @@ folder alone.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,20 +16,13 @@ import orjson
 
 from taskexec.completion.ledger import LATE_RESULT
 from taskexec.completion.names import RESULT, find_evidence
+from taskexec.completion.plain_files import files_below, sha256_of
 from taskexec.completion.replay import ReplayAccount
 from taskexec.domain.events import TransitionKind
 from taskexec.domain.program import RunHead
 from taskexec.domain.states import FINAL_RUN_STATUSES, RunStatus
 
-__all__ = [
-    "RunOutline",
-    "attempt_folder",
-    "files_below",
-    "read_outline",
-    "recorded_files",
-    "sha256_of",
-    "unproved_files",
-]
+__all__ = ["RunOutline", "attempt_folder", "is_being_fetched", "read_outline", "recorded_files", "unproved_files"]
 
 _RECORDS = {RESULT, LATE_RESULT}
 _WITH_SIGNED_RECORD = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED}
@@ -124,9 +116,14 @@ def unproved_files(folder: Path, plan: Mapping[str, Any], attempts: Iterable[tup
         base = attempt_folder(folder, plan, task_id, attempt)
         known = {base / name for name in _RECORDS} | recorded_files(base)
         for path in files_below(base):
-            if path not in known:
+            if path not in known and not is_being_fetched(path, base):
                 found[path.relative_to(folder).as_posix()] = sha256_of(path)
     return found
+
+
+def is_being_fetched(path: Path, base: Path) -> bool:
+    """Return whether a file in an attempt's folder is the beginning of one that is still with its worker."""
+    return path.parent == base and path.name.startswith(".fetch-")
 
 
 def recorded_files(base: Path) -> set[Path]:
@@ -136,20 +133,3 @@ def recorded_files(base: Path) -> set[Path]:
     except (OSError, ValueError, AttributeError):
         return set()
     return {path for name in names if (path := find_evidence(base, name)) is not None}
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder, links not followed, in one order; nothing when there is no folder."""
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            yield from files_below(path)
-        elif not path.name.startswith(".fetch-"):  # what is still being fetched
-            yield path
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,7 +26,8 @@ from taskexec.runtime.authority import Authority
 from taskexec.runtime.refusal import refused_attempt
 from taskexec.runtime.workplace import Workplace
 from taskexec.store.connection import keep_trying
-from taskexec.store.runs import RedisRunStore, lease_name
+from taskexec.store.port import lease_name
+from taskexec.store.runs import RedisRunStore
 
 __all__ = ["Carrier", "CarrierSettings", "child_of", "delivery_token"]
 

@@ -13,7 +13,7 @@ _FIRST_S, _STEP_S, _LONGEST_S = 0.2, 0.2, 2.0
 """Pauses between two tries. Celery's begin with 2 s and end with 30: a server that is back would wait for its workers."""
 
 
-class PromptConsumer(Consumer):  # type: ignore[misc]  # the stubs leave its base open
+class PromptConsumer(Consumer):
     """The consumer of a worker."""
 
     def ensure_connected(self, conn: Any) -> Any:
