@@ -124,9 +124,7 @@ def _take_up(
     return _go_on(cluster, place, None, output, is_waited=is_waited)
 
 
-def _go_on(
-    cluster: Cluster, place: RunPlace, tasks: Sequence[str] | None, output: Output, *, is_waited: bool
-) -> int:
+def _go_on(cluster: Cluster, place: RunPlace, tasks: Sequence[str] | None, output: Output, *, is_waited: bool) -> int:
     from taskexec.cli.submit import collect_to_end
 
     if is_waited:

@@ -6,13 +6,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 __all__ = ["files_below", "open_plain", "sha256_of"]
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> FileIO:
     """Open a plain file for reading, unbuffered; links are not followed, and nothing else is waited for.
 
     Raises:

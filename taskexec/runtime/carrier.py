@@ -155,7 +155,7 @@ class Carrier:
                 )
             )
         spent = sum(performed.duration_s for performed in done)
-        agent = _agent_of(done[0])
+        agent = next(filter(None, map(_agent_of, done)), "")  # one that was refused names none
         seal = self._settings.authority.seal(self._run.run_id, [done.record for done in completions])
         keep_trying(
             lambda: self._store.complete(

@@ -10,7 +10,7 @@ from celery.worker.consumer import Consumer
 __all__ = ["PromptConsumer"]
 
 _FIRST_S, _STEP_S, _LONGEST_S = 0.2, 0.2, 2.0
-"""Pauses between two tries. Celery's begin with 2 s and end with 30: a server that is back would wait for its workers."""
+"""Pauses between two tries. Celery's are 2 s at first and 30 later, in which a server that is back has no workers."""
 
 
 class PromptConsumer(Consumer):

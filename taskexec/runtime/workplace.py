@@ -158,13 +158,13 @@ class AttemptRunner:
         self._files: list[str] = []
 
     def _variables(self) -> dict[str, str]:
-        return {
+        variables = {
             "TEK_RUN": self._assignment.run_id,
             "TEK_TASK": self._assignment.task_id,
             "TEK_ATTEMPT": str(self._assignment.attempt),
             "TEK_OUTPUT": self._output,
-            "TEK_MEMORY_MIB": str(self._memory_mib or ""),
         }
+        return variables | {"TEK_MEMORY_MIB": str(self._memory_mib)} if self._memory_mib else variables
 
     def run(self, command: Command) -> Exit:
         """Run one process to its end; see `ProcessRunner.run`."""
@@ -216,7 +216,8 @@ class AttemptRunner:
         helper = self._place.helper(argv)
         self._place.memory.look()
         exit_ = helper.ask(
-            {**request, "environ": self._variables()},
+            # a helper keeps what an earlier attempt was told
+            {**request, "environ": {"TEK_MEMORY_MIB": "", **self._variables()}},
             sink=self._evidence,
             limits=self._limits,
             on_watched=self._set_current,

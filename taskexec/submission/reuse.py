@@ -129,9 +129,7 @@ def compare(plan: Plan, former: FormerRun, digests: Digests) -> list[Decision]:
     return decisions
 
 
-def _decide(
-    task: Task, before: Sequence[tuple[Task, Decision]], former: FormerRun, digests: Digests
-) -> Decision:
+def _decide(task: Task, before: Sequence[tuple[Task, Decision]], former: FormerRun, digests: Digests) -> Decision:
     if task.is_satisfied:
         return Decision(Verdict.DONE, "the plan says that it was done before")
     then = former.tasks.get(task.id)

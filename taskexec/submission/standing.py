@@ -64,7 +64,7 @@ class FormerLife:
         self.ledger_head = ledger.end.head if ledger.end.sequence else ""
 
     def standing(self) -> dict[int, Standing]:
-        """Return where tasks stand whose evidence is at home; one without runs again."""
+        """Return where tasks stand that have ended or were started."""
         found = {}
         for index in {*self.attempts, *self.ended, *self.taken}:
             state, attempts = self.ended.get(index), self.attempts[index]
@@ -73,12 +73,14 @@ class FormerLife:
                 found[index] = Standing(reused=self.taken[index], result=self.result_of(index, 0) or b"")
                 continue
             if state is not None and state.status is TaskStatus.SUCCEEDED:
-                kept = self.result_of(index, state.attempt)
-                if kept is None:
-                    state = None
-                result = kept or b""
+                result = self.result_of(index, state.attempt) or b""
             found[index] = Standing("" if state is None else state.encode(), attempts, result)
         return found
+
+    def without_evidence(self) -> set[int]:
+        """Return the tasks that succeeded and whose evidence is not at home: they are to run again."""
+        succeeded = ((index, state) for index, state in self.ended.items() if state.status is TaskStatus.SUCCEEDED)
+        return {index for index, state in succeeded if self.record_of(index, state.attempt) is None}
 
     def record_of(self, index: int, attempt: int) -> dict[str, Any] | None:
         """Return the record of an attempt; None when it is not at home."""

@@ -150,7 +150,7 @@ class Submitter:
         submission = prepare(plan, journal.options, run_id=run_id, identity=self._identity(), before=before)
         _until_answered(lambda: self._store.put(submission.program))
         found: list[int] = []
-        if again:
+        if again := {*again, *former.without_evidence()}:
             found = self.run_again(run_id, again, why=why)
         _until_answered(lambda: self._store.start(run_id))
         return found

@@ -122,8 +122,10 @@ def test_events_of_a_run_list_every_transition_when_asked(node: Tek) -> None:
 
     lines = node("events", run_id, "--all", "--output", "json").expect(0).json
 
-    assert [line["event"] for line in lines] == ["run_started", "queued", "running", "succeeded", "run_ended"]
-    assert [line["seq"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [line["event"] for line in lines] == [
+        *("submitted", "run_started", "queued", "running", "succeeded", "run_ended", "signed"),
+    ]
+    assert [line["seq"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_runs_lists_what_was_submitted_newest_first(node: Tek) -> None:

@@ -74,14 +74,14 @@ def test_run_folder_holds_plan_canvas_and_a_ledger_whose_chain_holds(done: tuple
     home = tek.home(outcome)
 
     assert {path.name for path in home.folder.iterdir()} == {
-        *("run.json", "plan.json", "canvas.json", "ledger.jsonl", "tasks")
+        *("run.json", "plan.json", "canvas.json", "ledger.jsonl", "tasks", "journal.json")
     }
     assert json.loads((home.folder / "plan.json").read_text())["digest"] == home.summary["digest"]
     assert json.loads((home.folder / "canvas.json").read_text())
     with (home.folder / "ledger.jsonl").open("rb") as lines:
         assert check_chain(lines) is None
     assert home.ledger[-1]["hash"] == home.summary["ledger_head"]
-    assert home.ledger[-1]["event"] == "run_ended"
+    assert [line["event"] for line in home.ledger[-2:]] == ["run_ended", "signed"]
 
 
 def test_finished_run_leaves_nothing_running_and_no_temporary_files(done: tuple[Tek, Finished]) -> None:

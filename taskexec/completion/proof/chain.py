@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
-from taskexec.completion.ledger import GENESIS, SIGNED
+from taskexec.completion.ledger import GENESIS, SIGNED, read_end
 from taskexec.completion.proof.findings import Findings
 from taskexec.domain.events import TransitionKind
 
@@ -30,7 +30,9 @@ _OF_NO_TASK = {
 }
 
 
-def read_chain(path: Path, task_ids: Mapping[str, int], findings: Findings) -> Iterator[Entry]:
+def read_chain(
+    path: Path, task_ids: Mapping[str, int], findings: Findings, *, is_settled: bool = True
+) -> Iterator[Entry]:
     """Yield the entries of a ledger that can be used, each with its `line`; note what is wrong with them.
 
     Behind a broken entry the check goes on with what the next one says of itself, so that each fault is told once.
@@ -39,11 +41,16 @@ def read_chain(path: Path, task_ids: Mapping[str, int], findings: Findings) -> I
         path: The ledger.
         task_ids: The tasks of the plan; entries about others are broken.
         findings: Where faults are noted.
+        is_settled: Whether the ledger was written to its end; else its last log entry may be there in part, which
+            is no fault, and is left out.
     """
     previous: str | None = GENESIS
     expected = 1
+    stop = path.stat().st_size if is_settled else read_end(path).size_bytes
+    if stop < path.stat().st_size:
+        findings.warnings.append("the last log entry was only partly written home (`tek collect` completes it)")
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(_lines(file, stop), 1):
             findings.checked["entries"] += 1
             entry, wrong = _entry(line, task_ids)
             if entry is None:
@@ -56,6 +63,13 @@ def read_chain(path: Path, task_ids: Mapping[str, int], findings: Findings) -> I
                 findings.broken(wrong, entry=number)
             previous, expected = entry["hash"], entry["seq"] + 1
             yield {**entry, "line": number}
+
+
+def _lines(file: BinaryIO, stop: int) -> Iterator[bytes]:
+    """Yield the lines of a file up to a position."""
+    while stop > 0 and (line := file.readline()):
+        stop -= len(line)
+        yield line
 
 
 def _entry(line: bytes, task_ids: Mapping[str, int]) -> tuple[Entry | None, str]:

@@ -47,6 +47,7 @@ class EvidenceCheck:
         self._expected: dict[tuple[str, int], frozenset[str]] = {}
         """Task and attempt of each that was started -> names of what it left; equal sets are one."""
         self._sets: dict[frozenset[str], frozenset[str]] = {}
+        self._ahead = 0
         self.pending: dict[tuple[str, int, str], Mapping[str, Any]] = {}
         """Task, attempt and name of files that are not here and may still be with their worker -> their account."""
 
@@ -159,18 +160,27 @@ class EvidenceCheck:
                 continue
             for attempt in _listed(path):
                 self._check_attempt(task_of[path.name], attempt, unproved, is_complete=is_complete)
+        if self._ahead:
+            self._findings.warnings.append(
+                f"{self._ahead} attempts have evidence here that the ledger does not know yet"
+            )
 
     def _check_attempt(self, task_id: str, path: Path, unproved: Mapping[str, str], *, is_complete: bool) -> None:
         match = _ATTEMPT.fullmatch(path.name) or (None if is_complete else _AT_WORK.fullmatch(path.name))
-        expected = self._expected.get((task_id, int(match[1]))) if match else None
-        if expected is None or not path.is_dir() or path.is_symlink():
+        number = int(match[1]) if match else -1
+        expected = self._expected.get((task_id, number))
+        is_folder = path.is_dir() and not path.is_symlink()
+        if not is_complete and is_folder and match and RESULT not in (expected or _NOTHING):
+            self._ahead += 1  # evidence is written home before the ledger says so
+            return
+        if expected is None or not is_folder:
             self._problem("is no attempt that the ledger speaks of", path)
             return
         if path.name.startswith(".") or set(os.listdir(path)) == expected <= _PLAIN:
             return
         known = {path / name for name in expected & _RECORDS}
         known |= {file for name in expected - _RECORDS if (file := find_evidence(path, name)) is not None}
-        coming = {account["sha256"] for which, account in self.pending.items() if which[:2] == (task_id, int(match[1]))}
+        coming = {account["sha256"] for which, account in self.pending.items() if which[:2] == (task_id, number)}
         for file in files_below(path):
             if is_being_fetched(file, path) and file.name.removeprefix(".fetch-") in coming:
                 continue

@@ -10,6 +10,7 @@ import orjson
 
 from taskexec.completion.account import RunAccount
 from taskexec.completion.outline import RunOutline, unproved_files
+from taskexec.completion.plain_files import open_plain
 from taskexec.completion.proof.chain import Entry
 from taskexec.completion.proof.findings import Findings
 from taskexec.completion.summary import home_summary, run_summary
@@ -31,6 +32,9 @@ class SummaryCheck:
         self._findings = findings
         self._account = RunAccount(list(index_of))
         self._doubtful: set[str] = set()
+        self._stored, self._raw, self._fault = _read(folder / "run.json")
+        self._then: dict[str, Any] | None = None
+        """What `run.json` should say, made when the ledger had come to the entry that it names as its last."""
         self.outline = RunOutline()
         self.head = ""
         """Hash of the last entry."""
@@ -39,8 +43,12 @@ class SummaryCheck:
         """Fold the next entry; `record` is that of the attempt that it ends, None when it has none that counts."""
         self.head = entry["hash"]
         self.outline.take(entry)
-        if "task" not in entry:
-            return
+        if "task" in entry:
+            self._take_task(entry, record)
+        if self.head == self._stored.get("ledger_head") and self.outline.ended_at is None:
+            self._then = orjson.loads(orjson.dumps(self._expected()))
+
+    def _take_task(self, entry: Entry, record: bytes | None) -> None:
         kind = TransitionKind(entry["event"])
         detail = "" if record is None else record.decode(errors="replace")
         if kind is TransitionKind.SKIPPED:
@@ -50,6 +58,11 @@ class SummaryCheck:
         index, worker = self._index_of[entry["task"]], entry.get("worker", "")
         self._account.take(Transition(kind, 0, worker, index, entry.get("attempt", 0), detail))
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether `run.json` says that the run has ended."""
+        return self._stored.get("ended") is not None
+
     def finish(self, pending: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> Mapping[str, str]:
         """Compare `run.json`; return what attempts left that no record speaks of, path -> SHA-256.
 
@@ -57,42 +70,33 @@ class SummaryCheck:
             pending: Files that are not here and may still be with their worker: task, attempt and name -> account.
         """
         unproved = unproved_files(self._folder, self._plan, self.outline.unproved)
-        path = self._folder / "run.json"
-        try:
-            raw = path.read_bytes()
-            stored = orjson.loads(raw)
-        except FileNotFoundError:
-            if self.outline.ended_at is not None:
-                self._problem("is missing")
+        if self._fault:
+            if self._raw is not None or self.outline.ended_at is not None:  # before the end there need not be one
+                self._problem(self._fault)
             return unproved
-        except (OSError, orjson.JSONDecodeError) as error:
-            self._problem(f"cannot be read: {error}")
-            return unproved
-        if not isinstance(stored, dict):
-            self._problem("is no summary of a run")
-            return unproved
-        self._compare(stored, self._expected(stored, unproved, pending))
-        if orjson.dumps(stored, option=orjson.OPT_INDENT_2) != raw:
+        if self._then is not None and self._stored["ledger_head"] != self.head and self.outline.ended_at is None:
+            kept = {name: value for name, value in self._stored.items() if name in self._then}
+            self._findings.warnings.append("run.json is older than the ledger (`tek collect` brings it up to date)")
+            self._compare(kept, self._then)
+        else:
+            folder = home_summary(self.outline, unproved, _pending(self._stored.get("pending_files"), pending))
+            self._compare(self._stored, self._expected() | folder)
+        if orjson.dumps(self._stored, option=orjson.OPT_INDENT_2) != self._raw:
             self._problem("is not in the form that it is written in")
         return unproved
 
-    def _expected(
-        self,
-        stored: Mapping[str, Any],
-        unproved: Mapping[str, str],
-        pending: Mapping[tuple[str, int, str], Mapping[str, Any]],
-    ) -> dict[str, Any]:
-        status = str(stored.get("status"))
+    def _expected(self) -> dict[str, Any]:
+        """Return what `run.json` should say of the run as far as the ledger was read."""
+        status = str(self._stored.get("status"))
         is_going_on = status in {"pending", "running", "paused"}  # the ledger does not know which
         head = RunHead(
-            run_id=str(stored.get("run_id")),
+            run_id=str(self._stored.get("run_id")),
             status=status if is_going_on else "running",
             tasks=0,
             left=0,
             source=str(self._plan.get("source", "")),
         )
-        summary = run_summary(self.outline.settle(head), self._plan, self._account, ledger_head=self.head)
-        return summary | home_summary(self.outline, unproved, _pending(stored.get("pending_files"), pending))
+        return run_summary(self.outline.settle(head), self._plan, self._account, ledger_head=self.head)
 
     def _compare(self, stored: dict[str, Any], expected: dict[str, Any]) -> None:
         for name in dict.fromkeys((*expected, *stored)):
@@ -114,6 +118,22 @@ class SummaryCheck:
 
     def _problem(self, what: str) -> None:
         self._findings.problem(what, path="run.json")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes | None, str]:
+    """Return a summary, its bytes (None when there are none), and what is wrong with it."""
+    try:
+        with open_plain(path) as file:
+            raw = file.readall()
+    except FileNotFoundError:
+        return {}, None, "is missing"
+    except OSError as error:
+        return {}, b"", f"cannot be read: {error.strerror}"
+    try:
+        stored = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return {}, raw, f"cannot be read: {error}"
+    return (stored, raw, "") if isinstance(stored, dict) else ({}, raw, "is no summary of a run")
 
 
 def _pending(stored: Any, pending: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> list[dict[str, Any]]:

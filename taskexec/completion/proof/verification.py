@@ -90,7 +90,7 @@ def verify_folder(folder: Path, trust: Trust, *, only_trusted: bool = False) -> 
     signatures = SignatureCheck(folder, plan, findings)
     evidence = EvidenceCheck(folder, plan, findings)
     summary = SummaryCheck(folder, plan, index_of, findings)
-    for entry in read_chain(folder / "ledger.jsonl", index_of, findings):
+    for entry in read_chain(folder / "ledger.jsonl", index_of, findings, is_settled=summary.is_settled):
         signatures.take(entry)
         for wrong in order.take(entry):
             findings.problem(wrong, entry=entry["line"], path="ledger.jsonl")

@@ -148,6 +148,37 @@ def test_run_that_goes_on_verifies_as_far_as_it_goes(tmp_path: Path, verify: Ver
     assert (problems(found), found.is_complete, found.status, found.replay_hash) == ([], False, None, None)
 
 
+def test_ledger_of_a_run_that_goes_on_may_be_half_written_and_ahead_of_its_summary(
+    tmp_path: Path, verify: Verify
+) -> None:
+    run = StagedRun()
+    run.perform(0)
+    folder = run.bring_home(tmp_path / "run")
+    older = (folder / "run.json").read_bytes()
+    run.fail(1)
+    run.bring_home(folder)
+    (folder / "run.json").write_bytes(older)
+    ledger = (folder / "ledger.jsonl").read_bytes()
+    (folder / "ledger.jsonl").write_bytes(ledger[:-10])
+
+    found = verify(folder)
+
+    assert problems(found) == []
+    assert len(found.warnings) == 3
+
+
+def test_older_summary_of_a_run_that_has_ended_is_found(tmp_path: Path, verify: Verify) -> None:
+    run = StagedRun()
+    run.perform(0)
+    older = (run.bring_home(tmp_path / "run") / "run.json").read_bytes()
+    run.perform(1)
+    run.perform(2)
+    folder = run.bring_home(tmp_path / "run")
+    (folder / "run.json").write_bytes(older)
+
+    assert {problem.path for problem in verify(folder).problems} == {"run.json"}
+
+
 def test_repeated_call_that_adds_to_what_was_logged_verifies(tmp_path: Path, verify: Verify) -> None:
     run = StagedRun([{"id": "a", "command": "true"}, {"id": "b", "command": "true"}])
     run.claim(0)

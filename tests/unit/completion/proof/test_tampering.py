@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -166,6 +167,7 @@ def test_every_missing_file_is_named(folder: Path, verify: Verify) -> None:
         "tasks/a/attempt-2/stdout.log",
         "tasks/a/attempt-01/stdout.log",
         "tasks/a/.attempt-1.partial/stdout.log",
+        "tasks/a/attempt-1/.fetch-0123",
     ],
 )
 def test_file_that_nobody_speaks_of_is_named(folder: Path, verify: Verify, name: str) -> None:
@@ -184,6 +186,19 @@ def test_link_in_place_of_a_folder_is_found(folder: Path, verify: Verify) -> Non
     (folder / "tasks" / "a").symlink_to(folder.parent / "elsewhere")
 
     assert "tasks/a" in {problem.path for problem in verify(folder).problems}
+
+
+def test_link_and_pipe_in_place_of_a_file_are_found(folder: Path, verify: Verify) -> None:
+    path = folder / "tasks" / "a" / "attempt-1" / "stdout.log"
+    path.rename(folder.parent / "elsewhere")
+    path.symlink_to(folder.parent / "elsewhere")
+    linked = verify(folder)
+    path.unlink()
+    os.mkfifo(path)
+    piped = verify(folder)
+
+    assert {problem.path for problem in linked.problems} == {"tasks/a/attempt-1/stdout.log"}
+    assert {problem.path for problem in piped.problems} == {"tasks/a/attempt-1/stdout.log"}
 
 
 def test_exchanged_signatures_are_found_in_a_chain_that_was_made_anew(folder: Path, verify: Verify) -> None:
