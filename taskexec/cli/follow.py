@@ -178,6 +178,7 @@ def end_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[Any]:
     yield from pending_lines(summary)
     if failures:
         yield f"output of the first failure: tek logs {summary['run_id']} {failures[0]['task']}"
+        yield f"to try again what failed: tek retry {summary['run_id']}"
 
 
 def pending_lines(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -16,12 +16,9 @@ _ANY = {str(reason) for reason in Reason if reason is not Reason.CANCELLED}
 
 
 def describe_retry(task: Task) -> str:
-    """Return how a task is tried again, such as `3 after 10 s x2 up to 5 m 00 s, on exit 75`; empty for what is usual.
-
-    The number of retries alone is not said: it is for those who read how they are made.
-    """
+    """Return how a task is tried again, such as `3 after 10 s x2 up to 5 m 00 s, on exit 75`; empty for never."""
     said = task.retry.to_json()
-    if not said:
+    if not said and not task.retries:
         return ""
     words = [f"{task.retries:,}"]
     if "delay_s" in said:

@@ -16,7 +16,7 @@ from .conftest import Tek
 @pytest.mark.parametrize(
     ("policy", "cell"),
     [
-        (RetryPolicy(), ""),
+        (RetryPolicy(), "3"),
         (RetryPolicy(10.0, 2.0, 300.0), "3 after 10 s x2 up to 5 m 00 s"),
         (RetryPolicy(0.5, jitter=0.25), "3 after 0.5 s jitter 0.25"),
         (RetryPolicy(on=("timeout", "exit 75")), "3, on timeout or exit 75"),
@@ -37,7 +37,7 @@ def test_ends_and_files_in_few_words() -> None:
 
 def test_columns_are_shown_only_where_something_is_said(call_tek: Tek, in_folder: Path) -> None:
     (in_folder / "some.csv").write_text("id,retries,retry_delay,outputs\na,1,10s,x\nb,,,\n")
-    (in_folder / "none.csv").write_text("id,retries,timeout\na,1,10s\nb,,\n")
+    (in_folder / "none.csv").write_text("id,retries,timeout\na,0,10s\nb,,\n")
 
     some, none = call_tek("plan", "some.csv").stdout, call_tek("plan", "none.csv").stdout
 
