@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TESTS := -n 2 --dist loadgroup
 
-.PHONY: test test-all style bench bench-inputs lock clean help
+SOAK_S ?= 120
+
+.PHONY: test test-all soak style bench bench-inputs lock clean help
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +23,9 @@ test: $(STAMP) ## Make an environment of its own and run the tests (minutes)
 
 test-all: $(STAMP) ## Run the slow tests as well
 	$(BIN)/python -m pytest $(TESTS)
+
+soak: $(STAMP) ## Random faults at a steady load, for SOAK_S seconds (120; try 3600)
+	TEK_SOAK_S=$(SOAK_S) $(BIN)/python -m pytest -s tests/chaos/test_soak.py
 
 style: $(STAMP) ## Check types, style and layers
 	$(BIN)/python -m ruff check .

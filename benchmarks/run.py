@@ -17,6 +17,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parent))
 
 from commands import time_commands
+from fence import measure_fence
 from floor import make_rate, round_trips, spawns
 from rates import WarmCluster, warm_cluster
 from workloads import WORKLOADS, make_plan
@@ -55,6 +56,7 @@ def measure_all(repeats: int) -> str:
             for workload in WORKLOADS:
                 rows.append(measure_workload(cluster, workload, folder, repeats))
                 print(rows[-1], flush=True)
+        fence = measure_fence(folder, repeats)
     lines = [
         (
             f"Measured {datetime.now(UTC):%Y-%m-%d} on {os.cpu_count()} cores ({platform.machine()}, "
@@ -75,6 +77,8 @@ def measure_all(repeats: int) -> str:
         *(f"| `{name}` | {wall:.3f} s | {wall / times['python -c pass']:.1f} |" for name, wall in times.items()),
         "",
         "A worker at rest, proportional set size a process: " + ", ".join(f"{size:.0f} MB" for size in sizes) + ".",
+        "",
+        *fence,
     ]
     return "\n".join(lines)
 

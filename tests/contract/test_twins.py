@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from itertools import count, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +23,14 @@ from hypothesis.stateful import (
 from support.plays import LEASE_S, Play
 from support.programs import Spec
 from support.stages import MemoryStage, ServerStage
+from support.waiting import wait_until
 
 from taskexec.domain.events import TransitionKind
 from taskexec.domain.program import RunOptions
 from taskexec.domain.retry import NO_POLICY, RETRIED_BY_DEFAULT, AttemptPolicy
 from taskexec.errors import TasksBlocked, TasksBusy
-from taskexec.store.connection import Connection
+from taskexec.store.connection import Connection, keep_trying
+from taskexec.store.embedded import EmbeddedServer, ServerProgram
 from taskexec.store.keys import run_key
 
 ROUTES = ("cpu", "gpu")
@@ -233,6 +238,13 @@ class Twins(RuleBasedStateMachine):
         assert memory.stage.leases(memory.run_id) == server.stage.leases(server.run_id)
 
     @invariant()
+    def hold_one_lease_for_each_attempt_at_work(self) -> None:
+        play = self.plays[1]
+        at_work = sorted((index, int(state[1:])) for index, state in play.states().items() if state[0] == "R")
+        leases = (lease.split("|") for lease in play.stage.leases(play.run_id))
+        assert sorted((int(index), int(attempt)) for index, attempt, _ in leases) == at_work
+
+    @invariant()
     def count_no_latch_below_nothing(self) -> None:
         server = self.plays[1]
         pending = self.connection.call("HVALS", run_key(server.run_id, "pending"))
@@ -290,6 +302,20 @@ class Twins(RuleBasedStateMachine):
                 yield tuple((member.index, member.attempt) for member in message.members)
 
 
+class Restarts(Twins):
+    """The same, on a server that is killed and started again on its data between any two steps."""
+
+    server: EmbeddedServer
+
+    @rule(really=st.sampled_from([False, False, True]))
+    def restart(self, really: bool) -> None:
+        if really:
+            assert self.server.pid is not None
+            os.kill(self.server.pid, signal.SIGKILL)
+            wait_until(self.server.tend, "the server to be started again")
+            keep_trying(lambda: self.connection.call("PING"))
+
+
 @pytest.mark.timeout(600)  # making a failure small takes minutes
 def test_any_steps_do_the_same_on_both_stores(connection: Connection) -> None:
     machine = type("TwinsOnThisServer", (Twins,), {"connection": connection})
@@ -300,3 +326,18 @@ def test_any_steps_do_the_same_on_both_stores(connection: Connection) -> None:
             max_examples=300, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+@pytest.mark.timeout(600)
+def test_any_steps_do_the_same_through_deaths_of_the_server(server_program: ServerProgram, tmp_path: Path) -> None:
+    with EmbeddedServer(server_program, tmp_path) as server:
+        connection = Connection(server.url)
+        machine = type("RestartsOfThisServer", (Restarts,), {"connection": connection, "server": server})
+
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
+        )
+        connection.close()

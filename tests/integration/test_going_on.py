@@ -11,9 +11,10 @@ from support.waiting import wait_until
 
 from taskexec.completion.keys import KeyFolder
 from taskexec.completion.proof import verify_folder
-from taskexec.domain.program import RunOptions
-from taskexec.errors import NotFound, Refused, TasksBlocked
-from taskexec.submission import FormerRun, Takeover, Verdict
+from taskexec.domain.program import Program, RunOptions
+from taskexec.errors import ConnectionLost, NotFound, Refused, TasksBlocked
+from taskexec.store.runs import RedisRunStore
+from taskexec.submission import FormerRun, Submitter, Takeover, Verdict
 from taskexec.submission.journal import Journal
 
 Fresh = Callable[..., LiveCluster]
@@ -147,6 +148,42 @@ def test_submission_that_was_journaled_and_never_sent_is_completed_by_the_next_o
 
     assert completed.run_id == run_id
     assert live.finish(run_id).statuses == {"a": "succeeded"}
+
+
+class LosesAnswers(RedisRunStore):
+    """A store whose first answer to each call of a submission is lost on the way, after the server has done it."""
+
+    def __init__(self, store: RedisRunStore) -> None:
+        super().__init__(store.connection)
+        self.lost: list[str] = []
+
+    def _lose(self, call: str) -> None:
+        if call not in self.lost:
+            self.lost.append(call)
+            raise ConnectionLost("the answer was lost")
+
+    def put(self, program: Program) -> None:
+        super().put(program)
+        self._lose("put")
+
+    def start(self, run_id: str) -> None:
+        super().start(run_id)
+        self._lose("start")
+
+
+def test_submission_whose_answers_are_lost_is_one_run_and_each_task_is_done_once(
+    live: LiveCluster, tmp_path: Path
+) -> None:
+    store = LosesAnswers(live.store)
+    submitter = Submitter(store, live.settings.evidence.runs_dir, lambda: live.cluster.identity)
+    plan = make_plan(counting(tmp_path, [{"id": "a"}, {"id": "b", "depends_on": "a"}]))
+
+    run_id = submitter.submit(plan, RunOptions()).run_id
+    home = live.finish(run_id)
+
+    assert store.lost == ["put", "start"]
+    assert [counted(tmp_path, name) for name in "ab"] == [1, 1]
+    assert len(home.transitions("succeeded")) == 2
 
 
 def test_journal_holds_what_a_further_life_needs(live: LiveCluster) -> None:

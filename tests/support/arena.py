@@ -50,7 +50,15 @@ class Ring:
         self.place = place
         self.arena = arena
         self.lease_s = lease_s
-        self.marks = place.folder / "marks"
+        self._rounds = 0
+        self.marks = place.folder
+        """Where tasks leave their marks."""
+        self.new_marks()
+
+    def new_marks(self) -> None:
+        """Have the tasks of the next run leave theirs apart."""
+        self._rounds += 1
+        self.marks = self.place.folder / f"marks-{self._rounds}"
         self.marks.mkdir()
 
     def start_workers(self, count: int = 2, slots: int = 2) -> list[Target]:

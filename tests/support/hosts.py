@@ -96,6 +96,15 @@ class Host:
     def pass_again(self, chain: str) -> None:
         self._run("iptables", "-F", chain)
 
+    def reaches(self, address: str, port: int) -> bool:
+        """Return whether a connection to an address can be made from here now."""
+        program = f"import socket; socket.create_connection(({address!r}, {port}), timeout=2)"
+        try:
+            self._run(sys.executable, "-c", program)
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
     def _run(self, program: str, *arguments: str) -> None:
         found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin") or program
         subprocess.run(
