@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from taskexec.runtime.interrupts import Interrupts
     from taskexec.runtime.supervisor import WorkerSupervisor
     from taskexec.settings import Settings
-    from taskexec.submission import Collector, FormerRun, Submission, Submitter, Takeover
+    from taskexec.submission import Collector, FormerRun, Here, Submission, Submitter, Takeover
 
 __all__ = [
     "Cluster",
@@ -116,7 +116,7 @@ class Cluster:
         fail_fast: bool | None = None,
         deadline_at: float | None = None,
         key: str | None = None,
-        is_here: bool = False,
+        here: Here | None = None,
         takeover: Takeover | None = None,
     ) -> Submission:
         """Compile, store and start a run of a plan that was admitted; other arguments as `Submitter.submit`.
@@ -141,7 +141,7 @@ class Cluster:
             deadline_at=deadline_at,
             output_limit_bytes=evidence.run_limit_mib * _MIB,
         )
-        return self.submitter.submit(plan, options, key=key, is_here=is_here, takeover=takeover)
+        return self.submitter.submit(plan, options, key=key, here=here, takeover=takeover)
 
     @cached_property
     def identity(self) -> Identity:

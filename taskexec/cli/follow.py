@@ -173,11 +173,14 @@ def end_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[Any]:
     if truncated := summary.get("truncated"):
         what = "task" if truncated == 1 else "tasks"
         yield f"evidence of {truncated:,} {what} was cut at a limit: see `truncated_bytes` in run.json"
+    if summary["status"] == RunStatus.FAILED and not failures:
+        yield "it was stopped because its time was up"
     if folder.is_dir():
         yield f"evidence: {folder}"
     yield from pending_lines(summary)
     if failures:
         yield f"output of the first failure: tek logs {summary['run_id']} {failures[0]['task']}"
+    if summary["status"] == RunStatus.FAILED:
         yield f"to try again what failed: tek retry {summary['run_id']}"
 
 

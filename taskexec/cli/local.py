@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from taskexec.runtime.supervisor import WorkerSupervisor
     from taskexec.settings import Settings
     from taskexec.store.embedded import EmbeddedServer
-    from taskexec.submission import Collector
+    from taskexec.submission import Collector, Here
 
-__all__ = ["carry_out_here", "check_writable"]
+__all__ = ["carry_out_here", "check_writable", "how_here"]
 
 
 def _bring_home(collector: Collector, server: EmbeddedServer, interrupts: Interrupts) -> dict[str, Any]:
@@ -49,6 +49,13 @@ def check_writable(runs_dir: Path) -> None:
             f"evidence cannot be written to `{runs_dir}`: {error.strerror or error}",
             hint="give another folder with --runs-dir or evidence.runs_dir",
         ) from error
+
+
+def how_here(settings: Settings, capacity: Capacity) -> Here:
+    """Return how a run is carried out here, for its journal."""
+    from taskexec.submission import Here
+
+    return Here(str(settings.worker.project_dir.absolute()), capacity.slots)
 
 
 def carry_out_here(

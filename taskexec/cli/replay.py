@@ -35,7 +35,7 @@ def replay(
     or workers. Exit status: 0 the same, 1 another outcome, 2 there is no such run, otherwise as tek run.
     """
     from taskexec.cli.follow import INTERRUPTED
-    from taskexec.cli.local import carry_out_here, check_writable
+    from taskexec.cli.local import carry_out_here, check_writable, how_here
     from taskexec.cluster import admit_locally
     from taskexec.completion.outline import read_outline
     from taskexec.completion.replay import first_difference, read_replay
@@ -51,10 +51,12 @@ def replay(
     check_writable(settings.evidence.runs_dir)
     signed_options = outline.head.get("options", {})
 
+    here = how_here(settings, capacity)
+
     def begin(cluster: Cluster) -> str:
         is_dry_run = bool(outline.head.get("dry_run"))
         return cluster.submit(
-            plan, dry_run=is_dry_run, fail_fast=bool(signed_options.get("fail_fast")), is_here=True
+            plan, dry_run=is_dry_run, fail_fast=bool(signed_options.get("fail_fast")), here=here
         ).run_id
 
     status, summary = carry_out_here(settings, capacity, begin, output=output, is_shown=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from taskexec.cli.options import SettingsRequest, output_option, settings_option
 from taskexec.cli.output import Output, emit, say
 from taskexec.cli.where import RunPlace, broker_option, find_run, open_cluster
 from taskexec.domain.states import FINAL_TASK_STATUSES, RunStatus, TaskStatus
-from taskexec.errors import NotFound, TasksBlocked, TasksBusy
+from taskexec.errors import NotFound, Refused, TasksBlocked, TasksBusy
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
@@ -56,6 +57,12 @@ def retry(
     tasks, statuses = _tasks_of(place)
     named = [*names, *origins]
     again = _indexes(place, tasks, named)
+    done_before = [tasks[index] for index in again if statuses[index] == TaskStatus.SATISFIED]
+    if done_before:
+        raise Refused(
+            f"task `{done_before[0]}` was done before run {place.run_id}, which never performs it",
+            hint="start the plan anew, without --reuse",
+        )
     if takes_failed or not named:
         again += [index for index, status in enumerate(statuses) if status in _NOT_DONE]
     if not again and all(status in FINAL_TASK_STATUSES for status in statuses):
@@ -78,11 +85,11 @@ def _tasks_of(place: RunPlace) -> tuple[list[str], list[str]]:
     """Return the ids and the statuses of a run's tasks, in plan order."""
     from taskexec.cli.snapshot import take_snapshot
 
-    if place.cluster is None and place.home_summary() is None:  # nothing was brought home before the server went
-        import json
+    if place.cluster is None:  # the summary may be older than the ledger, or not be there at all
+        from taskexec.submission import FormerLife, Journal
 
-        plan = json.loads((place.folder / "plan.json").read_text())
-        return [task["id"] for task in plan["tasks"]], [str(TaskStatus.WAITING)] * len(plan["tasks"])
+        plan = json.loads(Journal.read(place.folder).plan_json)
+        return [task["id"] for task in plan["tasks"]], FormerLife(place.folder, plan).statuses()
     results = take_snapshot(place).summary["results"]
     return [result["task"] for result in results], [result["status"] for result in results]
 
@@ -111,13 +118,15 @@ def _take_up(
 
     settings = request.load()
     why = "tek retry"
-    if Journal.read(place.folder).is_here and broker is None:
+    here = Journal.read(place.folder).here
+    if here is not None and broker is None:
 
         def begin(cluster: Cluster) -> str:
             cluster.submitter.take_up(place.run_id, again=again, why=why)
             return place.run_id
 
-        capacity = measure_capacity(slots=settings.worker.concurrency)
+        settings = request.load({"worker.project_dir": here.project_dir})  # as when it was submitted
+        capacity = measure_capacity(slots=settings.worker.concurrency or here.slots)
         return carry_out_here(settings, capacity, begin, output=output)[0]
     cluster = open_cluster(settings, broker)
     cluster.submitter.take_up(place.run_id, again=again, why=why)

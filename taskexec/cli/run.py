@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskexec.cli.local import carry_out_here, check_writable
+from taskexec.cli.local import carry_out_here, check_writable, how_here
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
@@ -65,10 +65,10 @@ def run(
     takeover = find_takeover(reuse, plan, settings)
     tell_takeover(takeover)
 
+    here = how_here(settings, capacity)
+
     def begin(cluster: Cluster) -> str:
-        submission = cluster.submit(
-            plan, dry_run=dry_run, deadline_at=limits.deadline_at, is_here=True, takeover=takeover
-        )
+        submission = cluster.submit(plan, dry_run=dry_run, deadline_at=limits.deadline_at, here=here, takeover=takeover)
         return submission.run_id
 
     return carry_out_here(settings, capacity, begin, output=output)[0]

@@ -225,7 +225,7 @@ class MemoryRunStore:
                     change.cancel_all(running=kill)
             return str(run.status)
 
-    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes) -> list[int]:
+    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes, request: str) -> list[int]:
         """Have tasks that have ended run again, and all that depends on them; return which, in plan order.
 
         Raises:
@@ -235,6 +235,8 @@ class MemoryRunStore:
         """
         with self._changed:
             run = self._known(run_id)
+            if request == run.retry_request:
+                return list(run.retried)
             plan = retry_of(indexes, successors_of=run.behind, dependencies_of=run.before, state=run.state)
             if plan.busy or plan.hopeless:
                 raise retry_refused(1 if plan.busy else 2, plan.busy or plan.hopeless)
@@ -242,7 +244,7 @@ class MemoryRunStore:
                 with self._change(run) as change:
                     if run.status is RunStatus.PENDING:
                         change.begin(starts=True)
-                    change.run_again(plan, by)
+                    change.run_again(plan, by, request)
             return list(plan.again)
 
     def signed_head(self, run_id: str) -> SignedHead:

@@ -101,6 +101,12 @@ class MemoryRun:
     is_expired: bool = False
     deadline_us: int | None = None
     """When the run's time is up; None never."""
+    deadline_at_us: int | None = None
+    """Instant at which it is up whenever it starts; None never."""
+    retry_request: str = ""
+    """The request that had tasks run again last."""
+    retried: tuple[int, ...] = ()
+    """What it came to."""
     batches: int = 0
     reaped_us: int = 0
     calm_us: int = 0
@@ -125,6 +131,8 @@ class MemoryRun:
                 self.result[index] = task.result
             self.tried[index] = task.attempts_before
         self.pending = [task.pending for task in self.program.tasks]
+        deadline_at = self.program.options.deadline_at
+        self.deadline_at_us = None if deadline_at is None else int(deadline_at * 1e6)
 
     def _settle(self, index: int, state: TaskState) -> None:
         """Give a task its state from the start."""
@@ -153,10 +161,10 @@ class MemoryRun:
 
     def new_deadline_us(self, now_us: int) -> int | None:
         """Return when the run's time is up if it starts now."""
-        options = self.program.options
-        ends = [] if options.timeout_s is None else [now_us + int(options.timeout_s * 1e6)]
-        if options.deadline_at is not None:
-            ends.append(int(options.deadline_at * 1e6))
+        timeout_s = self.program.options.timeout_s
+        ends = [] if timeout_s is None else [now_us + int(timeout_s * 1e6)]
+        if self.deadline_at_us is not None:
+            ends.append(self.deadline_at_us)
         return min(ends, default=None)
 
     @property
@@ -256,9 +264,12 @@ class RunChange:
             self.write_line("N", index, int(attempt), str(self.now_us - ends_us).encode())
         return True
 
-    def run_again(self, plan: RetryPlan, by: bytes) -> None:
-        """Have tasks run again; the run goes on if it had ended."""
+    def run_again(self, plan: RetryPlan, by: bytes, request: str) -> None:
+        """Have tasks run again; the run goes on if it had ended, and a deadline that has passed no longer holds."""
         run = self.run
+        run.retry_request, run.retried = request, plan.again
+        if run.deadline_at_us is not None and run.deadline_at_us <= self.now_us:
+            run.deadline_at_us = None
         self.write_line("O", 0, 0, by)
         for index in plan.again:
             state = run.state.pop(index)
@@ -430,15 +441,18 @@ class RunChange:
         """Queue everything in `ready`, or cancel it in a run that is being stopped."""
         if self.run.is_stopping:
             for member in self.ready:
-                self._cancel(member.index, TaskState(TaskStatus.CANCELLED, member.attempt - 1))
+                state = self.run.state.get(member.index)
+                if state is None or state.status is not TaskStatus.CANCELLED:  # fail-fast may have, in this very change
+                    self._cancel(member.index, TaskState(TaskStatus.CANCELLED, member.attempt - 1))
             return
-        groups: dict[tuple[str, str], list[Member]] = {}
+        groups: dict[tuple[str, str, int], list[Member]] = {}
         for member in self.ready:
             self.run.state[member.index] = TaskState(TaskStatus.QUEUED, member.attempt)
             self.run.queued[member.index] = self.now_us
             self.write_line("Q", member.index, member.attempt)
             dispatch = self.run.dispatches[member.index]
-            groups.setdefault((dispatch.list_key, dispatch.agent), []).append(member)
+            alone = member.index if self.run.lost[member.index] else -1  # it may be what kills its process
+            groups.setdefault((dispatch.list_key, dispatch.agent, alone), []).append(member)
         for group in groups.values():
             size = self._batch_size(group)
             for first in range(0, len(group), size):

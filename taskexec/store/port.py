@@ -66,11 +66,11 @@ class RunStore(Protocol):
             NotFound: No such run.
         """
 
-    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes) -> list[int]:
+    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes, request: str) -> list[int]:
         """Have tasks that have ended run again, and all that depends on them; return which, in plan order.
 
         Succeeded tasks stand unless they are among them. A run that had ended goes on. `by` is a line of JSON: who and
-        why.
+        why. `request` names this call: when it is repeated after a lost answer, it gets the first one's answer.
 
         Raises:
             NotFound: No such run.

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from taskexec.domain.events import LogEntry
+from taskexec.domain.names import is_run_id
 from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
 from taskexec.errors import NotFound, TasksBusy
@@ -141,11 +142,11 @@ class RedisRunStore:
             raise _no_such(run_id)
         return bytes(status).decode()
 
-    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes) -> list[int]:
+    def retry(self, run_id: str, indexes: Sequence[int], *, by: bytes, request: str) -> list[int]:
         """See `RunStore.retry`."""
         if not self.connection.call("EXISTS", run_key(run_id, "meta")):
             raise _no_such(run_id)
-        code, found = self._run("retry", run_id, [by, *indexes])
+        code, found = self._run("retry", run_id, [by, request, *indexes])
         tasks = [int(index) for index in found]
         if code:
             raise retry_refused(int(code), tasks)
@@ -258,7 +259,8 @@ class RedisRunStore:
         gone = [run for run, exists in zip(runs, there, strict=True) if not exists]
         if gone:
             self.connection.call("ZREM", RUNS, *gone)
-        return [run for run in runs if run not in set(gone)]
+        forgotten = set(gone)
+        return [run for run in runs if run not in forgotten and is_run_id(run)]
 
     def states(self, run_id: str) -> dict[int, str]:
         """Return the state letter and attempt of every task that is no longer waiting."""

@@ -2,15 +2,18 @@
 
 from taskexec.submission.admission import KnownWorker, admit
 from taskexec.submission.collect import Collector
-from taskexec.submission.journal import Journal
+from taskexec.submission.journal import Here, Journal
 from taskexec.submission.reuse import Decision, FormerRun, Takeover, Verdict, newest_run_of
+from taskexec.submission.standing import FormerLife
 from taskexec.submission.submit import Submission, new_run_id
 from taskexec.submission.submitter import Submitter
 
 __all__ = [
     "Collector",
     "Decision",
+    "FormerLife",
     "FormerRun",
+    "Here",
     "Journal",
     "KnownWorker",
     "Submission",

@@ -13,7 +13,7 @@ from typing import Any
 from taskexec.completion.home import RunFolder
 from taskexec.completion.spool import Spool
 from taskexec.domain.events import LogEntry
-from taskexec.errors import EvidenceUnwritable
+from taskexec.errors import EvidenceUnwritable, NotFound
 from taskexec.observability import RunView
 from taskexec.store.runs import RedisRunStore
 from taskexec.submission.fetch import FileFetcher
@@ -104,14 +104,18 @@ class Collector:
     def _look_for_the_run(self) -> None:
         """Find out, now and then while nothing happens, whether the server still knows the run."""
         now = time.monotonic()
-        if not self.view.is_final and now - self._looked >= _LOOK_S:
-            self._looked = now
+        if self.view.is_final or now - self._looked < _LOOK_S:
+            return
+        self._looked = now
+        try:
             self._store.head(self.run_id)
+        except NotFound:
+            while self._backlog:  # a further life begins with what is at home
+                self._write(limit=500)
+            raise
 
     def begin_again(self) -> None:
         """Go on with the log of a run that was taken up again on a server that had lost it."""
-        while self._backlog:
-            self._write(limit=500)
         self.folder.begin_life()
         self._read_to = self.folder.log_to
 

@@ -1,11 +1,12 @@
 """The submitter's journal: what is needed to submit a run again when the server that knew it has lost it.
 
 It is written into the run's folder before anything is sent, and holds the plan, its canvas and how the run is carried
-out. With the ledger and the evidence in the same folder a further life of the run can begin (`submission.further`).
+out. With the ledger and the evidence in the same folder a further life of the run can begin (`submission.submitter`).
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,10 +16,20 @@ from taskexec.completion.home import write_atomically
 from taskexec.domain.program import RunOptions
 from taskexec.errors import NotFound
 
-__all__ = ["JOURNAL_FILE", "Journal"]
+__all__ = ["JOURNAL_FILE", "Here", "Journal"]
 
 JOURNAL_FILE = "journal.json"
 """Its name in the run's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """How a run is carried out whose submitter carries it out itself, on a server and a worker that end with it."""
+
+    project_dir: str
+    """Folder that commands run in, absolute."""
+    slots: int
+    """Tasks at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +41,8 @@ class Journal:
     canvas_json: bytes
     """`canvas.json`, byte for byte."""
     options: RunOptions
-    is_here: bool = False
-    """Whether the run is carried out by its submitter itself (`tek run`), and not on a cluster."""
+    here: Here | None = None
+    """None for a run on a cluster."""
 
     def write(self, folder: Path) -> None:
         """Write it into a run's folder, which is made if need be.
@@ -42,7 +53,13 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "plan.json", self.plan_json)
         write_atomically(folder / "canvas.json", self.canvas_json)
-        body = {"version": 1, "is_here": self.is_here, "options": asdict(self.options)}
+        body = {
+            "version": 1,
+            "plan_sha256": _sha256(self.plan_json),
+            "canvas_sha256": _sha256(self.canvas_json),
+            "here": None if self.here is None else asdict(self.here),
+            "options": asdict(self.options),
+        }
         write_atomically(folder / JOURNAL_FILE, orjson.dumps(body, option=orjson.OPT_INDENT_2))
 
     @classmethod
@@ -50,14 +67,26 @@ class Journal:
         """Return what was written into a run's folder.
 
         Raises:
-            NotFound: There is none, or it is damaged.
+            NotFound: There is none, it is damaged, or the plan beside it is not the one that was submitted.
         """
         try:
             body = orjson.loads((folder / JOURNAL_FILE).read_bytes())
             plan_json, canvas_json = (folder / "plan.json").read_bytes(), (folder / "canvas.json").read_bytes()
-            return cls(plan_json, canvas_json, RunOptions(**body["options"]), bool(body["is_here"]))
+            here = None if body["here"] is None else Here(**body["here"])
+            journal = cls(plan_json, canvas_json, RunOptions(**body["options"]), here)
+            digests = body["plan_sha256"], body["canvas_sha256"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NotFound(
                 f"{folder} has no journal that run `{folder.name}` could be taken up from: {error}",
                 hint="a run is taken up in the folder it was submitted from; `tek run` starts the plan anew",
             ) from error
+        if digests != (_sha256(plan_json), _sha256(canvas_json)):
+            raise NotFound(
+                f"plan.json or canvas.json in {folder} is not what was submitted; nothing is taken up from it",
+                hint="`tek verify` says more; `tek run` starts the plan anew",
+            )
+        return journal
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from taskexec.domain.events import TransitionKind
 from taskexec.domain.program import Standing
 from taskexec.domain.rules import TaskState
 from taskexec.domain.states import TaskStatus
+from taskexec.plan import evidence_folder
 
 __all__ = ["FormerLife"]
 
@@ -37,8 +38,8 @@ class FormerLife:
             plan: Its `plan.json`.
         """
         self._folder = folder
-        self._task_ids = [task["id"] for task in plan["tasks"]]
-        self._folders: Mapping[str, str] = plan.get("folders", {})
+        self._tasks: Sequence[Mapping[str, Any]] = plan["tasks"]
+        self._task_ids = [task["id"] for task in self._tasks]
         self.ended: dict[int, TaskState] = {}
         """Where tasks stand that have ended, by index."""
         self.attempts: dict[int, int] = defaultdict(int)
@@ -63,6 +64,16 @@ class FormerLife:
                 self.taken[step.index] = step.detail.encode()
         self.ledger_head = ledger.end.head if ledger.end.sequence else ""
 
+    def statuses(self) -> list[str]:
+        """Return the status of every task, in plan order; what had not ended waits."""
+        satisfied = {index for index, task in enumerate(self._tasks) if task.get("satisfied")} | self.taken.keys()
+        return [
+            str(TaskStatus.SATISFIED)
+            if index in satisfied
+            else str(self.ended[index].status if index in self.ended else TaskStatus.WAITING)
+            for index in range(len(self._tasks))
+        ]
+
     def standing(self) -> dict[int, Standing]:
         """Return where tasks stand that have ended or were started."""
         found = {}
@@ -85,7 +96,7 @@ class FormerLife:
     def record_of(self, index: int, attempt: int) -> dict[str, Any] | None:
         """Return the record of an attempt; None when it is not at home."""
         task_id = self._task_ids[index]
-        path = self._folder / "tasks" / self._folders.get(task_id, task_id) / f"attempt-{attempt}" / RESULT
+        path = self._folder / "tasks" / evidence_folder(task_id) / f"attempt-{attempt}" / RESULT
         try:
             record: dict[str, Any] = orjson.loads(path.read_bytes())
         except (OSError, ValueError):

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import getpass
 import platform
+import secrets
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
+from taskexec.domain.names import is_run_id
 from taskexec.domain.program import RunOptions
 from taskexec.errors import ConnectionLost, EvidenceUnwritable, NotFound, Refused
 from taskexec.plan import Plan, build_plan
 from taskexec.sources import ReadOptions, read_plan
 from taskexec.store.runs import RedisRunStore
-from taskexec.submission.journal import Journal
+from taskexec.submission.journal import Here, Journal
 from taskexec.submission.reuse import Takeover
 from taskexec.submission.standing import FormerLife
 from taskexec.submission.submit import Before, Submission, new_run_id, prepare
@@ -55,7 +58,7 @@ class Submitter:
         options: RunOptions,
         *,
         key: str | None = None,
-        is_here: bool = False,
+        here: Here | None = None,
         takeover: Takeover | None = None,
     ) -> Submission:
         """Submit a plan: journal first, then the program, then the start.
@@ -67,7 +70,7 @@ class Submitter:
             plan: The plan, admitted.
             options: How it is carried out.
             key: What the caller calls this submission; None for one that is new in any case.
-            is_here: Whether the submitter carries the run out itself, on a server that ends with it.
+            here: How the submitter carries the run out itself; None leaves it to a cluster.
             takeover: What is taken over from another run; None for nothing.
 
         Raises:
@@ -84,7 +87,7 @@ class Submitter:
             journal = Journal.read(self._runs_dir / run_id)
             before = Before(standing, journal.plan_json, journal.canvas_json)
         submission = prepare(plan, options, run_id=run_id, identity=self._identity(), before=before)
-        self._journal(submission, Journal(submission.plan_json, submission.canvas_json, options, is_here), takeover)
+        self._journal(submission, Journal(submission.plan_json, submission.canvas_json, options, here), takeover)
         _until_answered(lambda: self._store.put(submission.program))
         _until_answered(lambda: self._store.start(run_id))
         return submission
@@ -96,7 +99,7 @@ class Submitter:
             Refused: The key stands for another plan.
         """
         known, known_digest = _until_answered(lambda: self._store.claim_key(key, run_id, digest, lifetime_s))
-        if known_digest != digest:
+        if known_digest != digest or not is_run_id(known):
             raise Refused(
                 f"the key `{key}` stands for run `{known}`, whose plan is another one",
                 hint="give a changed plan another key",
@@ -122,7 +125,10 @@ class Submitter:
             NotFound, TasksBusy, TasksBlocked: As `RunStore.retry`.
             ConnectionLost: The server did not answer for half a minute.
         """
-        return _until_answered(lambda: self._store.retry(run_id, sorted(tasks), by=by_whom(why)))
+        by, request = by_whom(why), secrets.token_hex(8)
+        found = _until_answered(lambda: self._store.retry(run_id, sorted(tasks), by=by, request=request))
+        _until_answered(lambda: self._store.start(run_id))  # its submitter may have died before it did
+        return found
 
     def take_up(self, run_id: str, *, again: Collection[int] = (), why: str = "") -> list[int]:
         """Begin a further life of a run that the server does not know, from its folder at home.
@@ -147,13 +153,16 @@ class Submitter:
         plan = stored_plan(folder)
         former = FormerLife(folder, orjson.loads(journal.plan_json))
         before = Before(former.standing(), journal.plan_json, journal.canvas_json, former.ledger_head)
-        submission = prepare(plan, journal.options, run_id=run_id, identity=self._identity(), before=before)
+        options = _lifted(journal.options) if again else journal.options
+        submission = prepare(plan, options, run_id=run_id, identity=self._identity(), before=before)
         _until_answered(lambda: self._store.put(submission.program))
-        found: list[int] = []
-        if again := {*again, *former.without_evidence()}:
-            found = self.run_again(run_id, again, why=why)
-        _until_answered(lambda: self._store.start(run_id))
-        return found
+        return self.run_again(run_id, {*again, *former.without_evidence()}, why=why)
+
+
+def _lifted(options: RunOptions) -> RunOptions:
+    """Return options without a deadline that has passed: somebody wants the run to go on all the same."""
+    has_passed = options.deadline_at is not None and options.deadline_at <= time.time()
+    return replace(options, deadline_at=None) if has_passed else options
 
 
 def stored_plan(folder: Path) -> Plan:

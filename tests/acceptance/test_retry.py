@@ -83,6 +83,68 @@ def test_run_whose_submitter_was_killed_goes_on_and_repeats_nothing_that_was_bro
     tek("verify", "last").expect(0)
 
 
+def test_what_had_failed_runs_again_as_well_when_a_killed_run_is_taken_up(tek: Tek) -> None:
+    tasks = [
+        *PLAN,
+        {"id": "long", "command": "while [ ! -e go ]; do sleep 0.05; done"},
+    ]
+    started = tek.start("run", tek.write("plan.csv", tasks))
+    wait_until(lambda: list(tek.cwd.glob("runs/*/ledger.jsonl")), "the ledger")
+    ledger = next(tek.cwd.glob("runs/*/ledger.jsonl"))
+    wait_until(lambda: b'"skipped"' in ledger.read_bytes(), "the failure")
+
+    os.kill(started.pid, signal.SIGKILL)
+    wait_until(lambda: not tek.worker_processes(), "the end of the worker", timeout_s=15.0)
+    (tek.cwd / "ok").touch()
+    (tek.cwd / "go").touch()
+    outcome = tek("retry", "last", "--output", "json").expect(0)
+
+    assert outcome.json["counts"] == {"succeeded": 4}
+    assert ran(tek) == "abbc"
+    tek("verify", "last").expect(0)
+
+
+def test_run_is_taken_up_in_the_folder_that_it_began_in(tek: Tek) -> None:
+    (tek.cwd / "sub").mkdir()
+    (tek.cwd / "sub" / "data").write_text("there")
+    plan = tek.write("plan.csv", [{"id": "a", "command": "cat data && test -e ok"}])
+    tek("run", plan, "--set", "worker.project_dir=sub", "--max-workers", 1).expect(1)
+    (tek.cwd / "sub" / "ok").touch()
+
+    tek("retry", "last").expect(0)
+
+    assert tek("logs", "last", "a").expect(0).stdout == "there"
+
+
+def test_task_that_was_done_before_the_run_cannot_run_again_in_it(tek: Tek) -> None:
+    tek.run([{"id": "a", "command": "true", "status": "done"}, {"id": "b", "command": "true"}]).expect(0)
+
+    refused = tek("retry", "last", "a").expect(4)
+
+    assert "was done before" in refused.stderr
+
+
+def test_plan_that_was_changed_at_home_is_not_taken_up(tek: Tek) -> None:
+    tek.run(PLAN).expect(1)
+    plan = next(tek.cwd.glob("runs/*/plan.json"))
+    plan.write_text(plan.read_text().replace("echo a", "echo evil"))
+
+    refused = tek("retry", "last").expect(2)
+
+    assert "is not what was submitted" in refused.stderr
+    assert ran(tek) == "ab"
+
+
+def test_run_beyond_its_deadline_goes_on_when_somebody_wants_it_to(tek: Tek) -> None:
+    plan = tek.write("plan.csv", [{"id": "a", "command": "test -e ok || sleep 100"}])
+    stopped = tek("run", plan, "--timeout", "2s").expect(1)
+    (tek.cwd / "ok").touch()
+
+    tek("retry", "last").expect(0)
+
+    assert "its time was up" in stopped.stdout
+
+
 def test_run_on_a_server_that_loses_its_data_goes_on_by_itself(tek: Tek) -> None:
     tasks = [
         {"id": "a", "command": "echo a >> ran"},

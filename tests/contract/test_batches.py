@@ -99,6 +99,27 @@ def test_members_given_back_travel_alone(run) -> None:
     assert sizes(play) == [4, 1, 1, 1]
 
 
+def test_members_lost_with_their_process_travel_alone_from_then_on(run) -> None:
+    play = run(*[Spec()] * 4, batch_max=32)
+    play.claim((0, 1), (1, 1), (2, 1), (3, 1))
+    play.complete((3, 1))
+
+    play.lose((0, 1), (1, 1), (2, 1))
+
+    assert sizes(play)[1:] == [1, 1, 1]
+    assert play.queued("cpu")[1:] == [((0, 2),), ((1, 2),), ((2, 2),)]
+
+
+def test_others_share_messages_beside_one_that_was_lost(run) -> None:
+    play = run(Spec(), Spec(), *[Spec(after=(1,))] * 3, batch_max=32)
+    play.claim((0, 1), (1, 1))
+    play.lose((0, 1))
+
+    play.complete((1, 1))
+
+    assert sizes(play)[1:] == [1, 3]
+
+
 def test_part_of_a_batch_can_be_claimed_and_completed(run) -> None:
     play = run(*[Spec()] * 3, Spec(after=(0,)), batch_max=3)
     play.claim((1, 1), worker="other")

@@ -163,3 +163,18 @@ def test_lease_that_had_lapsed_is_renewed_and_that_is_told(run, stage: Stage) ->
     assert play.short_lines("N") == ["N 0 1"]
     assert play.renew((0, 1)) == []
     assert play.short_lines("N") == ["N 0 1"]
+
+
+def test_task_that_is_due_and_cancelled_in_one_round_is_cancelled_once(run, stage: Stage) -> None:
+    held = AttemptPolicy(retries=1, delay_us=90 * TEN_S)
+    play = run(Spec(policy=held), Spec(), Spec(after=(1,)), fail_fast=True, lost_max=1)
+    play.keep_reaping(1.5)
+    fail(play, 1)
+    play.claim((1, 1), lease_s=800.0)
+    stage.advance(play.run_id, 950.0, *play.lists)
+
+    play.reap()
+
+    assert play.states() == {0: "C1", 1: "F1", 2: "X0"}
+    assert play.counts() == {"failed": 1, "skipped": 1, "cancelled": 1}
+    assert play.status == "failed"

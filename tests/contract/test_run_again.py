@@ -61,6 +61,29 @@ def test_running_again_may_be_repeated(run) -> None:
     assert play.short_lines() == lines
 
 
+def test_repeated_call_gets_the_first_answer_and_changes_nothing(run) -> None:
+    play = finished(run, 1)
+
+    first = play.retry(1, request="lost answer")
+    lines = play.lines()
+    second = play.retry(1, request="lost answer")
+
+    assert first == second == [1, 3]
+    assert play.lines() == lines
+
+
+def test_deadline_that_has_passed_no_longer_holds_for_what_runs_again(run, stage: Stage) -> None:
+    play = run(Spec(), deadline_at=1.0)
+    play.reap()
+    stopped = play.status, play.states()
+
+    play.retry(0)
+    play.do((0, 1))
+
+    assert stopped == ("failed", {0: "C0"})
+    assert play.status == "succeeded"
+
+
 def test_task_that_is_queued_or_runs_cannot_run_again(run) -> None:
     play = run(*DIAMOND)
     play.do((0, 1))
@@ -155,7 +178,7 @@ def test_satisfied_task_never_runs(run) -> None:
 
 def test_unknown_run_cannot_run_again(stage: Stage) -> None:
     with pytest.raises(NotFound):
-        stage.store.retry("nothing", [0], by=b"{}")
+        stage.store.retry("nothing", [0], by=b"{}", request="one")
 
 
 def further_life(stage: Stage, run_id: str) -> Play:
@@ -201,7 +224,7 @@ def test_further_life_may_begin_with_tasks_that_run_again(stage: Stage) -> None:
     ]
     stage.store.put(replace(program, tasks=tasks, is_continued=True))
 
-    again = stage.store.retry(run_id, [1], by=b"{}")
+    again = stage.store.retry(run_id, [1], by=b"{}", request="one")
     stage.store.start(run_id)
 
     head = stage.store.head(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from support.waiting import wait_until
 from taskexec.completion.keys import KeyFolder
 from taskexec.completion.proof import verify_folder
 from taskexec.domain.program import Program, RunOptions
+from taskexec.domain.states import TaskStatus
 from taskexec.errors import ConnectionLost, NotFound, Refused, TasksBlocked
 from taskexec.store.runs import RedisRunStore
-from taskexec.submission import FormerRun, Submitter, Takeover, Verdict
-from taskexec.submission.journal import Journal
+from taskexec.submission import Collector, FormerRun, Submitter, Takeover, Verdict
+from taskexec.submission.journal import Here, Journal
+from taskexec.submission.submit import prepare
 
 Fresh = Callable[..., LiveCluster]
 
@@ -94,6 +97,50 @@ def test_run_goes_on_after_its_server_came_back_empty_and_nothing_that_was_done_
     assert home.results["t3"]["attempts"] == 2
     assert len(home.transitions("submitted")) == 2
     assert problems(live, home) == []
+
+
+def test_what_a_follower_had_read_and_not_yet_written_is_at_home_before_a_further_life_begins(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    live = fresh()
+    live.start_worker(slots=2)
+    sign = tmp_path / "go"
+    wait = f"while [ ! -e {sign} ]; do sleep 0.02; done"
+    tasks = counting(tmp_path, [{"id": f"t{n}"} for n in range(40)] + [{"id": "last", "command": wait}])
+    run_id = live.submit(tasks)
+    live.await_state(run_id, "R1", 40)
+    with contextlib.closing(live.cluster.collector(run_id)) as collector:
+        while collector.view.counts[TaskStatus.SUCCEEDED] != 40:
+            collector.step(wait_s=0.5)  # busy: it reads, and writes when there is time
+        live.lose_all_data()
+        wait_until(lambda: forgotten(collector), "the collector to find out")
+    sign.touch()
+
+    live.cluster.submitter.take_up(run_id)
+    home = live.finish(run_id)
+
+    assert [counted(tmp_path, f"t{n}") for n in range(40)] == [1] * 40
+    assert problems(live, home) == []
+
+
+def forgotten(collector: Collector) -> bool:
+    """Return whether a collector has found out that its run is unknown to the server."""
+    try:
+        collector.step(wait_s=0.0)
+    except NotFound:
+        return True
+    except ConnectionLost:
+        pass
+    return False
+
+
+def test_run_that_was_stored_and_never_started_is_started(live: LiveCluster) -> None:
+    submission = prepare(make_plan([{"id": "a", "command": "true"}]), RunOptions(), identity=live.cluster.identity)
+    live.store.put(submission.program)
+
+    live.cluster.submitter.run_again(submission.run_id, [], why="test")
+
+    assert live.finish(submission.run_id).statuses == {"a": "succeeded"}
 
 
 def test_run_of_which_nothing_was_brought_home_begins_anew_on_an_empty_server(fresh: Fresh, tmp_path: Path) -> None:
@@ -187,13 +234,13 @@ def test_submission_whose_answers_are_lost_is_one_run_and_each_task_is_done_once
 
 
 def test_journal_holds_what_a_further_life_needs(live: LiveCluster) -> None:
-    submission = live.cluster.submit(make_plan([{"id": "a", "command": "true"}]), dry_run=True, is_here=True)
+    submission = live.cluster.submit(make_plan([{"id": "a", "command": "true"}]), dry_run=True, here=Here("/work", 3))
 
     journal = Journal.read(live.settings.evidence.runs_dir / submission.run_id)
 
     assert (journal.plan_json, journal.canvas_json) == (submission.plan_json, submission.canvas_json)
     assert isinstance(journal.options, RunOptions)
-    assert (journal.options.dry_run, journal.is_here) == (True, True)
+    assert (journal.options.dry_run, journal.here) == (True, Here("/work", 3))
 
 
 def test_results_of_an_earlier_run_are_taken_over_and_handed_on(live: LiveCluster, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from support.live import Home, Task, make_plan
 from support.waiting import wait_until
 
 from taskexec.chaos import Arena, ChaosReport, Conductor, Fault, carry_through, make_report
-from taskexec.chaos.report import count_marks, proven_successes, read_ledger
 from taskexec.chaos.target import Target
+from taskexec.chaos.traces import count_marks, proven_successes, read_ledger
 from taskexec.completion.keys import KeyFolder
 from taskexec.completion.proof import verify_folder
 from taskexec.domain.events import Transition, parse_entry

@@ -21,6 +21,8 @@ LEASE_S = 1000.0
 class Play:
     """One run on one stage; steps return what the store says."""
 
+    _requests = 0
+
     def __init__(
         self, stage: Stage, run_id: str, specs: Sequence[Spec], options: RunOptions | None = None, *, start: bool = True
     ) -> None:
@@ -109,8 +111,10 @@ class Play:
         due_s = self.store.reap(self.run_id, worker="reaper", lease_s=LEASE_S, record=b'{"lapsed":1}').due_s
         return None if due_s is None else round(due_s)
 
-    def retry(self, *indexes: int) -> list[int]:
-        return self.store.retry(self.run_id, indexes, by=b'{"by":"test"}')
+    def retry(self, *indexes: int, request: str = "") -> list[int]:
+        """Have tasks run again; each call is a new one unless it is given a name."""
+        self._requests += 1
+        return self.store.retry(self.run_id, indexes, by=b'{"by":"test"}', request=request or f"call {self._requests}")
 
     def pass_time(self, leases: float) -> None:
         """Let so many leases pass without anybody reaping."""

@@ -100,25 +100,31 @@ end
 -- In a run that is being stopped, what became ready is cancelled instead of queued. The number behind C is how
 -- many attempts were started.
 local function cancel_ready()
-  local states = {}
-  for _, member in ipairs(ready) do
-    states[#states + 1] = member[1]
-    states[#states + 1] = 'C' .. (member[2] - 1)
-    line('C', member[1], member[2] - 1)
+  local indexes, states = {}, {}
+  for at, member in ipairs(ready) do indexes[at] = member[1] end
+  for at, state in ipairs(fetch(K.state, indexes)) do
+    local index, attempts = ready[at][1], ready[at][2] - 1
+    if not state or string.sub(state, 1, 1) ~= 'C' then  -- fail-fast may have cancelled it in this very call
+      states[#states + 1] = index
+      states[#states + 1] = 'C' .. attempts
+      line('C', index, attempts)
+    end
   end
   set_states(states)
-  add('cancelled', #ready)
-  add('left', -#ready)
+  add('cancelled', #states / 2)
+  add('left', -#states / 2)
 end
 
 -- Queues everything in `ready`: states, queue times, messages. Called once, at the end of a script.
 local function push()
   if #ready == 0 then return end
   if meta('stopping') then return cancel_ready() end
-  local settings = redis.call('HMGET', K.meta, 'run', 'template', 'batch_max', 'batch_target_us')
+  local settings = redis.call('HMGET', K.meta, 'run', 'template', 'batch_max', 'batch_target_us', 'has_lost')
+  local has_lost = settings[5]
   settings = {run = settings[1], template = settings[2], max = tonumber(settings[3]), target = tonumber(settings[4])}
   local indexes, states, times, groups, order, at_now = {}, {}, {}, {}, {}, text(now)
   for at, member in ipairs(ready) do indexes[at] = member[1] end
+  local losses = has_lost and fetch(K.lost, indexes) or {}
   for at, record in ipairs(fetch(K.task, indexes)) do
     local index, attempt = ready[at][1], ready[at][2]
     states[#states + 1] = index
@@ -127,6 +133,8 @@ local function push()
     times[#times + 1] = index
     line('Q', index, attempt)
     local name = string.match(record, '^[^\t]*\t[^\t]*\t[^\t]*')
+    -- one that was lost travels alone: if it is what kills its process, it takes nobody along again
+    if tonumber(losses[at] or '0') > 0 then name = name .. '\t' .. index end
     local group = groups[name]
     if not group then
       group = {}
@@ -221,7 +229,8 @@ end
 
 -- Makes tasks whose latches are open ready for their first attempt (of this life).
 local function open(indexes)
-  for _, index in ipairs(indexes) do ready[#ready + 1] = {index, attempts_before(index) + 1} end
+  local tried = meta('has_tried') and fetch(K.tried, indexes) or {}
+  for at, index in ipairs(indexes) do ready[#ready + 1] = {index, tonumber(tried[at] or '0') + 1} end
 end
 
 local DEFAULT = {  -- `domain/retry.py` NO_POLICY
@@ -253,7 +262,10 @@ local function fate_after(index, attempt, reason, status)
   local policy = policy_of(index)
   local lost = tonumber(redis.call('HGET', K.lost, index) or '0')
   local is_lost = reason == 'lost_worker' or reason == 'infrastructure'
-  if is_lost then lost = redis.call('HINCRBY', K.lost, index, 1) end
+  if is_lost then
+    lost = redis.call('HINCRBY', K.lost, index, 1)
+    redis.call('HSET', K.meta, 'has_lost', '1')
+  end
   if reason == 'out_of_memory' and policy.memory > 1 then redis.call('HINCRBY', K.starved, index, 1) end
   local number = is_lost and lost or attempt - attempts_before(index) - lost
   local listed = false

@@ -1,12 +1,18 @@
 -- Has tasks that have ended run again, and everything that depends on them; what else has succeeded stands. Atomic so
 -- that no completion falls between the look and the change.
--- ARGV: a line of JSON (who and why), then indexes of tasks. May be repeated: tasks that wait already are left alone.
+-- ARGV: a line of JSON (who and why), a name for this call, then indexes of tasks. May be repeated: a call of the same
+-- name as the last one gets its answer again, and changes nothing. A deadline that has passed no longer holds afterwards.
 -- Returns {0, indexes that wait again}; or, with nothing changed, {1, indexes that are held, queued or run} or
 -- {2, named tasks that could not start, because something that they depend on has failed and is not among them}.
 if not meta('run') then return redis.error_reply('TEK no such run') end
-local was = meta('status')
+local was, kept = meta('status'), meta('retried')
+if kept and meta('retry_request') == ARGV[2] then
+  local list = {}
+  for index in string.gmatch(kept, '%d+') do list[#list + 1] = index end
+  return {0, list}
+end
 local member, order = {}, {}  -- the named tasks and all behind them, breadth first
-for at = 2, #ARGV do
+for at = 3, #ARGV do
   if not member[ARGV[at]] then
     member[ARGV[at]] = true
     order[#order + 1] = ARGV[at]
@@ -91,26 +97,32 @@ if #again == 0 then return {0, {}} end
 table.sort(again, function(one, other) return tonumber(one) < tonumber(other) end)
 if was == 'pending' then begin(true) end  -- a further life of a run begins with it
 line('O', 0, 0, ARGV[1])
-for _, index in ipairs(again) do
+local tried = meta('has_tried') and fetch(K.tried, again) or {}
+local attempts = {}
+for at, index in ipairs(again) do
   line('G', index, numbers[index])
   add(COUNTERS[letters[index]], -1)
-  if numbers[index] > attempts_before(index) then redis.call('HSET', K.tried, index, numbers[index]) end
+  attempts[#attempts + 1] = index
+  attempts[#attempts + 1] = math.max(numbers[index], tonumber(tried[at] or '0'))
 end
-redis.call('HSET', K.meta, 'has_tried', '1')
+sliced(attempts, function(slice) redis.call('HSET', K.tried, unpack(slice)) end)
+redis.call('HSET', K.meta, 'has_tried', '1', 'retry_request', ARGV[2], 'retried', table.concat(again, ','))
 sliced(again, function(slice)
   for _, key in ipairs({K.state, K.lost, K.result, K.first, K.starved}) do redis.call('HDEL', key, unpack(slice)) end
 end)
 add('left', #again)
-local free = {}
+local free, latches = {}, {}
 for index in pairs(reset) do
   local pending = 0
   for _, dependency in ipairs(before[index]) do
     local is_done = letters[dependency] == 'P' or string.find('SP', outside[dependency] or 'W', 1, true)
     if not is_done then pending = pending + 1 end
   end
-  redis.call('HSET', K.pending, index, pending)
+  latches[#latches + 1] = index
+  latches[#latches + 1] = pending
   if pending == 0 then free[#free + 1] = index end
 end
+sliced(latches, function(slice) redis.call('HSET', K.pending, unpack(slice)) end)
 table.sort(free, function(one, other) return tonumber(one) < tonumber(other) end)
 if was ~= 'running' then
   redis.call('HSET', K.meta, 'status', 'running')
@@ -118,6 +130,7 @@ if was ~= 'running' then
   for _, key in pairs(K) do redis.call('PERSIST', key) end
 end
 redis.call('HDEL', K.meta, 'finished_us', 'stopping', 'expired', 'deadline_us')
+if tonumber(meta('deadline_at_us') or '0') <= now then redis.call('HDEL', K.meta, 'deadline_at_us') end
 local ends = deadline()
 if ends then redis.call('HSET', K.meta, 'deadline_us', text(ends)) end
 open(free)

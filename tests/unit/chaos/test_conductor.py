@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from taskexec.chaos import Conductor, Direction, Fault, FaultKind
-from taskexec.chaos.conductor import Ground
+from taskexec.chaos.ground import Ground
 from taskexec.chaos.target import Target
 from taskexec.errors import ConnectionLost
 from taskexec.testing.clock import ManualClock

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from taskexec.chaos import ChaosReport, Done, Fault, FaultKind, make_report
-from taskexec.chaos.report import count_marks, proven_successes
+from taskexec.chaos.traces import count_marks, proven_successes
 from taskexec.domain.clock import iso_time
 
 Entry = dict[str, Any]
