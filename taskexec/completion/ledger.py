@@ -17,7 +17,7 @@ import orjson
 
 from taskexec.domain.clock import iso_time
 from taskexec.domain.events import LogEntry, Transition, TransitionKind, parse_entry
-from taskexec.domain.proof import Seal, canonical_json
+from taskexec.domain.proof import Seal, value_digest
 
 __all__ = [
     "GENESIS",
@@ -134,7 +134,7 @@ def account_of(raw: bytes) -> dict[str, Any]:
     record = orjson.loads(raw)
     kept = {name: record[name] for name in _KEPT if record.get(name) is not None}
     if "result" in record:
-        kept["result_sha256"] = hashlib.sha256(canonical_json(record["result"])).hexdigest()
+        kept["result_sha256"] = value_digest(record["result"])
     evidence = {name: file["sha256"] for name, file in record.get("files", {}).items()}
     evidence["result.json"] = hashlib.sha256(raw).hexdigest()
     return kept | {"evidence": evidence}

@@ -1,7 +1,8 @@
 """What of a run should come out the same when its plan is run again, and where two runs first differ.
 
 Per task: how it ended, after how many failures of its own, and the digests of what the accepted attempt left. No
-times, no places, no workers; attempts that were lost with their worker do not count. All of it stands in the ledger.
+times, no places, no workers; attempts that were lost with their worker do not count. A task that was taken over from
+another run counts as what came out there. All of it stands in the ledger.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class ReplayAccount:
         if is_failure and entry.get("reason") not in LOST_REASONS:
             self._failures[task_id] = self._failures.get(task_id, 0) + 1
         if event in _ENDINGS:
-            self._ended[task_id] = canonical_json(self._outcome(task_id, entry))
+            taken = entry.get("taken_from", {}).get("outcome")
+            self._ended[task_id] = canonical_json(self._outcome(task_id, entry) if taken is None else _taken(taken))
 
     def _outcome(self, task_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         evidence: Mapping[str, str] = entry.get("evidence", {})

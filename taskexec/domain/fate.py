@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from taskexec.domain.retry import AttemptPolicy
 from taskexec.domain.states import LOST_REASONS, Reason
 
-__all__ = ["Failure", "Fate", "fate_after", "time_left_us"]
+__all__ = ["Failure", "Fate", "fate_after", "is_last_chance", "time_left_us"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,14 @@ def fate_after(failure: Failure, policy: AttemptPolicy, *, now_us: int) -> Fate:
     is_late = policy.deadline_us and due_us >= policy.deadline_us
     is_spent = policy.budget_us and due_us >= failure.first_us + policy.budget_us
     return _FAILED if is_late or is_spent else Fate(is_tried_again=True, delay_us=delay_us)
+
+
+def is_last_chance(lost: int, *, lost_max: int) -> bool:
+    """Return whether the next loss of its worker would be the end of a task that has met with so many.
+
+    Such tasks run one at a time: the one that kills its workers must not take others along for good.
+    """
+    return lost_max > 1 and lost == lost_max - 1
 
 
 def _delay_us(failure: Failure, policy: AttemptPolicy, number: int) -> int:

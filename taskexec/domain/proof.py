@@ -7,7 +7,8 @@ the plan's digest, the SHA-256 of `plan.json` and `canvas.json`, and the *root* 
 levels: a leaf is the SHA-256 of one task's spec with its index; `BLOCK_LEAVES` leaves make a block; the root is the
 SHA-256 over the blocks' SHA-256. So a worker checks one task with the block that it is in.
 
-A worker signs each call that completes attempts: `completion_message` of the digests of their records, in order.
+A worker signs each call that completes attempts: `completion_message` of the digests of their records, in order. A
+record names the results that its attempt was given (`given_fields`), so these are signed as well.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 __all__ = [
     "BLOCK_LEAVES",
+    "GIVEN_FIELDS",
     "LEAF_BYTES",
     "NO_HEAD",
     "Seal",
@@ -29,11 +31,14 @@ __all__ = [
     "blocks_digest",
     "canonical_json",
     "completion_message",
+    "given_fields",
     "head_message",
     "is_public_key",
     "record_digest",
     "root_of_blocks",
     "spec_leaf",
+    "taken_digest",
+    "value_digest",
 ]
 
 _KEY_BYTES = 32
@@ -41,14 +46,19 @@ LEAF_BYTES = 32
 """Length of a leaf."""
 BLOCK_LEAVES = 256
 """Leaves of one block of the tree; the last one has what is left."""
+GIVEN_FIELDS = ("given", "given_sha256")
+"""What a record says of the results that its attempt was given; at most one of them."""
+_GIVEN_MAX = 100
+"""Most results that a record names one by one: one that collects those of a whole run stays small."""
 
 
 class SignedHead(NamedTuple):
     """The head of a run as it was signed."""
 
     head: bytes
-    """Canonical JSON: `run, plan, plan_sha256, canvas_sha256, root, tasks, dry_run, options, submitted_at`, and for a
-    run that was taken up again `continues`, the hash of the ledger entry before."""
+    """Canonical JSON: `run, plan, plan_sha256, canvas_sha256, root, tasks, dry_run, options, submitted_at`; for a
+    run that takes over results of another one `taken_sha256` (`taken_digest`), and for one that was taken up again
+    `continues`, the hash of the ledger entry before."""
     key: str = ""
     """The submitter's public key, 32 bytes in base64; empty when nobody signed."""
     signature: str = ""
@@ -82,6 +92,27 @@ def is_public_key(text: str) -> bool:
 def canonical_json(value: Any) -> bytes:
     """Return a value as JSON in the one form that is signed: sorted names, no blanks, UTF-8."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def value_digest(value: Any) -> str:
+    """Return the SHA-256, in hexadecimal, of a JSON value in canonical form."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def taken_digest(taken: Mapping[int, Mapping[str, Any]]) -> str:
+    """Return the digest of all that a run takes over: index of the task -> `taken_from` as its ledger says it."""
+    return value_digest([[index, taken[index]] for index in sorted(taken)])
+
+
+def given_fields(digests: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a record says of the results that its attempt was given; nothing when there were none.
+
+    Args:
+        digests: Task -> `value_digest` of what it left, for those dependencies that left anything but null.
+    """
+    if not digests:
+        return {}
+    return {"given": dict(digests)} if len(digests) <= _GIVEN_MAX else {"given_sha256": value_digest(dict(digests))}
 
 
 def head_message(head: bytes) -> bytes:

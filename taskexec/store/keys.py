@@ -20,6 +20,7 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:{R}:result` | hash | task index -> JSON value for dependents | the same |
 | `tek:{R}:queued` | zset | task index -> server time (µs) it was queued | while queued |
 | `tek:{R}:delayed` | zset | task index -> server time (µs) at which its next attempt is due | while held |
+| `tek:{R}:suspects` | zset | task index -> server time (µs) since which it waits to be on trial | while held |
 | `tek:{R}:lease` | zset | `index|attempt|worker/delivery` -> server time (µs) the lease lapses | while running |
 | `tek:{R}:log` | stream | transitions in one order (format: `lua/prelude.lua`) | as meta |
 | `tek:{R}:output` | stream | evidence above the inline limit, in chunks | as meta |
@@ -79,6 +80,7 @@ RUN_KEYS = frozenset(
         "leaves",
         "blocks",
         "delayed",
+        "suspects",
         "queued",
         "lease",
         "log",

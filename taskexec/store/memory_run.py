@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from taskexec.domain import rules
 from taskexec.domain.again import RetryPlan, is_done
 from taskexec.domain.events import LogEntry
-from taskexec.domain.fate import Failure, fate_after, time_left_us
+from taskexec.domain.fate import Failure, fate_after, is_last_chance, time_left_us
 from taskexec.domain.program import ClaimedMember, Completion, Member, Program
 from taskexec.domain.proof import Seal
 from taskexec.domain.retry import AttemptPolicy
@@ -81,6 +81,9 @@ class MemoryRun:
     state: dict[int, TaskState] = field(default_factory=dict)
     queued: dict[int, int] = field(default_factory=dict)
     delayed: dict[int, int] = field(default_factory=dict)
+    suspects: dict[int, int] = field(default_factory=dict)
+    trial: Member | None = None
+    """The attempt on trial, of those that have lost all others; None when there is none."""
     policy: dict[int, AttemptPolicy] = field(default_factory=dict)
     """When each task that is performed is tried again, read from the program."""
     tried: Counter[int] = field(default_factory=Counter)
@@ -306,6 +309,7 @@ class RunChange:
                 self._cancel(index, state)
         run.queued.clear()
         run.delayed.clear()
+        run.suspects.clear()
         if running:
             run.lease.clear()
         self.ends_tasks = True
@@ -358,10 +362,40 @@ class RunChange:
         self.write_line("L", member.index, member.attempt, record)
         found = _REASON.search(record)
         delay_us = self._delay_after(member, found[1].decode() if found else Reason.LOST_WORKER, None)
+        lost, lost_max = self.run.lost[member.index], self.run.program.options.lost_max
         if delay_us is None:
             self._fail(member.index, member.attempt, record)
+        elif is_last_chance(lost, lost_max=lost_max) and not self.run.is_stopping:
+            self._put_on_trial(Member(member.index, member.attempt + 1))
         else:
             self._try_again(member, delay_us)
+
+    def _put_on_trial(self, member: Member) -> None:
+        """Queue an attempt that may be the last, or hold it while another one of these is at work."""
+        run = self.run
+        if run.trial is None:
+            run.trial = member
+            self.ready.append(member)
+            return
+        run.state[member.index] = TaskState(TaskStatus.READY, member.attempt)
+        run.suspects[member.index] = self.now_us
+        self.write_line("H", member.index, member.attempt)
+
+    def _end_trial(self) -> None:
+        """Queue the next suspect once the one on trial has ended, or is on another attempt by now."""
+        run = self.run
+        if run.trial is None:
+            return
+        coming = [member for member in self.ready if member.index == run.trial.index]
+        if run.trial in coming or (not coming and (run.is_queued(run.trial) or run.is_running(run.trial))):
+            return
+        run.trial = None
+        while run.suspects and run.trial is None:
+            index = min(run.suspects, key=lambda one: (run.suspects[one], str(one)))
+            del run.suspects[index]
+            state = run.state.get(index)
+            if state is not None and state.status is TaskStatus.READY:
+                self._put_on_trial(Member(index, state.attempt))
 
     def end_lease(self, lease: str, record: bytes) -> bool:
         """End a lease, and with it the attempt that it was for; return whether that one still ran."""
@@ -509,6 +543,7 @@ class RunChange:
     def finish(self) -> None:
         """End the change: push, close the run when nothing is left, write the log entry."""
         run = self.run
+        self._end_trial()
         self._push()
         if self.ends_tasks and run.left == 0 and run.status is RunStatus.RUNNING:
             run.status = run_outcome(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import orjson
+
 from taskexec.domain.program import Program, RunOptions
-from taskexec.domain.proof import blocks_digest, canonical_json, root_of_blocks
+from taskexec.domain.proof import blocks_digest, canonical_json, root_of_blocks, taken_digest
 
 __all__ = ["run_head"]
 
@@ -17,7 +19,7 @@ def run_head(
     """Return the head of a run as canonical JSON (fields: `domain.proof.SignedHead`).
 
     Args:
-        program: The compiled run; its leaves make the root.
+        program: The compiled run; its leaves make the root, and it says what was taken over from other runs.
         plan_json: `plan.json` as it is kept in the evidence.
         canvas_json: `canvas.json`, the same.
         submitted_at: When it was submitted, ISO 8601 in UTC.
@@ -34,7 +36,12 @@ def run_head(
         "options": _options(program.options),
         "submitted_at": submitted_at,
     }
-    return canonical_json(fields | ({"continues": continues} if continues else {}))
+    taken = {index: orjson.loads(task.reused) for index, task in enumerate(program.tasks) if task.reused}
+    if taken:
+        fields["taken_sha256"] = taken_digest(taken)
+    if continues:
+        fields["continues"] = continues
+    return canonical_json(fields)
 
 
 def _options(options: RunOptions) -> dict[str, Any]:

@@ -6,8 +6,6 @@ of all that it depends on are taken over as well.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +14,8 @@ from typing import Any
 
 import orjson
 
-from taskexec.completion.names import RESULT
+from taskexec.completion.ledger import read_end
+from taskexec.completion.replay import ReplayAccount
 from taskexec.domain.program import Standing
 from taskexec.domain.proof import record_digest
 from taskexec.domain.states import TaskStatus
@@ -24,6 +23,7 @@ from taskexec.domain.task import Task
 from taskexec.errors import NotFound
 from taskexec.plan import Plan, evidence_folder, task_to_json
 from taskexec.submission.standing import FormerLife
+from taskexec.submission.taken import copy_attempt, file_not_at_home, read_record
 
 __all__ = ["Decision", "Digests", "FormerRun", "Takeover", "Verdict", "compare", "newest_run_of"]
 
@@ -97,11 +97,17 @@ class FormerRun:
         return state.attempt if state is not None and state.status is TaskStatus.SUCCEEDED else None
 
     def record_of(self, task_id: str, attempt: int) -> bytes | None:
-        """Return the record of an attempt; None when it is not at home."""
-        try:
-            return (self.attempt_folder(task_id, attempt) / RESULT).read_bytes()
-        except OSError:
-            return None
+        """Return the record of an attempt that succeeded; None when it is not at home."""
+        return read_record(self.attempt_folder(task_id, attempt))
+
+    def outcomes(self) -> ReplayAccount:
+        """Return what came out of its tasks, as far as its ledger was written whole."""
+        account, path = ReplayAccount(), self.folder / "ledger.jsonl"
+        stop = read_end(path).size_bytes
+        with path.open("rb") as file:
+            while file.tell() < stop:
+                account.take(orjson.loads(file.readline()))
+        return account
 
     def attempt_folder(self, task_id: str, attempt: int) -> Path:
         """Return the folder of an attempt."""
@@ -162,11 +168,14 @@ def _decide_by_record(task: Task, former: FormerRun, digests: Digests) -> Decisi
     raw = former.record_of(task.id, attempt)
     if raw is None:
         return Decision(Verdict.RUNS, "its evidence is not at home")
+    record: Mapping[str, Any] = orjson.loads(raw)
+    if (missing := file_not_at_home(former.attempt_folder(task.id, attempt), record)) is not None:
+        return Decision(Verdict.RUNS, f"its file `{missing}` is not at home")
     if task.inputs:
         now = digests(task.inputs)
         if now is None:
             return Decision(Verdict.CHANGED, "an input is missing")
-        then: Mapping[str, str] = orjson.loads(raw).get("inputs", {})
+        then: Mapping[str, str] = record.get("inputs", {})
         differing = sorted(path for path in {*now, *then} if now.get(path) != then.get(path))
         if differing:
             return Decision(Verdict.CHANGED, f"input `{differing[0]}` changed")
@@ -195,33 +204,28 @@ class Takeover:
 
     def standing(self) -> dict[int, Standing]:
         """Return where these tasks stand when the run begins, by position."""
-        standing = {}
-        for index, task_id, attempt in self._reused():
+        standing: dict[int, Standing] = {}
+        reused = list(self._reused())
+        if not reused:
+            return standing
+        outcomes = self.former.outcomes()
+        for index, task_id, attempt in reused:
             raw = self.former.record_of(task_id, attempt) or b"{}"
             result = orjson.loads(raw).get("result")
-            origin = {"run": self.former.run_id, "attempt": attempt, "record": record_digest(raw)}
+            outcome = {name: value for name, value in (outcomes.outcome(task_id) or {}).items() if value}
+            origin = {"run": self.former.run_id, "attempt": attempt, "record": record_digest(raw), "outcome": outcome}
             told = b"" if result is None else orjson.dumps(result)
             standing[index] = Standing(reused=orjson.dumps(origin), result=told)
         return standing
 
     def bring_over(self, folder: Path) -> None:
-        """Put their evidence into the run's folder, as attempt 0: by hard links, or copies.
+        """Put copies of their evidence into the run's folder, as attempt 0: the record, and what it names.
 
         Raises:
-            OSError: The folder cannot be written.
+            OSError: The folder cannot be written, or evidence is not there any more.
         """
         for _, task_id, attempt in self._reused():
             target = folder / "tasks" / evidence_folder(task_id) / "attempt-0"
             if not target.is_dir():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                partial = target.with_name(".attempt-0.partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                shutil.copytree(self.former.attempt_folder(task_id, attempt), partial, copy_function=_link)
-                partial.rename(target)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copy2(source, target)
+                record = orjson.loads(self.former.record_of(task_id, attempt) or b"{}")
+                copy_attempt(self.former.attempt_folder(task_id, attempt), record, target)

@@ -163,7 +163,6 @@ def test_task_that_kills_its_worker_stops_after_its_attempts_and_spares_other_sl
     assert [there.executions(f"n{number}") for number in range(8)] == [["1"]] * 8
 
 
-@pytest.mark.xfail(strict=True, reason="what is lost with a worker that another task kills counts as one's own loss")
 def test_task_that_kills_its_worker_spares_what_runs_beside_it(ring: NewRing) -> None:
     there = ring(lease_s=1.0, worker__max_attempts=2)
     there.start_workers(1, slots=2)

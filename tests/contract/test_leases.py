@@ -223,3 +223,40 @@ def test_long_queue_of_lapsed_leases_is_ended_in_several_rounds(run) -> None:
     rounds = [play.reap()[0], play.reap()[0]]
 
     assert rounds == [100, 20]
+
+
+def test_tasks_with_one_attempt_left_to_lose_run_one_at_a_time(run) -> None:
+    play = run((), (), (), lost_max=2)
+    play.claim((0, 1), (1, 1), (2, 1))
+
+    play.lose()
+    on_trial = play.states()
+    play.do((0, 2))
+    after_success = play.states()
+    play.claim((1, 2))
+    play.lose()
+
+    assert on_trial == {0: "Q2", 1: "H2", 2: "H2"}
+    assert after_success == {0: "S2", 1: "Q2", 2: "H2"}
+    assert play.states() == {0: "S2", 1: "F2", 2: "Q2"}
+
+
+def test_trial_is_over_when_its_task_is_tried_again_for_a_failure_of_its_own(run) -> None:
+    play = run(Spec(retries=1), Spec(), lost_max=2)
+    play.claim((0, 1), (1, 1))
+    play.lose()
+
+    play.do((0, 2), succeeded=False)
+
+    assert play.states() == {0: "Q3", 1: "Q2"}
+
+
+def test_suspects_are_cancelled_with_their_run(run) -> None:
+    play = run((), (), lost_max=2)
+    play.claim((0, 1), (1, 1))
+    play.lose()
+
+    play.store.stop(play.run_id, kill=True)
+
+    assert play.states() == {0: "C1", 1: "C1"}
+    assert play.status == "cancelled"

@@ -15,6 +15,7 @@ from support.live import Task, make_plan
 from taskexec.completion.home import RunFolder
 from taskexec.completion.keys import Identity, Trust
 from taskexec.domain.program import Completion, Member, RunOptions
+from taskexec.domain.proof import given_fields, value_digest
 from taskexec.store.memory import MemoryRunStore
 from taskexec.submission.submit import Before, prepare
 
@@ -68,6 +69,7 @@ class StagedRun:
         self.store = MemoryRunStore(lambda: self.now_us)
         self.submitter, self.worker = submitter or identity_of(1), worker or identity_of(2)
         self.run_id = run_id
+        self._given: dict[tuple[int, int], dict[str, Any]] = {}
         plan = make_plan(tasks)
         self.task_ids = [task.id for task in plan.tasks]
         self.submission = prepare(plan, options, run_id=run_id, identity=self.submitter, before=before)
@@ -79,6 +81,8 @@ class StagedRun:
         members = [Member(index, attempt)]
         claim = self.store.claim(self.run_id, members, worker=worker, token=f"{worker}/1-{attempt}", lease_s=lease_s)
         assert claim.members, (index, attempt, self.store.states(self.run_id))
+        digests = {self.task_ids[one]: value_digest(orjson.loads(value)) for one, value in claim.results.items()}
+        self._given[index, attempt] = given_fields(digests)
 
     def record(self, index: int, attempt: int, inline: Mapping[str, bytes], fields: Mapping[str, Any]) -> bytes:
         contents = {"stdout.log": b"", "stderr.log": b"", **inline}
@@ -88,6 +92,7 @@ class StagedRun:
         record = {"run": self.run_id, "task": self.task_ids[index], "attempt": attempt, "agent": "shell"}
         record |= {"status": "succeeded", "started_at": "s", "finished_at": "f", "commands": [], "files": files}
         encoded = {name: {"base64": base64.b64encode(data).decode()} for name, data in inline.items()}
+        record |= self._given.get((index, attempt), {})
         return orjson.dumps(record | dict(fields)) + b"\t" + orjson.dumps(encoded)
 
     def complete(
@@ -103,6 +108,7 @@ class StagedRun:
                 succeeded=succeeded,
                 reason="" if succeeded else f.get("reason", "exit"),
                 record=self.record(member.index, member.attempt, inline or {}, f),
+                result=orjson.dumps(f["result"]) if "result" in f else b"",
             )
             for member in members
         ]

@@ -3,11 +3,11 @@
 -- KEYS[1]  the run's key prefix, `tek:{<run>}`; all keys of the run are built from it (see store/keys.py).
 --
 -- States, in <run>:state, field = task index: absent = waiting, then a letter and the attempt number:
---   H held until its delay is over · Q queued · R running · S succeeded · F failed · X skipped · C cancelled
+--   H held until its delay is over, or until another is off trial · Q queued · R running · S succeeded · F failed · X skipped · C cancelled
 --   P satisfied (done before, attempt 0)
 -- Log lines, in the `d` field of one stream entry a call, in the order in which they took effect:
 --   U submitted (head, key, signature) · A started · P satisfied · Q queued · R running · S succeeded · F failed
---   T failed, to be tried again · H held until a time · L attempt lost · N lease renewed after it had lapsed
+--   T failed, to be tried again · H held (until a time) · L attempt lost · N lease renewed after it had lapsed
 --   B given back unstarted · X skipped (attempt = index of the failed task) · C cancelled · D refused as late
 --   K the run's time is up · O reopened · G task to run again · E run ended (index = its status)
 -- Beside it `k`, `s` (and `l`): a worker's signature of the records that the call completed, see domain/proof.py.
@@ -20,7 +20,7 @@ local K = {
   task = P .. ':task', spec = P .. ':spec', queued = P .. ':queued', lease = P .. ':lease', lost = P .. ':lost',
   result = P .. ':result', log = P .. ':log', canvas = P .. ':canvas', plan = P .. ':plan', output = P .. ':output',
   policy = P .. ':policy', delayed = P .. ':delayed', tried = P .. ':tried', first = P .. ':first',
-  starved = P .. ':starved', reused = P .. ':reused', leaves = P .. ':leaves', blocks = P .. ':blocks',
+  starved = P .. ':starved', suspects = P .. ':suspects', reused = P .. ':reused', leaves = P .. ':leaves', blocks = P .. ':blocks',
 }
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -206,7 +206,7 @@ local function cancel_all(running)
     first = first + MANY
   end
   set_states(changes)
-  redis.call('DEL', K.queued, K.delayed)
+  redis.call('DEL', K.queued, K.delayed, K.suspects)
   if running then redis.call('DEL', K.lease) end
   add('cancelled', #changes / 2)
   add('left', -#changes / 2)
@@ -305,14 +305,55 @@ local function release_due()
   end
 end
 
+-- What has lost all attempts but one goes on trial before it may fail for what another one did to its worker: of such
+-- tasks one at a time is queued, the others are held until it has ended or was tried again.
+local function is_last_chance(index)
+  local most = tonumber(meta('lost_max'))
+  return most > 1 and tonumber(redis.call('HGET', K.lost, index) or '0') == most - 1
+end
+
+local function put_on_trial(index, attempt)
+  if not meta('trial') then
+    redis.call('HSET', K.meta, 'trial', index .. ' ' .. text(attempt))
+    ready[#ready + 1] = {index, attempt}
+    return
+  end
+  redis.call('HSET', K.state, index, 'H' .. text(attempt))
+  redis.call('ZADD', K.suspects, text(now), index)
+  line('H', index, text(attempt))
+end
+
+-- Queues the next suspect once the one on trial has ended, or is on another attempt by now.
+local function end_trial()
+  local index, attempt = string.match(meta('trial') or '', '^(%d+) (%d+)$')
+  if not index then return end
+  local state = redis.call('HGET', K.state, index)
+  local goes_on = state == 'Q' .. attempt or state == 'R' .. attempt
+  for _, member in ipairs(ready) do  -- what is about to be queued has its former state as yet
+    if tostring(member[1]) == index then goes_on = text(member[2]) == attempt end
+  end
+  if goes_on then return end
+  redis.call('HDEL', K.meta, 'trial')
+  while true do
+    local suspect = redis.call('ZPOPMIN', K.suspects)[1]
+    if not suspect then return end
+    local held = redis.call('HGET', K.state, suspect)
+    if held and string.sub(held, 1, 1) == 'H' then
+      return put_on_trial(suspect, tonumber(string.sub(held, 2)))
+    end
+  end
+end
+
 -- Ends an attempt that was lost with its worker: next attempt, or failure when they are used up.
 local function lose(index, attempt, json)
   line('L', index, attempt, json)
   local delay = fate_after(index, attempt, string.match(json, '"reason":"([a-z_]+)"') or 'lost_worker', '')
-  if delay then
-    try_again(index, attempt + 1, delay)
-  else
+  if not delay then
     fail(index, attempt, json)
+  elseif is_last_chance(index) and not meta('stopping') then
+    put_on_trial(index, attempt + 1)
+  else
+    try_again(index, attempt + 1, delay)
   end
 end
 
@@ -390,6 +431,7 @@ end
 -- Ends every script: pushes, moves the counters, closes the run when nothing is left, writes the log entry.
 -- `seal`: {key, signature, digests} of what a worker has signed, or nil.
 local function finish(worker, seal)
+  end_trial()
   push()
   for name, amount in pairs(tally) do
     if amount ~= 0 then redis.call('HINCRBY', K.meta, name, text(amount)) end
