@@ -64,7 +64,7 @@ def leave_out_the_fence() -> None:
 
 
 if __name__ == "__main__":
-    from taskexec.cluster import main
+    from taskexec.cluster.worker_process import main
 
     leave_out_the_fence()
     sys.exit(main())

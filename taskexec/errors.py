@@ -12,6 +12,7 @@
     │   ├── ServerFailed                       the embedded server did not start
     │   └── WorkerFailed                       a worker does not start or keeps dying
     ├── EvidenceUnwritable            exit 3   the folder of a run cannot be written
+    ├── EvidenceForeign               exit 3   what a server holds under a run's id is not that run
     └── Refused                       exit 4   understood, and will not be done
         ├── NeedsUnmet                         no known worker could ever run a task
         ├── TasksBusy                          tasks are queued or run that would have to stand still
@@ -30,6 +31,7 @@ from typing import NamedTuple
 __all__ = [
     "ClusterError",
     "ConnectionLost",
+    "EvidenceForeign",
     "EvidenceUnwritable",
     "Fault",
     "InputError",
@@ -187,6 +189,13 @@ class EvidenceUnwritable(TekError):
     """The folder of a run cannot be written (disk full, no right); what the server holds is unharmed."""
 
     code = "evidence.unwritable"
+    exit_status = 3
+
+
+class EvidenceForeign(TekError):
+    """A server holds another plan under a run's id than its folder at home, or its signed head; nothing was written."""
+
+    code = "evidence.foreign"
     exit_status = 3
 
 

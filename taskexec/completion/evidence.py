@@ -142,9 +142,13 @@ class AttemptEvidence:
     def add_folder(self, folder: Path) -> None:
         """Add every regular file below a folder, by its relative path; links are not followed, large files are moved.
 
+        A link in the place of the folder itself is none of ours: what it leads to is left alone.
+
         Raises:
             OSError: A file cannot be read, or not be kept.
         """
+        if folder.is_symlink():
+            return
         for root, folders, names in os.walk(folder):
             folders.sort()
             for name in sorted(names):

@@ -29,11 +29,14 @@ class FormerLedger:
         self._task_ids = task_ids
         self.end = read_end(path)
         """Where it is gone on with."""
+        self.is_damaged = False
+        """Whether there was one whose chain does not hold."""
         self.life: str | None = None
         """The stream's id of the first entry of the server's log that it was made of last."""
         if check_chain(self._lines()) is not None:
             path.with_name("ledger.damaged.jsonl").write_bytes(b"".join(self._lines()))
             self.end = LedgerEnd()
+            self.is_damaged = True
 
     def _lines(self) -> Iterator[bytes]:
         with self._path.open("rb") as file:

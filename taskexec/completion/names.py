@@ -18,7 +18,7 @@ RESULT = "result.json"
 _LONGEST_NAME_BYTES = 255
 _DIGEST_FORM = re.compile(r"~[0-9a-f]{16}")
 _STREAMS = {"stdout.log", "stderr.log"}
-_OURS = {RESULT, LATE_RESULT}
+_OURS = {RESULT, LATE_RESULT, *_STREAMS}
 
 
 def evidence_path(folder: Path, name: str) -> Path:
@@ -31,7 +31,7 @@ def evidence_path(folder: Path, name: str) -> Path:
         return folder / name
     parts = PurePosixPath(name).parts
     is_plain = parts and parts[0][0] != "/" and "/".join(parts) == name and ".." not in parts
-    if not is_plain or name in _OURS or parts[0].startswith(".fetch-"):
+    if not is_plain or parts[0] in _OURS or parts[0].startswith(".fetch-"):
         return folder / _digest_form(name)
     return folder.joinpath(*map(_possible, parts))
 

@@ -21,6 +21,7 @@ from taskexec.completion.replay import ReplayAccount
 from taskexec.domain.events import TransitionKind
 from taskexec.domain.program import RunHead
 from taskexec.domain.states import FINAL_RUN_STATUSES, RunStatus
+from taskexec.plan import evidence_folder
 
 __all__ = ["RunOutline", "attempt_folder", "is_being_fetched", "read_outline", "recorded_files", "unproved_files"]
 
@@ -104,9 +105,8 @@ def read_outline(ledger: Path) -> RunOutline:
 
 
 def attempt_folder(folder: Path, plan: Mapping[str, Any], task_id: str, attempt: int) -> Path:
-    """Return the folder of an attempt's evidence in a run's folder with this `plan.json`."""
-    folders: Mapping[str, str] = plan.get("folders", {})
-    return folder / "tasks" / folders.get(task_id, task_id) / f"attempt-{attempt}"
+    """Return the folder of an attempt's evidence in a run's folder; where its `plan.json` says it is counts nothing."""
+    return folder / "tasks" / evidence_folder(task_id) / f"attempt-{attempt}"
 
 
 def unproved_files(folder: Path, plan: Mapping[str, Any], attempts: Iterable[tuple[str, int]]) -> dict[str, str]:

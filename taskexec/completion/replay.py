@@ -73,6 +73,11 @@ class ReplayAccount:
         found = self._ended.get(task_id)
         return None if found is None else orjson.loads(found)
 
+    def came_out(self, task_id: str) -> dict[str, Any]:
+        """Return what is compared of a task that succeeded, without what has no value: for a run that takes it over."""
+        found = self.outcome(task_id) or {}
+        return {name: value for name, value in found.items() if name != "status" and value is not None}
+
     def hash(self) -> str:
         """Return the SHA-256 of the canonical JSON of all tasks that have ended, by id."""
         digest = hashlib.sha256(b"{")
@@ -80,6 +85,13 @@ class ReplayAccount:
             digest.update((b"," if number else b"") + orjson.dumps(task_id) + b":" + self._ended[task_id])
         digest.update(b"}")
         return digest.hexdigest()
+
+
+def _taken(outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is compared of a task that was taken over from another run."""
+    optional = {name: outcome.get(name) for name in ("reason", "exit_status", "signal", "result")}
+    counted = {"failures": outcome.get("failures", 0), "files": outcome.get("files", {})}
+    return {"status": TaskStatus.SUCCEEDED, **optional, **counted}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from taskexec.completion.account import RunAccount
 from taskexec.completion.outline import RunOutline
 from taskexec.domain.clock import iso_time
 from taskexec.domain.program import RunHead
+from taskexec.plan import evidence_folder
 
 __all__ = ["home_summary", "run_summary"]
 
@@ -25,13 +26,12 @@ def run_summary(
         account: What became of its tasks.
         ledger_head: Hash of the ledger's last entry; None when no ledger was written.
     """
-    folders: Mapping[str, str] = plan.get("folders", {})
     results = []
     for task, event, line in zip(plan["tasks"], account.lines(), account.tasks, strict=True):
         evidence = None
         if line.record:
             attempt = line.record.get("attempt", line.attempts)
-            evidence = f"tasks/{folders.get(task['id'], task['id'])}/attempt-{attempt}"
+            evidence = f"tasks/{evidence_folder(task['id'])}/attempt-{attempt}"
         results.append(
             {
                 "task": task["id"],

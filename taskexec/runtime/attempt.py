@@ -16,6 +16,7 @@ from taskexec.agents import AgentMissing, AgentRegistry, Assignment, Outcome
 from taskexec.completion.evidence import AttemptEvidence
 from taskexec.domain.clock import iso_time
 from taskexec.domain.program import ClaimedMember
+from taskexec.domain.proof import given_fields, value_digest
 from taskexec.domain.states import Reason
 from taskexec.runtime.declared import DeclaredMissing, digests_of, find_declared
 from taskexec.runtime.workplace import AttemptRunner, Workplace, WorkplaceFailed
@@ -90,6 +91,8 @@ class AttemptWork:
             task_id: orjson.loads(results[index]) if index in results else None
             for task_id, index in zip(spec["depends_on"], claimed.dependencies, strict=True)
         }
+        # now, and not afterwards: what an agent is given it may change
+        self._given = given_fields({name: value_digest(value) for name, value in inputs.items() if value is not None})
         self._assignment = Assignment(
             run_id=run.run_id,
             task_id=spec["id"],
@@ -148,6 +151,8 @@ class AttemptWork:
             record["memory_mib"] = self._memory_mib
         if self._input_digests:
             record["inputs"] = self._input_digests
+        if self._given:
+            record |= self._given
         if omitted:
             record["result_omitted_bytes"] = len(result)
         elif result:

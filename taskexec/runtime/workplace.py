@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,20 +72,25 @@ class Workplace:
         A process that has escaped an earlier attempt still holds the old path, and finds nothing there.
         """
         spare, self._spare = self._spare, None
-        if spare is None:
-            os.mkdir(path)
-        else:
+        if spare is not None and _is_folder(spare):
             os.rename(spare, path)
+        else:
+            os.mkdir(path)
 
     def helper_folder(self) -> str:
         """Return the empty folder of attempts that ask a helper: one process performs them all, so one path will do."""
         path = f"{self.scratch}/helper.out"
-        with contextlib.suppress(FileExistsError):
+        if not _is_folder(path):
             os.mkdir(path)
         return path
 
     def give_folder_back(self, path: str) -> bool:
-        """Keep a folder for the next attempt if it is empty; return whether it was."""
+        """Keep a folder for the next attempt if it is empty; return whether it was, or is no more.
+
+        Processes may have put a link or a file in its place: that is unlinked, and what a link leads to left alone.
+        """
+        if not _is_folder(path):
+            return True
         with os.scandir(path) as entries:
             if next(entries, None) is not None:
                 return False
@@ -112,6 +118,17 @@ class Workplace:
         for helper in self._helpers.values():
             helper.end()
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def _is_folder(path: str) -> bool:
+    """Return whether a folder is still there, and no link; anything else in its place is unlinked."""
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            return True
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -212,7 +212,7 @@ class Takeover:
         for index, task_id, attempt in reused:
             raw = self.former.record_of(task_id, attempt) or b"{}"
             result = orjson.loads(raw).get("result")
-            outcome = {name: value for name, value in (outcomes.outcome(task_id) or {}).items() if value}
+            outcome = outcomes.came_out(task_id)
             origin = {"run": self.former.run_id, "attempt": attempt, "record": record_digest(raw), "outcome": outcome}
             told = b"" if result is None else orjson.dumps(result)
             standing[index] = Standing(reused=orjson.dumps(origin), result=told)

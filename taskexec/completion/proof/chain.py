@@ -135,6 +135,13 @@ def _is_head(value: Any) -> bool:
     return all(_is_text(value[name]) for name in texts) and isinstance(value["dry_run"], bool)
 
 
+def _is_origin(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(_is_text(value.get(name)) for name in ("run", "record")):
+        return False
+    outcome = value.get("outcome", {})
+    return isinstance(outcome, dict) and _is_map_of_texts(outcome.get("files", {}))
+
+
 _HEAD = {"run", "plan", "plan_sha256", "canvas_sha256", "root", "tasks", "dry_run", "options", "submitted_at"}
 
 _SHAPES: Mapping[str, Callable[[Any], bool]] = {
@@ -144,7 +151,7 @@ _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "at": _is_instant,
     "evidence": _is_map_of_texts,
     "head": _is_head,
-    "taken_from": lambda value: isinstance(value, dict) and _is_text(value.get("record")),
+    "taken_from": _is_origin,
     "covers": lambda value: isinstance(value, list) and all(map(_is_number, value)),
     "digests": lambda value: isinstance(value, list) and all(map(_is_text, value)),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class EvidenceCheck:
         """Task and attempt of each that was started -> names of what it left; equal sets are one."""
         self._sets: dict[frozenset[str], frozenset[str]] = {}
         self._ahead = 0
+        self._elsewhere: Counter[str] = Counter()
+        """Run -> how many tasks were taken over from it of which no evidence is here."""
         self.pending: dict[tuple[str, int, str], Mapping[str, Any]] = {}
         """Task, attempt and name of files that are not here and may still be with their worker -> their account."""
 
@@ -74,19 +77,22 @@ class EvidenceCheck:
 
     def _check_taken(self, entry: Entry) -> None:
         """Check the evidence of a task that was taken over from another run, whose ledger has its own proof."""
-        base = attempt_folder(self._folder, self._plan, entry["task"], 0)
-        digest = entry["taken_from"].get("record", "")
-        raw = self._check_file(base / RESULT, digest, None, entry)
-        record = None if raw is None else _record_of(raw)
-        if record is None:
-            self._expect(entry, [RESULT])
+        base, origin = attempt_folder(self._folder, self._plan, entry["task"], 0), entry["taken_from"]
+        if not os.path.lexists(base):
+            self._elsewhere[origin["run"]] += 1
+            return
+        self._expect(entry, [RESULT])
+        raw = self._check_file(base / RESULT, origin["record"], None, entry)
+        if raw is None:
+            return
+        record = _record_of(raw)
+        if record is None or not _is_taken(record, account_of(raw), entry):
+            self._problem("is not the record of what was taken over", base / RESULT, entry)
             return
         files = record.get("files", {})
-        self._expect(entry, [RESULT, *files])
-        for name, account in files.items():
-            path = find_evidence(base, name)
-            if path is not None or "spool" not in account:
-                self._check_file(path or base / name, account["sha256"], account["bytes"], entry)
+        self._expect(entry, files)
+        for name, account in files.items():  # also those that were with a worker then: only what is whole is taken over
+            self._check_file(find_evidence(base, name) or base / name, account["sha256"], account["bytes"], entry)
 
     def _expect(self, entry: Entry, names: Iterable[str]) -> None:
         which = entry["task"], entry["attempt"]
@@ -160,6 +166,13 @@ class EvidenceCheck:
                 continue
             for attempt in _listed(path):
                 self._check_attempt(task_of[path.name], attempt, unproved, is_complete=is_complete)
+        for run_id, count in sorted(self._elsewhere.items()):
+            self._findings.is_partial = True
+            self._findings.problem(
+                f"the evidence of {count} tasks that was taken over from run `{run_id}` is not here: it is where the run "
+                "was submitted",
+                path="tasks",
+            )
         if self._ahead:
             self._findings.warnings.append(
                 f"{self._ahead} attempts have evidence here that the ledger does not know yet"
@@ -209,6 +222,15 @@ def _record_of(raw: bytes) -> dict[str, Any] | None:
         if not isinstance(file.get("bytes"), int) or not isinstance(file.get("truncated", 0), int):
             return None
     return record
+
+
+def _is_taken(record: Mapping[str, Any], told: Mapping[str, Any], entry: Entry) -> bool:
+    """Return whether a record is that of a task which another run completed, as the entry says."""
+    outcome = entry["taken_from"].get("outcome", {})
+    files = {name: digest for name, digest in told["evidence"].items() if name != RESULT}
+    if record.get("status") != "succeeded" or record.get("task") != entry["task"]:
+        return False
+    return files == outcome.get("files", {}) and told.get("result_sha256") == outcome.get("result")
 
 
 def _disagreements(

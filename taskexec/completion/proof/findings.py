@@ -65,6 +65,8 @@ class Findings:
         self.warnings: list[str] = []
         self.unsigned: list[str] = []
         """What might have been signed and was not."""
+        self.is_partial = False
+        """Whether part of what the run left lies elsewhere."""
         self.checked: Counter[str] = Counter()
         """How many entries, signatures, attempts, files and bytes were checked."""
         self._signers: dict[tuple[str, str], Signer] = {}

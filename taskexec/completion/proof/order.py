@@ -1,7 +1,8 @@
 """Checking that a run obeyed its plan: legal transitions, dependencies first, results from holders of leases only.
 
 A task is `waiting`, `ready` (held until a delay is over), `queued`, `running` or final; between two of these an
-attempt may have been given back, tried in vain or lost, which decides what may follow.
+attempt may have been given back, tried in vain or lost, which decides what may follow. In a ledger that begins with a
+further life of its run, a task is unknown until the ledger speaks of it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from taskexec.domain.states import FINAL_TASK_STATUSES, TaskStatus, run_outcome
 
 __all__ = ["OrderCheck"]
 
-_GIVEN_BACK, _TRIED, _LOST = "given back", "tried", "lost"
+_GIVEN_BACK, _TRIED, _LOST, _UNKNOWN = "given back", "tried", "lost", "unknown"
 _DONE = {TaskStatus.SUCCEEDED, TaskStatus.SATISFIED}
-_NOT_DONE = {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED}
-_UNBEGUN = {TaskStatus.WAITING, TaskStatus.READY, TaskStatus.QUEUED}
+_MAY_HAVE_FAILED = {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED, _UNKNOWN}
+_UNBEGUN = {TaskStatus.WAITING, TaskStatus.READY, TaskStatus.QUEUED, _UNKNOWN}
 
 
 class _Task:
@@ -61,6 +62,7 @@ class OrderCheck:
         ]
         self._tasks = [_Task() for _ in tasks]
         self._is_expired = False
+        self._is_first = True
         self.has_ended = False
         """Whether the run has ended, and was not taken up again."""
 
@@ -71,7 +73,9 @@ class OrderCheck:
             return
         if "task" not in entry:
             yield from self._take_run(event, entry)
+            self._is_first = False
             return
+        self._is_first = False
         if self.has_ended and event != TransitionKind.REFUSED:
             yield "it comes after the end of the run"
         task = self._tasks[self._index_of[entry["task"]]]
@@ -92,22 +96,29 @@ class OrderCheck:
         elif event in {TransitionKind.SUBMITTED, TransitionKind.REOPENED}:
             self.has_ended = self._is_expired = False
             if event == TransitionKind.SUBMITTED:
-                for task in self._tasks:
-                    if task.status not in FINAL_TASK_STATUSES:  # the server that knew of it is gone
-                        task.status = TaskStatus.WAITING
+                self._begin_life(is_unknown=self._is_first and "continues" in entry["head"])
+
+    def _begin_life(self, *, is_unknown: bool) -> None:
+        """Have tasks wait that had not ended: the server that knew of them is gone."""
+        for task in self._tasks:
+            if is_unknown:
+                task.status = _UNKNOWN
+            elif task.status not in FINAL_TASK_STATUSES and task.status != _UNKNOWN:
+                task.status = TaskStatus.WAITING
 
     def _take_end(self, entry: Entry) -> Iterator[str]:
         if self.has_ended:
             yield "the run had ended before"
         self.has_ended = True
         counts = self.counts()
+        unknown = counts.pop(_UNKNOWN, 0)
         left = sum(count for status, count in counts.items() if status not in FINAL_TASK_STATUSES)
         if left:
             yield f"the run ended while {left} tasks were not done"
         outcome = run_outcome(
             failed=counts[TaskStatus.FAILED], cancelled=counts[TaskStatus.CANCELLED], is_expired=self._is_expired
         )
-        if entry.get("status") != outcome:
+        if entry.get("status") != outcome and not unknown:
             yield f"it says that the run is `{entry.get('status')}`, but its tasks make it `{outcome}`"
 
     def statuses_before(self, entry: Entry) -> Iterator[str]:
@@ -138,6 +149,7 @@ def _queued(_: OrderCheck, task: _Task, entry: Entry) -> str:
         _GIVEN_BACK: number == task.attempt,
         _TRIED: number == task.attempt + 1,
         _LOST: number == task.attempt + 1,
+        _UNKNOWN: number > 0,
     }
     is_legal = may_be.get(task.status, False)
     task.status, task.attempt = TaskStatus.QUEUED, number
@@ -150,7 +162,7 @@ def _running(run: OrderCheck, task: _Task, entry: Entry) -> str:
     task.started, task.worker = max(task.started, task.attempt), entry.get("worker", "")
     if not is_legal:
         return _ILLEGAL
-    early = sum(status not in _DONE for status in run.statuses_before(entry))
+    early = sum(status not in _DONE and status != _UNKNOWN for status in run.statuses_before(entry))
     return f"it was started before {early} of the tasks that it depends on were done" if early else ""
 
 
@@ -194,11 +206,11 @@ def _refused(_: OrderCheck, __: _Task, ___: Entry) -> str:
 
 
 def _skipped(run: OrderCheck, task: _Task, entry: Entry) -> str:
-    is_legal = task.status == TaskStatus.WAITING
+    is_legal = task.status in {TaskStatus.WAITING, _UNKNOWN}
     task.status = TaskStatus.SKIPPED
     if not is_legal:
         return _ILLEGAL
-    return "" if any(status in _NOT_DONE for status in run.statuses_before(entry)) else "nothing before it has failed"
+    return "" if any(status in _MAY_HAVE_FAILED for status in run.statuses_before(entry)) else "nothing before it has failed"
 
 
 def _cancelled(_: OrderCheck, task: _Task, entry: Entry) -> str:
@@ -217,7 +229,7 @@ def _satisfied(run: OrderCheck, task: _Task, entry: Entry) -> str:
 
 
 def _retried(_: OrderCheck, task: _Task, entry: Entry) -> str:
-    is_legal = task.status in FINAL_TASK_STATUSES and task.status != TaskStatus.SATISFIED
+    is_legal = task.status in {*FINAL_TASK_STATUSES, _UNKNOWN} and task.status != TaskStatus.SATISFIED
     task.status = TaskStatus.WAITING
     return "" if is_legal else _ILLEGAL
 

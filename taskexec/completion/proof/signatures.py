@@ -77,7 +77,14 @@ class SignatureCheck:
         """Compare a head with the documents, and with the place it stands at."""
         line = entry["line"]
         continues = entry["prev"] if self.run_id is not None else None
-        if head.get("continues") != continues:
+        if self._count == 1 and "continues" in head:
+            self._findings.is_partial = True
+            self._findings.problem(
+                "the ledger here begins with a further life of the run; what went before is where it was submitted",
+                entry=line,
+                path="ledger.jsonl",
+            )
+        elif head.get("continues") != continues:
             self._findings.problem("its head was signed for another place in a ledger", entry=line)
         self.run_id = self.run_id or head["run"]
         if head["run"] != self.run_id:

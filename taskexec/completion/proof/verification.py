@@ -14,8 +14,10 @@ from taskexec.completion.proof.chain import read_chain
 from taskexec.completion.proof.evidence import EvidenceCheck
 from taskexec.completion.proof.findings import Findings, Problem, Signer
 from taskexec.completion.proof.order import OrderCheck
+from taskexec.completion.proof.results import ResultCheck
 from taskexec.completion.proof.signatures import SignatureCheck
 from taskexec.completion.proof.summary import SummaryCheck
+from taskexec.completion.proof.takeover import TakeoverCheck
 from taskexec.errors import NotFound
 
 __all__ = ["Problem", "Signer", "Verification", "verify_folder"]
@@ -39,6 +41,8 @@ class Verification:
     signers: tuple[Signer, ...]
     replay_hash: str | None
     """What came out, as one number; None while the run goes on."""
+    is_partial: bool
+    """Whether part of what the run left lies elsewhere, as a problem says: former lives, or what was taken over."""
 
     @property
     def ok(self) -> bool:
@@ -47,8 +51,8 @@ class Verification:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run has ended."""
-        return self.status is not None
+        """Whether the run has ended, and the folder has all of it."""
+        return self.status is not None and not self.is_partial
 
     def to_json(self) -> dict[str, Any]:
         """Return it as `tek verify` prints it."""
@@ -89,13 +93,18 @@ def verify_folder(folder: Path, trust: Trust, *, only_trusted: bool = False) -> 
     order = OrderCheck(plan["tasks"], index_of)
     signatures = SignatureCheck(folder, plan, findings)
     evidence = EvidenceCheck(folder, plan, findings)
+    takeover, results = TakeoverCheck(index_of, findings), ResultCheck(plan["tasks"], findings)
     summary = SummaryCheck(folder, plan, index_of, findings)
     for entry in read_chain(folder / "ledger.jsonl", index_of, findings, is_settled=summary.is_settled):
         signatures.take(entry)
         for wrong in order.take(entry):
             findings.problem(wrong, entry=entry["line"], path="ledger.jsonl")
-        summary.take(entry, evidence.take(entry, signatures.run_id))
+        takeover.take(entry)
+        record = evidence.take(entry, signatures.run_id)
+        results.take(entry, record)
+        summary.take(entry, record)
     signatures.finish()
+    takeover.finish()
     unproved = summary.finish(evidence.pending)
     evidence.finish(unproved, is_complete=order.has_ended)
     _judge(findings, len(unproved), len(evidence.pending), only_trusted=only_trusted)
@@ -163,6 +172,7 @@ def _verification(findings: Findings, run_id: str | None, summary: SummaryCheck 
         warnings=tuple(findings.warnings),
         signers=tuple(findings.signers),
         replay_hash=None if outline is None or outline.status is None else outline.replay.hash(),
+        is_partial=findings.is_partial,
     )
 
 

@@ -273,3 +273,18 @@ def test_pause_until_the_next_call_is_told() -> None:
     assert waiting is not None
     assert 0 < waiting < 0.5
     assert evidence.tick() is None
+
+
+def test_folder_that_is_a_link_leaves_nothing_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "big").write_bytes(b"x" * 200)
+    (tmp_path / "out").symlink_to(theirs)
+    keeper = RunSpool(Spool(tmp_path / "spool"), "r")
+    limits = EvidenceLimits(inline_bytes=10, spool_above_bytes=100)
+    evidence = AttemptEvidence(Receiver(), limits, keeper=keeper)
+
+    evidence.add_folder(tmp_path / "out")
+
+    assert set(evidence.close()[0]) == {"stdout.log", "stderr.log"}
+    assert (theirs / "big").read_bytes() == b"x" * 200

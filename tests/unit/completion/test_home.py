@@ -16,7 +16,8 @@ from taskexec.completion.ledger import check_chain
 from taskexec.completion.names import find_evidence
 from taskexec.domain.events import LogEntry
 from taskexec.domain.program import RunHead
-from taskexec.errors import EvidenceUnwritable
+from taskexec.errors import EvidenceForeign, EvidenceUnwritable
+from taskexec.plan import evidence_folder
 
 Entry = Callable[..., LogEntry]
 Record = Callable[..., str]
@@ -27,9 +28,10 @@ PLAN = orjson.dumps(
             {"id": "a", "lane": "Queue A", "route": "cpu", "agent": "shell"},
             {"id": "../b", "lane": None, "route": "gpu", "agent": "noop"},
         ],
-        "folders": {"../b": "b~digest"},
+        "folders": {"../b": evidence_folder("../b")},
     }
 )
+B = evidence_folder("../b")
 HEAD = RunHead(run_id="r", status="failed", tasks=2, left=0, succeeded=1, failed=1, source="p.csv")
 
 
@@ -77,10 +79,10 @@ def test_folder_holds_the_run_when_it_has_ended(folder: RunFolder, entry: Entry,
         "tasks/a/attempt-1/stderr.log",
         "tasks/a/attempt-1/result.json",
         "tasks/a/attempt-1/files/sub/f.txt",
-        *(f"tasks/b~digest/attempt-{n}/{name}" for n in (1, 2) for name in ("stdout.log", "stderr.log", "result.json")),
+        *(f"tasks/{B}/attempt-{n}/{name}" for n in (1, 2) for name in ("stdout.log", "stderr.log", "result.json")),
     }
     assert there["tasks/a/attempt-1/stdout.log"] == b"hello world"
-    assert there["tasks/b~digest/attempt-1/stderr.log"] == b"no"
+    assert there[f"tasks/{B}/attempt-1/stderr.log"] == b"no"
 
 
 def test_evidence_matches_its_digests_and_the_ledger_holds(folder: RunFolder, entry: Entry, record: Record) -> None:
@@ -172,7 +174,7 @@ def test_summary_has_the_fields_of_the_older_kit(folder: RunFolder, entry: Entry
     first, second = summary["results"]
     assert {"task", "queue", "agent", "status", "evidence", "error", "commands"} <= set(first)
     assert (first["queue"], second["queue"]) == ("Queue A", "gpu")
-    assert (first["evidence"], second["evidence"]) == ("tasks/a/attempt-1", "tasks/b~digest/attempt-2")
+    assert (first["evidence"], second["evidence"]) == ("tasks/a/attempt-1", f"tasks/{B}/attempt-2")
     assert (folder.path / second["evidence"] / "result.json").is_file()
 
 
@@ -314,15 +316,179 @@ def test_output_of_an_attempt_that_was_stopped_gets_its_name_with_the_end_of_the
     assert contents(attempt_1(folder)) == {"stdout.log": b"so far"}
 
 
-def test_chunk_that_comes_after_its_attempt_was_given_up_lies_with_the_others(folder: RunFolder, entry: Entry) -> None:
-    lost = '{"status":"failed","reason":"lost_worker"}'
+@pytest.mark.parametrize("letter", ["S", "L"])
+@pytest.mark.parametrize("is_taken_up", [False, True])
+def test_chunk_that_comes_after_its_attempt_has_ended_changes_nothing(
+    letter: str, is_taken_up: bool, folder: RunFolder, entry: Entry, record: Record
+) -> None:
     folder.take_output(chunk("stdout.log", b"first "))
-    folder.take(entry("R 0 1", f"L 0 1 {lost}"))
+    folder.take(entry("R 0 1", f"{letter} 0 1 {record(status='succeeded' if letter == 'S' else 'failed')}"))
+    folder.flush()
+    before = contents(folder.path)
+    if is_taken_up:
+        folder.close()
+        folder = RunFolder(folder.path, PLAN, b"{}")
 
     folder.take_output(chunk("stdout.log", b"second", offset=6))
+    folder.take_output(chunk("files/new", b"new"))
 
-    assert contents(attempt_1(folder))["stdout.log"] == b"first second"
+    assert contents(folder.path) == before
     assert [path.name for path in attempt_1(folder).parent.iterdir()] == ["attempt-1"]
+    folder.close()
+
+
+def test_chunk_for_a_stopped_attempt_whose_run_has_ended_changes_nothing(folder: RunFolder, entry: Entry) -> None:
+    folder.take_output(chunk("stdout.log", b"so far"))
+    folder.take(entry("R 0 1", "C 0 1", "E cancelled 0"))
+    folder.write_summary(replace(HEAD, status="cancelled", finished_at=1.0))
+    folder.take_output(chunk("stdout.log", b"late", offset=6))
+    folder.close()
+
+    again = RunFolder(folder.path, PLAN, b"{}")
+    again.take_output(chunk("stdout.log", b"late", offset=6))
+    again.close()
+
+    assert contents(attempt_1(folder)) == {"stdout.log": b"so far"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"index": -1},
+        {"index": 2},
+        {"attempt": 0},
+        {"attempt": -1},
+        {"attempt": 1 << 70},
+        {"offset": -1},
+    ],
+)
+def test_chunk_of_no_attempt_is_dropped(fields: dict[str, int], folder: RunFolder) -> None:
+    reused = attempt_1(folder).with_name("attempt-0")
+    reused.mkdir(parents=True)
+    (reused / "stdout.log").write_bytes(b"of another run")
+    before = contents(folder.path)
+
+    folder.take_output(chunk("stdout.log", b"x", **fields))
+    folder.take_output({"i": b"zero", "a": b"1", "f": b"stdout.log", "o": b"0", "d": b"x"})
+    folder.take_output({"d": b"x"})
+
+    assert contents(folder.path) == before
+
+
+@pytest.mark.parametrize("which", ["0 0", "-1 1", "0 -1"])
+def test_record_of_no_attempt_is_written_nowhere(which: str, folder: RunFolder, entry: Entry, record: Record) -> None:
+    folder.take(entry(f"S {which} {record()}"))
+
+    assert list(folder.path.rglob("result.json")) == []
+
+
+def test_plan_cannot_lead_evidence_out_of_the_folder(tmp_path: Path, entry: Entry, record: Record) -> None:
+    plan = orjson.loads(PLAN) | {"folders": {"a": str(tmp_path / "elsewhere"), "../b": "../../../elsewhere"}}
+    folder = RunFolder(tmp_path / "runs" / "r", orjson.dumps(plan), b"{}")
+
+    run_to_the_end(folder, entry, record)
+    folder.close()
+
+    assert not (tmp_path / "elsewhere").exists()
+    summary = orjson.loads((folder.path / "run.json").read_bytes())
+    assert [line["evidence"] for line in summary["results"]] == ["tasks/a/attempt-1", f"tasks/{B}/attempt-2"]
+    assert (folder.path / "tasks" / B / "attempt-2" / "result.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        {"bytes": 5, "sha256": "x/../../../../../home", "spool": "there"},
+        {"bytes": 5, "sha256": "a" * 63, "spool": "there"},
+        {"bytes": 5, "sha256": "A" * 64, "spool": "there"},
+        {"bytes": -1, "sha256": "a" * 64, "spool": "there"},
+        {"bytes": "5", "sha256": "a" * 64, "spool": "there"},
+        {"bytes": 5, "sha256": "a" * 64, "spool": ["there"]},
+    ],
+)
+def test_file_that_no_spool_could_have_is_not_awaited(
+    account: dict[str, Any], folder: RunFolder, entry: Entry, record: Record
+) -> None:
+    folder.take(entry("R 0 1", f"S 0 1 {record(files={'files/z': account})}"))
+
+    assert folder.pending == []
+
+
+def test_link_in_the_place_of_a_stream_is_not_written_through(folder: RunFolder, entry: Entry, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"precious")
+    partial = attempt_1(folder).with_name(".attempt-1.partial")
+    partial.mkdir(parents=True)
+    (partial / "stdout.log").symlink_to(theirs)
+
+    with pytest.raises(OSError):
+        folder.take_output(chunk("stdout.log", b"x"))
+
+    assert theirs.read_bytes() == b"precious"
+
+
+def test_record_replaces_a_link_and_writes_no_file_of_another_name(
+    folder: RunFolder, entry: Entry, record: Record, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"precious")
+    partial = attempt_1(folder).with_name(".attempt-1.partial")
+    partial.mkdir(parents=True)
+    (partial / "stdout.log").symlink_to(theirs)
+    (partial / "stderr.log").hardlink_to(theirs)
+
+    folder.take(entry("R 0 1", f"S 0 1 {record({'stdout.log': 'out', 'stderr.log': 'err'})}"))
+
+    assert theirs.read_bytes() == b"precious"
+    assert not (attempt_1(folder) / "stdout.log").is_symlink()
+    assert (contents(attempt_1(folder))["stdout.log"], contents(attempt_1(folder))["stderr.log"]) == (b"out", b"err")
+
+
+@pytest.mark.parametrize("name", ["result.json/x", "late_result.json/x", "stdout.log/x"])
+def test_name_below_a_file_of_ours_does_not_take_its_place(
+    name: str, folder: RunFolder, entry: Entry, record: Record
+) -> None:
+    folder.take_output(chunk(name, b"x"))
+
+    folder.take(entry("R 0 1", f"S 0 1 {record()}"))
+
+    assert find_evidence(attempt_1(folder), name).read_bytes() == b"x"  # type: ignore[union-attr]
+    assert (attempt_1(folder) / "result.json").is_file()
+
+
+@pytest.mark.parametrize(("plan", "canvas"), [(PLAN + b" ", b"{}"), (PLAN, b"{ }")])
+def test_plan_of_a_folder_is_never_replaced_by_another(
+    plan: bytes, canvas: bytes, folder: RunFolder, entry: Entry, record: Record
+) -> None:
+    run_to_the_end(folder, entry, record)
+    folder.close()
+    before = contents(folder.path)
+
+    with pytest.raises(EvidenceForeign) as caught:
+        RunFolder(folder.path, plan, canvas)
+
+    assert caught.value.exit_status == 3
+    assert contents(folder.path) == before
+    RunFolder(folder.path, PLAN, b"{}").close()
+
+
+def test_nothing_is_made_where_another_plan_lies(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    path.mkdir()
+    (path / "plan.json").write_bytes(b"{}")
+
+    with pytest.raises(EvidenceForeign):
+        RunFolder(path, PLAN, b"{}")
+
+    assert [file.name for file in path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize("plan", [b"no", b"[]", b"{}", b'{"tasks": [1]}', b'{"tasks": [{"id": 1}]}'])
+def test_what_is_no_plan_makes_no_folder(plan: bytes, tmp_path: Path) -> None:
+    with pytest.raises(EvidenceForeign):
+        RunFolder(tmp_path / "r", plan, b"{}")
+
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize("names", [("files/a", "files/a/b"), ("files/a/b", "files/a")])
@@ -399,3 +565,123 @@ def test_file_that_is_there_already_is_not_pending_when_its_entry_is_sealed_agai
 
     assert again.pending == []
     again.close()
+
+
+def killed(folder: RunFolder) -> RunFolder:
+    """Have a folder's writer die before it wrote the ledger, and the run begin a further life."""
+    folder.close()
+    again = RunFolder(folder.path, PLAN, b"{}")
+    again.begin_life()
+    return again
+
+
+def test_attempt_that_the_ledger_does_not_know_leaves_nothing_to_a_further_life(
+    folder: RunFolder, entry: Entry, record: Record
+) -> None:
+    folder.take(entry("A 0 0", "Q 0 1", "Q 1 1"))
+    folder.flush()
+    folder.take_output(chunk("stdout.log", b"a long first life"))
+    folder.take_output(chunk("files/old", b"x"))
+    folder.take_output(chunk("stdout.log", b"at work", index=1))
+    folder.take(entry("R 0 1", f"S 0 1 {record()}", second=2))
+
+    again = killed(folder)
+    left = list((folder.path / "tasks").rglob("*attempt*"))
+    again.take_output(chunk("stdout.log", b"short"))
+    again.take(entry("R 0 1", f"S 0 1 {record()}", second=3))
+    again.close()
+
+    assert left == []
+    assert contents(attempt_1(folder))["stdout.log"] == b"short"
+    assert "files/old" not in contents(attempt_1(folder))
+
+
+def test_what_a_started_attempt_left_stays_without_the_record_that_the_ledger_does_not_know(
+    folder: RunFolder, entry: Entry, record: Record
+) -> None:
+    folder.take(entry("A 0 0", "Q 0 1", "R 0 1"))
+    folder.flush()
+    folder.take_output(chunk("stdout.log", b"said"))
+    folder.take(entry(f"S 0 1 {spooled(record)}", second=2))
+
+    again = killed(folder)
+    again.close()
+
+    assert contents(attempt_1(folder)) == {"stdout.log": b"said", "stderr.log": b""}
+    assert again.pending == []
+
+
+def test_late_result_that_the_ledger_does_not_know_goes_with_a_further_life(
+    folder: RunFolder, entry: Entry, record: Record
+) -> None:
+    lost = '{"status":"failed","reason":"lost_worker"}'
+    folder.take(entry("A 0 0", "R 0 1", f"L 0 1 {lost}", "R 1 1", f"L 1 1 {lost}"))
+    folder.take(entry(f"D 1 1 {record()}", second=2))
+    folder.flush()
+    folder.take(entry(f"D 0 1 {record()}", second=3))
+
+    killed(folder).close()
+
+    assert set(contents(attempt_1(folder))) == {"stdout.log", "stderr.log", "result.json"}
+    assert (folder.path / "tasks" / B / "attempt-1" / "late_result.json").is_file()
+
+
+def test_attempt_at_work_when_its_life_ended_gets_its_name_with_the_end_of_the_run(
+    folder: RunFolder, entry: Entry
+) -> None:
+    folder.take(entry("A 0 0", "R 0 1"))
+    folder.flush()
+    folder.take_output(chunk("stdout.log", b"so far"))  # killed before it noted that it put a folder together
+
+    again = killed(folder)
+    again.take(entry("A 0 0", "C 0 1", "E cancelled 0", second=5))
+    again.write_summary(replace(HEAD, status="cancelled", finished_at=1.0))
+    again.close()
+
+    assert contents(attempt_1(folder)) == {"stdout.log": b"so far"}
+
+
+def test_further_life_keeps_what_is_sealed_what_was_taken_over_and_what_is_not_ours(
+    folder: RunFolder, entry: Entry, record: Record, tmp_path: Path
+) -> None:
+    run_to_the_end(folder, entry, record)
+    for name in ("attempt-0", "notes", "attempt-01"):
+        (attempt_1(folder).with_name(name)).mkdir()
+        (attempt_1(folder).with_name(name) / "kept").write_bytes(b"x")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_bytes(b"x")
+    attempt_1(folder).with_name("attempt-7").symlink_to(elsewhere)
+    before = contents(folder.path)
+
+    killed(folder).close()
+
+    assert contents(folder.path) == before
+    assert contents(elsewhere) == {"kept": b"x"}
+
+
+def test_further_life_of_a_damaged_ledger_keeps_all_evidence(
+    folder: RunFolder, entry: Entry, record: Record
+) -> None:
+    run_to_the_end(folder, entry, record)
+    folder.close()
+    ledger = folder.path / "ledger.jsonl"
+    ledger.write_bytes(ledger.read_bytes().replace(b'"attempt":1', b'"attempt":9', 1))
+    before = contents(folder.path / "tasks")
+
+    killed(folder).close()
+
+    assert contents(folder.path / "tasks") == before
+
+
+def test_late_result_changes_no_file_that_a_record_speaks_of(folder: RunFolder, entry: Entry, record: Record) -> None:
+    folder.take(entry("R 0 1", f"S 0 1 {spooled(record)}"))
+    (awaited,) = folder.pending
+    forged = {"files/big": {"bytes": 1, "sha256": "0" * 64, "spool": "evil"}}
+    folder.take(entry("R 1 1", f"S 1 1 {record()}", second=2))
+
+    folder.take(entry(f"D 0 1 {record(files=forged)}", second=3))
+    folder.take(entry(f"D 1 1 {record({'stdout.log': 'late'})}", second=4))
+
+    assert folder.pending == [awaited]
+    assert (folder.path / "tasks" / B / "attempt-1" / "stdout.log").read_bytes() == b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -61,6 +62,16 @@ def test_agent_gets_the_results_of_the_dependencies_by_id(place: Workplace, kept
     perform(place, kept, agent)
 
     assert agent.performed[0].inputs == {"a": [1], "b": None}
+
+
+def test_record_names_the_results_that_the_attempt_was_given_as_it_got_them(place: Workplace, kept: Any) -> None:
+    def spoil(assignment: Assignment) -> Outcome:
+        assignment.inputs["a"].append(2)  # type: ignore[union-attr]
+        return Outcome(succeeded=True)
+
+    record = record_of(perform(place, kept, FakeAgent(spoil)))
+
+    assert record["given"] == {"a": hashlib.sha256(b"[1]").hexdigest()}
 
 
 def test_record_tells_how_the_attempt_ended(place: Workplace, kept: Any) -> None:

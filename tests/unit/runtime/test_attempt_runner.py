@@ -360,3 +360,72 @@ def test_disk_that_is_full_is_no_failure_of_the_command(
         runner.run(shell("true"))
 
     runner.collect()
+
+
+@pytest.mark.parametrize("has_files", [False, True])
+def test_output_folder_that_became_a_link_leaves_nothing_and_is_not_given_to_the_next(
+    has_files: bool, runner_of: RunnerOf, place: Workplace, kept: Any, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    if has_files:
+        (theirs / "precious").write_text("mine")
+    runner = runner_of()
+    runner.run(shell(f'rmdir "$TEK_OUTPUT"; ln -s {theirs} "$TEK_OUTPUT"'))
+
+    runner.collect()
+    following = runner_of()
+    following.run(shell('echo secret > "$TEK_OUTPUT/x"'))
+
+    assert {path.name: path.read_text() for path in theirs.iterdir()} == ({"precious": "mine"} if has_files else {})
+    following.collect()
+    assert kept.content("files/x") == b"secret\n"
+    assert "files/precious" not in kept.evidence.close()[0]
+    assert [path.name for path in place.scratch.iterdir() if path.is_symlink()] == []
+
+
+@pytest.mark.parametrize("instead", ["true", ': > "$TEK_OUTPUT"', 'mkfifo "$TEK_OUTPUT"'])
+def test_output_folder_that_is_gone_leaves_nothing(
+    instead: str, runner_of: RunnerOf, place: Workplace, kept: Any
+) -> None:
+    runner = runner_of()
+    runner.run(shell(f'rmdir "$TEK_OUTPUT"; {instead}'))
+
+    runner.collect()
+    following = runner_of()
+    following.run(shell('echo 1 > "$TEK_OUTPUT/x"'))
+    following.collect()
+
+    assert kept.content("files/x") == b"1\n"
+    assert [path.name for path in place.scratch.iterdir() if path.name.endswith(".out")] == []
+
+
+def test_spare_folder_that_became_a_link_is_not_given_to_the_next(
+    runner_of: RunnerOf, place: Workplace, kept: Any, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    runner = runner_of()
+    runner.run(shell("true"))
+    runner.collect()
+    (spare,) = place.scratch.glob("*.out")
+    spare.rmdir()
+    spare.symlink_to(theirs)  # as a process may that has escaped
+
+    following = runner_of()
+    following.run(shell('echo 1 > "$TEK_OUTPUT/x"'))
+    following.collect()
+
+    assert list(theirs.iterdir()) == []
+    assert kept.content("files/x") == b"1\n"
+
+
+def test_folder_of_helpers_that_became_a_link_is_made_anew(place: Workplace, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    Path(place.scratch, "helper.out").symlink_to(theirs)
+
+    folder = Path(place.helper_folder())
+
+    assert folder.is_dir()
+    assert not folder.is_symlink()

@@ -9,9 +9,9 @@ from support.live import make_plan
 from support.proofs import identity_of
 
 from taskexec.completion.keys import is_signed
-from taskexec.domain.program import RunOptions
+from taskexec.domain.program import RunOptions, Standing
 from taskexec.domain.proof import blocks_digest, canonical_json, head_message, root_of_blocks, spec_leaf
-from taskexec.submission.submit import Submission, prepare
+from taskexec.submission.submit import Before, Submission, prepare
 
 TASKS = [{"id": "a", "command": "true"}, {"id": "b", "command": "true", "depends_on": "a"}]
 
@@ -64,3 +64,13 @@ def test_satisfied_task_has_a_leaf_as_well() -> None:
     assert len(program.leaves) == 2 * 32
     assert program.leaves[:32] == spec_leaf(0, b"")
     assert (program.head.key, program.head.signature) == ("", "")
+
+
+def test_head_covers_what_is_taken_over_from_another_run() -> None:
+    origin = {"run": "x", "attempt": 2, "record": "0" * 64, "outcome": {"failures": 1, "files": {}}}
+    before = Before({0: Standing(reused=orjson.dumps(origin))})
+
+    head = head_of(prepare(make_plan(TASKS), RunOptions(), run_id="r", before=before))
+
+    assert head["taken_sha256"] == hashlib.sha256(canonical_json([[0, origin]])).hexdigest()
+    assert "taken_sha256" not in head_of(prepared())

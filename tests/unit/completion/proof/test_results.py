@@ -75,7 +75,7 @@ def test_results_of_the_first_try_do_not_count_when_a_task_ran_again(tmp_path: P
     run.perform(0, result=1)
     run.perform(1)
     run.perform(2)
-    run.store.retry(run.run_id, [0, 1, 2], by=b"{}")
+    run.store.retry(run.run_id, [0, 1, 2], by=b"{}", request="1")
     run.perform(0, 2, result=2)
     run.perform(1, 2)
     run.perform(2, 2)

@@ -1,0 +1,168 @@
+"""A cluster as its users see it: a server, and what is submitted, brought home and looked at there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from taskexec.cluster.spools import MIB, local_spool
+from taskexec.domain.resources import Capacity, Route
+from taskexec.errors import ConnectionLost
+from taskexec.store.connection import Connection
+from taskexec.store.runs import RedisRunStore
+from taskexec.store.workers import WorkerRegistry
+
+if TYPE_CHECKING:
+    from taskexec.completion.keys import Identity
+    from taskexec.plan import Plan
+    from taskexec.settings import Settings
+    from taskexec.submission import Collector, FormerRun, Here, Submission, Submitter, Takeover
+
+__all__ = ["Cluster", "admit_locally", "takeover_of"]
+
+
+class Cluster:
+    """A server and what is done on it."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        """Connect to a server.
+
+        Raises:
+            UsageError: The address is none.
+            ConnectionLost: The server does not answer.
+        """
+        self.url = url
+        self.settings = settings
+        self.connection = Connection(url, socket_timeout_s=settings.redis.socket_timeout_s)
+        self.connection.ping()
+        self.runs = RedisRunStore(self.connection)
+        self.workers = WorkerRegistry(self.connection)
+
+    def admit(self, plan: Plan) -> None:
+        """Check a plan against the workers that are registered.
+
+        Raises:
+            NeedsUnmet: Some tasks could never run.
+            PlanRejected: An agent is missing everywhere, or refuses its instructions.
+        """
+        from taskexec.agents import AgentRegistry, check_agents
+        from taskexec.submission import KnownWorker, admit
+
+        workers = self.workers.listed()
+        known = [
+            KnownWorker(
+                worker["name"],
+                frozenset(Route(name) for name in worker["classes"]),
+                Capacity(**worker["capacity"]),
+            )
+            for worker in workers
+        ]
+        check_agents(plan, AgentRegistry(), elsewhere={name for worker in workers for name in worker["agents"]})
+        admit(plan, known)
+
+    @property
+    def submitter(self) -> Submitter:
+        """Return what submits runs here, and takes them up again, in the user's name."""
+        from taskexec.submission import Submitter
+
+        return Submitter(self.runs, self.settings.evidence.runs_dir, lambda: self.identity)
+
+    def submit(
+        self,
+        plan: Plan,
+        *,
+        dry_run: bool,
+        fail_fast: bool | None = None,
+        deadline_at: float | None = None,
+        key: str | None = None,
+        here: Here | None = None,
+        takeover: Takeover | None = None,
+    ) -> Submission:
+        """Compile, store and start a run of a plan that was admitted; other arguments as `Submitter.submit`.
+
+        Raises:
+            KeyUnusable: The user's key cannot be used; nothing was submitted.
+            Refused: The submission key stands for another plan.
+            EvidenceUnwritable: The run's folder cannot be made; nothing was submitted.
+            ConnectionLost: The server did not answer.
+        """
+        from taskexec.domain.program import RunOptions
+
+        worker, evidence, run = self.settings.worker, self.settings.evidence, self.settings.run
+        options = RunOptions(
+            fail_fast=run.fail_fast if fail_fast is None else fail_fast,
+            dry_run=dry_run,
+            batch_max=worker.batch_max,
+            batch_target_s=worker.batch_target_s,
+            lost_max=worker.max_attempts,
+            retention_s=evidence.retention_s,
+            timeout_s=run.timeout_s,
+            deadline_at=deadline_at,
+            output_limit_bytes=evidence.run_limit_mib * MIB,
+        )
+        return self.submitter.submit(plan, options, key=key, here=here, takeover=takeover)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The user's key, which signs what is submitted here; made at first use.
+
+        Raises:
+            KeyUnusable: It cannot be made or read, is damaged or open to others.
+        """
+        from taskexec.completion.keys import KeyFolder
+
+        return KeyFolder(self.settings.security.keys_folder(os.environ)).identity()
+
+    def collector(self, run_id: str) -> Collector:
+        """Return what brings a run home, into the folder of the settings.
+
+        Raises:
+            NotFound: No such run.
+            ConnectionLost: The server did not answer.
+            EvidenceUnwritable: Its folder cannot be made, or somebody else writes it.
+        """
+        from taskexec.submission import Collector
+
+        return Collector(run_id, self.runs, self.settings.evidence.runs_dir, spool=local_spool(self.settings))
+
+    def lose_worker(self, name: str) -> None:
+        """Release at once what a dead worker held in every active run; what fails here, leases make good later."""
+        from taskexec.runtime.attempt import lost_record
+
+        record = lost_record("its worker died", worker=name)
+        with contextlib.suppress(ConnectionLost):
+            for run_id in self.runs.active():
+                self.runs.lose(run_id, [], worker=name, record=record)
+            self.workers.remove(name)
+
+
+def takeover_of(plan: Plan, former: FormerRun, settings: Settings) -> Takeover:
+    """Return what a plan can take over from an earlier run, by the declared inputs as they are here now."""
+    from taskexec.runtime.declared import DeclaredMissing, digests_of, find_declared
+    from taskexec.submission import Takeover
+
+    def digests(patterns: Sequence[str]) -> dict[str, str] | None:
+        try:
+            return digests_of(find_declared(patterns, "input"))
+        except DeclaredMissing:
+            return None
+
+    with contextlib.chdir(settings.worker.project_dir):
+        return Takeover.of(plan, former, digests)
+
+
+def admit_locally(plan: Plan, capacity: Capacity) -> None:
+    """Check a plan against this machine, as `tek run` and `--dry-run` do before a worker exists.
+
+    Raises:
+        NeedsUnmet: Some tasks could never run here.
+        PlanRejected: An agent is missing or refuses its instructions.
+    """
+    from taskexec.agents import AgentRegistry, check_agents
+    from taskexec.submission import KnownWorker, admit
+
+    check_agents(plan, AgentRegistry())
+    admit(plan, [KnownWorker("this machine", frozenset(Route), capacity)])

@@ -1,0 +1,95 @@
+"""A worker process: reads what it is, ends with its supervisor, and runs the worker to its end."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from taskexec.cluster.workers import SPEC
+from taskexec.domain.resources import Capacity, Route
+
+__all__ = ["main"]
+
+_ROUND_S = 1.0
+_ORPHAN_GRACE_S = 2.0
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_supervisor(pid: int) -> None:
+    """Have the kernel send QUIT when the supervisor dies: nobody is left who could end the worker's attempts later."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
+        if os.getppid() != pid:
+            sys.exit(1)
+
+
+def _watch_supervisor(pid: int, worker: str, scratch: Path) -> None:
+    """End this worker for good some seconds after its supervisor has died.
+
+    Celery ends by itself on the signal, but may wait for ever to say so to a server that has died as well.
+    """
+    from taskexec.runtime.sweep import end_all
+
+    while os.getppid() == pid:
+        time.sleep(_ROUND_S)
+    time.sleep(_ORPHAN_GRACE_S)
+    end_all(worker)
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main() -> int:
+    """Be the worker that the environment describes; return its exit status."""
+    spec = json.loads(os.environ.pop(SPEC))
+    _end_with_supervisor(spec["supervisor"])
+    threading.Thread(
+        target=_watch_supervisor,
+        args=(spec["supervisor"], spec["name"], Path(spec["scratch"])),
+        name="tek-supervisor-watch",
+        daemon=True,
+    ).start()
+    from taskexec.completion.evidence import EvidenceLimits
+    from taskexec.completion.spool import Spool, server_origin
+    from taskexec.runtime.authority import Authority
+    from taskexec.runtime.carrier import CarrierSettings
+    from taskexec.runtime.worker import WorkerProfile, run_worker
+    from taskexec.settings import SecuritySettings
+
+    # what billiard and kombu leave in temporary folders goes with the worker; tasks keep their TMPDIR
+    tempfile.tempdir = spec["scratch"]
+    os.chdir(spec["project_dir"])
+    profile = WorkerProfile(
+        name=spec["name"],
+        routes=tuple(Route(name) for name in spec["routes"]),
+        capacity=Capacity(**spec["capacity"]),
+        with_events=spec["with_events"],
+    )
+    carrier = CarrierSettings(
+        worker=spec["name"],
+        authority=Authority.of(SecuritySettings(**spec["security"])),
+        lease_s=spec["lease_s"],
+        patience_s=spec["patience_s"],
+        scratch=Path(spec["scratch"]),
+        limits=EvidenceLimits(
+            spec["inline_limit_bytes"],
+            spec["output_limit_bytes"],
+            spec["spool_above_bytes"],
+            spec["file_limit_bytes"],
+        ),
+        spool=Spool(Path(spec["spool_dir"]), origin=server_origin(spec["url"])),
+        retention_s=spec["retention_s"],
+    )
+    try:
+        return run_worker(
+            profile, spec["url"], carrier, reap_interval_s=spec["reap_interval_s"], grace_s=spec["kill_grace_s"]
+        )
+    finally:
+        shutil.rmtree(spec["scratch"], ignore_errors=True)

@@ -1,0 +1,104 @@
+"""Workers on this machine: what each is told, how it is started, and kept alive until it is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskexec.cluster.spools import MIB, spool_folder
+from taskexec.domain.resources import Capacity, Route
+
+if TYPE_CHECKING:
+    from taskexec.cluster.client import Cluster
+    from taskexec.runtime.interrupts import Interrupts
+    from taskexec.runtime.supervisor import WorkerSupervisor
+
+__all__ = ["SPEC", "serve_worker", "worker_supervisor"]
+
+SPEC = "TEK_WORKER_SPEC"
+"""Environment variable in which a worker process is told what it is; no task sees it."""
+
+
+def worker_supervisor(
+    cluster: Cluster, *, routes: Sequence[Route], capacity: Capacity, log_path: Path | None, with_events: bool = False
+) -> WorkerSupervisor:
+    """Return a supervisor (not started) for a worker on a cluster.
+
+    Raises:
+        KeyUnusable: The worker would have no key to sign with.
+    """
+    from taskexec.runtime.supervisor import WorkerSupervisor
+
+    settings = cluster.settings
+    _ = cluster.identity  # made here, so that whoever starts the worker is told what is wrong with it
+
+    def launch(name: str, scratch: Path) -> tuple[list[str], Mapping[str, str]]:
+        spec = {
+            "name": name,
+            "url": cluster.url,
+            "scratch": str(scratch),
+            "routes": [str(route) for route in routes],
+            "capacity": _capacity_json(capacity),
+            "project_dir": str(settings.worker.project_dir),
+            "lease_s": settings.worker.lease_s,
+            "reap_interval_s": settings.worker.reap_interval_s,
+            "patience_s": settings.worker.batch_target_s,
+            "kill_grace_s": settings.worker.kill_grace_s,
+            "inline_limit_bytes": settings.evidence.inline_limit_bytes,
+            "output_limit_bytes": settings.evidence.output_limit_mib * MIB,
+            "spool_above_bytes": settings.evidence.spool_above_mib * MIB,
+            "file_limit_bytes": settings.evidence.file_limit_mib * MIB,
+            "spool_dir": str(spool_folder(settings)),
+            "retention_s": settings.evidence.retention_s,
+            "security": {
+                "keys_dir": str(settings.security.keys_folder(os.environ).absolute()),
+                "trusted_keys": settings.security.trusted_keys,
+                "require_signed": settings.security.require_signed,
+            },
+            "with_events": with_events,
+            "supervisor": os.getpid(),
+        }
+        return [sys.executable, "-m", "taskexec.cluster"], {**os.environ, SPEC: json.dumps(spec)}
+
+    return WorkerSupervisor(
+        launch,
+        on_lost=cluster.lose_worker,
+        restart_limit=settings.worker.restart_limit,
+        log_path=log_path,
+    )
+
+
+def serve_worker(supervisor: WorkerSupervisor, interrupts: Interrupts) -> int:
+    """Keep a worker alive until it is interrupted: once lets running attempts finish, twice kills them.
+
+    Returns:
+        0 after an orderly end, 130 after a kill.
+    """
+    supervisor.start()
+    is_asked = False
+    try:
+        while True:
+            if interrupts.count and not is_asked:
+                is_asked = True
+                supervisor.ask_to_stop()
+            if interrupts.count > 1:
+                return 130
+            if supervisor.wait(0.2) is not None:
+                if is_asked:
+                    return 0
+                supervisor.tend()
+    finally:
+        supervisor.kill()
+
+
+def _capacity_json(capacity: Capacity) -> dict[str, Any]:
+    return {
+        "cpus": capacity.cpus,
+        "memory_mib": capacity.memory_mib,
+        "gpus": capacity.gpus,
+        "slots": capacity.slots,
+    }
