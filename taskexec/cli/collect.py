@@ -1,4 +1,4 @@
-"""`tek collect`: the evidence of a run comes home, from wherever it was submitted."""
+"""`tek collect`: the evidence of a run comes home, to any machine: all that its server and workers have of it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def collect(
 ) -> int:
     """Bring the evidence of a run home: all of it, or what there is so far.
 
-    May be repeated, from any machine; the same run gives the same folder. Exit status: that of the run's outcome, 0
-    while it goes on.
+    May be repeated, from any machine. Two things lie only where the run was submitted, and tek verify says so
+    elsewhere: what was taken over with --reuse, and what the ledger had come to before the run was taken up again on
+    another server. Exit status: that of the run's outcome, 0 while it goes on.
     """
     from taskexec.cli.follow import pending_lines, run_status_exit, show_end
     from taskexec.cli.submit import collect_to_end

@@ -45,6 +45,8 @@ def print_logs(
         NotFound: The run has no such task.
         ConnectionLost: The server did not answer.
     """
+    from taskexec.plan import evidence_folder
+
     snapshot = take_snapshot(place)
     tasks = snapshot.plan["tasks"]
     index = next((index for index, task in enumerate(tasks) if task["id"] == task_id), None)
@@ -54,7 +56,7 @@ def print_logs(
         return "was done before the run and was not executed"
     result = snapshot.summary["results"][index]
     first = attempt or int(result["attempts"])
-    folder = place.folder / "tasks" / snapshot.plan.get("folders", {}).get(task_id, task_id)
+    folder = place.folder / "tasks" / evidence_folder(task_id)
     home = folder / f"attempt-{first}"
     if home.is_dir() and (not is_followed or result["status"] in _FINAL):
         for name in sorted(streams):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +17,8 @@ import click
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, build_table, emit, say, shorten
 from taskexec.cli.where import RunPlace, broker_option, find_run, open_cluster
-from taskexec.errors import ConnectionLost, NotFound, TasksBusy, UsageError
+from taskexec.domain.names import is_run_id
+from taskexec.errors import ConnectionLost, EvidenceUnwritable, NotFound, TasksBusy, UsageError
 
 if TYPE_CHECKING:
     from taskexec.settings import Settings
@@ -134,10 +138,11 @@ def rm(
     settings_request: SettingsRequest,
     output: Output,
 ) -> None:
-    """Remove runs that have ended: from the server, and their folders at home.
+    """Remove runs that have ended: from the server, and their folders at home, by their ids.
 
-    Runs that go on are refused when they are named, and left out by --older-than. Large files that only this
-    machine's spool still has go as well; those of other hosts go by themselves.
+    All are looked at before the first one is removed. Runs that go on are refused when they are named, and left out by
+    --older-than; so is, with all others, one that somebody is bringing home. Large files that only this machine's spool
+    still has go as well; those of other hosts go by themselves.
     """
     if bool(run_ids) == bool(older_than):
         raise UsageError("give either runs or --older-than", hint="such as `tek runs rm --older-than 7d --dry-run`")
@@ -148,6 +153,7 @@ def rm(
             {place.run_id: place for place in (_named(text, settings_request, broker) for text in run_ids)}.values()
         )
     _refuse_active(places)
+    _refuse_folders(places, keep_evidence=keep_evidence)
     if not places:
         say("no run is that old")
     elif not dry_run and not yes:
@@ -172,12 +178,15 @@ def _seconds(text: str) -> float:
 
 
 def _named(text: str, request: SettingsRequest, broker: str | None) -> RunPlace:
-    """Return the run that is meant; a folder that was begun and never finished will do."""
+    """Return the run that is meant, by its id; a folder that was begun and never finished will do."""
+    if not is_run_id(text):
+        hint = "runs are named by their ids, as `tek runs` lists them; folders elsewhere are removed by hand"
+        raise NotFound(f"`{text}` is not the id of a run; nothing was removed", hint=hint)
     try:
         return find_run(text, request, broker)
     except NotFound:
         folder = request.load().evidence.runs_dir / text
-        if not (folder / "plan.json").is_file():
+        if not _is_of_a_run(folder):
             raise
         return RunPlace(text, folder, None)
 
@@ -194,6 +203,37 @@ def _refuse_active(places: Sequence[RunPlace]) -> None:
     active = [place.run_id for place in places if place.cluster and place.run_id in place.cluster.runs.active()]
     if active:
         raise TasksBusy(f"run `{active[0]}` goes on; nothing was removed", hint="wait for its end, or stop it first")
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    """Return whether we have made a folder: no link, and something in it that only we write."""
+    is_folder = folder.is_dir() and not folder.is_symlink()
+    return is_folder and any((folder / name).is_file() for name in ("journal.json", "ledger.jsonl"))
+
+
+def _refuse_folders(places: Sequence[RunPlace], *, keep_evidence: bool) -> None:
+    """Refuse all when a folder is not one of a run, or when somebody writes it.
+
+    Raises:
+        NotFound: Something else lies where a run's folder would.
+        EvidenceUnwritable: Somebody is bringing a run home.
+    """
+    for place in places:
+        is_to_go = not keep_evidence and os.path.lexists(place.folder)
+        if not is_run_id(place.run_id) or (is_to_go and not _is_of_a_run(place.folder)):
+            raise NotFound(
+                f"`{place.folder}` is no folder of a run: neither journal.json nor ledger.jsonl is in it; nothing was "
+                "removed",
+                hint="remove it by hand; with --keep-evidence only the server forgets the run",
+            )
+        with _locked(place):
+            pass
+
+
+def _locked(place: RunPlace) -> AbstractContextManager[None]:
+    from taskexec.completion.home import locked_folder
+
+    return locked_folder(place.folder)
 
 
 def _confirm(places: Sequence[RunPlace], *, keep_evidence: bool) -> None:
@@ -215,19 +255,20 @@ def _remove(place: RunPlace, settings: Settings, *, keep_evidence: bool, is_trie
 
     is_known, has_folder = place.cluster is not None, place.folder.is_dir() and not keep_evidence
     if not is_tried:
-        if place.cluster is not None:
-            is_known = place.cluster.runs.remove(place.run_id)
-        if has_folder:
-            _remove_folder(place)
+        with _locked(place):  # whoever brings it home still needs what the server has of it
+            if place.cluster is not None:
+                is_known = place.cluster.runs.remove(place.run_id)
+            if has_folder:
+                _remove_folder(place.folder)
         local_spool(settings).remove(place.run_id)
     return {"run_id": place.run_id, "server": is_known, "folder": str(place.folder) if has_folder else None}
 
 
-def _remove_folder(place: RunPlace) -> None:
-    from taskexec.completion.home import locked_folder
-
-    with locked_folder(place.folder):
-        shutil.rmtree(place.folder)
+def _remove_folder(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise EvidenceUnwritable(f"`{folder}` cannot be removed as a whole: {error.strerror or error}") from error
 
 
 def _told(row: dict[str, Any], *, is_tried: bool) -> str:

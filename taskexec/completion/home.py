@@ -16,18 +16,18 @@ from typing import Any
 import orjson
 
 from taskexec.completion.account import RunAccount
-from taskexec.completion.attempt_folders import AttemptFolders, HomeState, PendingFile
+from taskexec.completion.attempt_folders import ENDS_ATTEMPT, AttemptFolders, HomeState, PendingFile
 from taskexec.completion.former import FormerLedger
 from taskexec.completion.ledger import Ledger
 from taskexec.completion.outline import read_outline, unproved_files
 from taskexec.completion.summary import home_summary, run_summary
 from taskexec.domain.events import LogEntry, Transition, TransitionKind
 from taskexec.domain.program import RunHead
-from taskexec.errors import EvidenceUnwritable
+from taskexec.errors import EvidenceForeign, EvidenceUnwritable
+from taskexec.plan import evidence_folder
 
 __all__ = ["RunFolder", "locked_folder", "write_atomically"]
 
-_ENDS_ATTEMPT = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED, TransitionKind.LOST}
 _STATE = ".home.json"
 
 
@@ -45,23 +45,23 @@ class RunFolder:
         """Create the folder, or take it up, and write what is known at submission.
 
         Raises:
+            EvidenceForeign: Another plan or canvas lies there, or this is no plan; nothing was written.
             EvidenceUnwritable: Somebody else is bringing this run home.
             OSError: It cannot be written.
         """
         self.path = path
-        self.plan = orjson.loads(plan_json)
-        tasks: list[dict[str, Any]] = self.plan["tasks"]
-        self._task_ids = [task["id"] for task in tasks]
+        self.plan, self._task_ids = _read_plan(plan_json, path)
+        documents = {path / "plan.json": plan_json, path / "canvas.json": canvas_json}
+        missing = [file for file, data in documents.items() if not _is_there(file, data)]
         path.mkdir(parents=True, exist_ok=True)
         (path / "tasks").mkdir(exist_ok=True)
         self._ledger_file = _open_alone(path / "ledger.jsonl")
         for left in path.glob(".*.tmp"):
             left.unlink(missing_ok=True)
-        write_atomically(path / "plan.json", plan_json)
-        write_atomically(path / "canvas.json", canvas_json)
+        for file in missing:
+            write_atomically(file, documents[file])
         former = FormerLedger(path / "ledger.jsonl", self._task_ids)
-        folders: Mapping[str, str] = self.plan.get("folders", {})
-        paths = [path / "tasks" / folders.get(task_id, task_id) for task_id in self._task_ids]
+        paths = [path / "tasks" / evidence_folder(task_id) for task_id in self._task_ids]
         self._attempts = AttemptFolders(paths, self._former_state() if former.end.sequence else HomeState())
         self._saved = self._attempts.state.encode()
         os.ftruncate(self._ledger_file, former.end.size_bytes)
@@ -71,6 +71,7 @@ class RunFolder:
         self.account = RunAccount(self._task_ids)
         self.former: Iterable[Transition] = former
         """What the ledger held when the folder was taken up, in its order; records without their commands."""
+        self._is_damaged = former.is_damaged
         self._take_account()
         self.life = former.life
         """The stream's id of the first entry of the server's log that was sealed; None when there is none."""
@@ -88,7 +89,8 @@ class RunFolder:
         latest: dict[int, Transition] = {}
         for transition in self.former:
             self.account.take(transition)
-            if transition.kind in _ENDS_ATTEMPT:
+            self._attempts.note(transition)
+            if transition.kind in ENDS_ATTEMPT:
                 latest[transition.index] = transition
         for index, transition in latest.items():
             with contextlib.suppress(OSError):
@@ -96,7 +98,16 @@ class RunFolder:
                 self.account.take_record(index, record.read_bytes())
 
     def begin_life(self) -> None:
-        """Go on with a log that the server has begun anew: the ledger stays, log and chunks begin with their first."""
+        """Go on with a log that the server has begun anew: the ledger stays, log and chunks begin with their first.
+
+        What was written ahead of the ledger goes: its attempts are numbered again. In one life it stays, since the
+        same log tells of it again. Behind a ledger that was damaged all of it stays: that one may have known of it.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
+        if not self._is_damaged:
+            self._attempts.begin_life([task.attempts for task in self.account.tasks])
         self.life, self.log_to = None, "0"
         self._attempts.state.output_to = "0"
 
@@ -128,7 +139,7 @@ class RunFolder:
             if transition is None:  # a worker's signature
                 continue
             self.account.take(transition)
-            if transition.kind in _ENDS_ATTEMPT and transition.detail:
+            if transition.kind in ENDS_ATTEMPT and transition.detail:
                 self._attempts.finish(transition)
             elif transition.kind is TransitionKind.REFUSED and transition.detail:
                 self._attempts.keep_late(transition)
@@ -203,6 +214,42 @@ def locked_folder(path: Path) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _read_plan(plan_json: bytes, path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return a plan as it came from a server, and the ids of its tasks.
+
+    Raises:
+        EvidenceForeign: It is none.
+    """
+    with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError):
+        plan = orjson.loads(plan_json)
+        task_ids = [task["id"] for task in plan["tasks"]]
+        if all(isinstance(task_id, str) for task_id in task_ids) and len(set(task_ids)) == len(task_ids):
+            return plan, task_ids
+    raise EvidenceForeign(
+        f"what the server holds as the plan of run `{path.name}` is none; nothing was written to {path}",
+        hint="somebody has changed the run on the server",
+    )
+
+
+def _is_there(path: Path, data: bytes) -> bool:
+    """Return whether a document of a run lies in its folder already.
+
+    Raises:
+        EvidenceForeign: Another one does.
+    """
+    try:
+        there = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    if there != data:
+        raise EvidenceForeign(
+            f"the server holds another plan under the id of run `{path.parent.name}`: its {path.name} is not the one "
+            f"in {path.parent}, and nothing was written",
+            hint="`tek verify` says whether the folder is whole; with --runs-dir another folder can be given",
+        )
+    return True
 
 
 def _open_alone(path: Path) -> int:

@@ -33,6 +33,7 @@ __all__ = [
     "completion_message",
     "given_fields",
     "head_message",
+    "is_head_of",
     "is_public_key",
     "record_digest",
     "root_of_blocks",
@@ -99,9 +100,18 @@ def value_digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def taken_digest(taken: Mapping[int, Mapping[str, Any]]) -> str:
-    """Return the digest of all that a run takes over: index of the task -> `taken_from` as its ledger says it."""
-    return value_digest([[index, taken[index]] for index in sorted(taken)])
+def taken_digest(taken: Mapping[int, bytes]) -> str:
+    """Return the SHA-256 of the canonical JSON of a list, `[index, taken_from]` of each task taken over, by index.
+
+    Args:
+        taken: Index of the task -> `taken_from` as the ledger says it, as canonical JSON.
+    """
+    digest = hashlib.sha256(b"[")
+    for number, index in enumerate(sorted(taken)):
+        digest.update(b",[" if number else b"[")
+        digest.update(b"%d," % index + taken[index] + b"]")
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def given_fields(digests: Mapping[str, str]) -> dict[str, Any]:
@@ -113,6 +123,17 @@ def given_fields(digests: Mapping[str, str]) -> dict[str, Any]:
     if not digests:
         return {}
     return {"given": dict(digests)} if len(digests) <= _GIVEN_MAX else {"given_sha256": value_digest(dict(digests))}
+
+
+def is_head_of(head: bytes, run_id: str, plan_json: bytes, canvas_json: bytes) -> bool:
+    """Return whether a head (signed or not: that is not looked at) speaks of this run, this plan and this canvas."""
+    try:
+        fields = orjson.loads(head)
+    except orjson.JSONDecodeError:
+        return False
+    digests = {"plan_sha256": plan_json, "canvas_sha256": canvas_json}
+    expected = {"run": run_id} | {name: hashlib.sha256(data).hexdigest() for name, data in digests.items()}
+    return isinstance(fields, dict) and all(fields.get(name) == value for name, value in expected.items())
 
 
 def head_message(head: bytes) -> bytes:

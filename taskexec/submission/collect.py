@@ -13,7 +13,9 @@ from typing import Any
 from taskexec.completion.home import RunFolder
 from taskexec.completion.spool import Spool
 from taskexec.domain.events import LogEntry
-from taskexec.errors import EvidenceUnwritable, NotFound
+from taskexec.domain.names import is_run_id
+from taskexec.domain.proof import is_head_of
+from taskexec.errors import EvidenceForeign, EvidenceUnwritable, NotFound
 from taskexec.observability import RunView
 from taskexec.store.runs import RedisRunStore
 from taskexec.submission.fetch import FileFetcher
@@ -52,20 +54,22 @@ class Collector:
         Raises:
             NotFound: No such run.
             ConnectionLost: The server did not answer.
+            EvidenceForeign: The server holds another plan than the folder, or than was signed; nothing was written.
             EvidenceUnwritable: The folder cannot be made, or somebody else writes it.
         """
         self._store = store
         self.run_id = run_id
-        plan, canvas = store.documents(run_id)
-        first = store.first_entry(run_id)
         self._path = runs_dir / run_id
+        plan, canvas = self._documents()
+        first = store.first_entry(run_id)
         with self._writing():
-            self.folder = RunFolder(self._path, zlib.decompress(plan), zlib.decompress(canvas))
+            self.folder = RunFolder(self._path, plan, canvas)
         self.view = RunView(len(self.folder.account.tasks))
         for transition in self.folder.former:
             self.view.take(transition)
-        if self.folder.life != first:
-            self.folder.begin_life()  # the server came back empty, and the run was taken up again
+        if self.folder.life != first:  # the server came back empty, and the run was taken up again
+            with self._writing():
+                self.folder.begin_life()
             self.view.ended_us = None
         self._fetcher = FileFetcher(run_id, store.connection, self.folder, spool)
         self._backlog: deque[LogEntry] = deque()
@@ -74,6 +78,27 @@ class Collector:
         self._looked = time.monotonic()
         self.is_up_to_date = False
         """Whether the last step found nothing new."""
+
+    def _documents(self) -> tuple[bytes, bytes]:
+        """Return plan and canvas; for a folder that lacks them they have to be those that the submitter signed."""
+        if not is_run_id(self.run_id):
+            raise NotFound(f"`{self.run_id}` is not the id of a run", hint="`tek runs` lists the runs")
+        stored = self._store.documents(self.run_id)
+        try:
+            plan, canvas = map(zlib.decompress, stored)
+        except zlib.error as error:
+            raise self._foreign("what the server holds as its plan cannot be read") from error
+        if not all((self._path / name).is_file() for name in ("plan.json", "canvas.json")):
+            head = self._store.signed_head(self.run_id).head
+            if head and not is_head_of(head, self.run_id, plan, canvas):
+                raise self._foreign("the plan that the server holds is not the one that its submitter signed")
+        return plan, canvas
+
+    def _foreign(self, what: str) -> EvidenceForeign:
+        return EvidenceForeign(
+            f"run `{self.run_id}`: {what}; nothing was written to {self._path}",
+            hint="somebody has changed the run on the server, or given its id to another one",
+        )
 
     def step(self, *, wait_s: float) -> bool:
         """Read what is new, waiting up to `wait_s` for it; return whether the run has ended and all is read.
@@ -115,8 +140,13 @@ class Collector:
             raise
 
     def begin_again(self) -> None:
-        """Go on with the log of a run that was taken up again on a server that had lost it."""
-        self.folder.begin_life()
+        """Go on with the log of a run that was taken up again on a server that had lost it.
+
+        Raises:
+            EvidenceUnwritable: The folder cannot be written; what the server holds is unharmed.
+        """
+        with self._writing():
+            self.folder.begin_life()
         self._read_to = self.folder.log_to
 
     def finish(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from taskexec.completion.attempt_folders import PendingFile
 from taskexec.completion.home import RunFolder
+from taskexec.completion.plain_files import open_to_write
 from taskexec.completion.spool import Spool, copy_digested
 from taskexec.errors import ConnectionLost
 from taskexec.store.connection import Connection
@@ -36,7 +37,7 @@ class _Transfer:
         self.file = file
         self._channel = channel
         self._run_id = run_id
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = open_to_write(path)
         self._digest = hashlib.sha256()
         self._position = self._asked = 0
         self._reader = new_reader()
@@ -227,5 +228,5 @@ def _take(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        with source.open("rb") as file, target.open("wb") as copy:
+        with source.open("rb") as file, target.open("xb") as copy:
             copy_digested(file, copy)

@@ -36,7 +36,8 @@ def run_head(
         "options": _options(program.options),
         "submitted_at": submitted_at,
     }
-    taken = {index: orjson.loads(task.reused) for index, task in enumerate(program.tasks) if task.reused}
+    reused = ((index, task.reused) for index, task in enumerate(program.tasks) if task.reused)
+    taken = {index: canonical_json(orjson.loads(origin)) for index, origin in reused}
     if taken:
         fields["taken_sha256"] = taken_digest(taken)
     if continues:

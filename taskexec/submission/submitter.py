@@ -87,10 +87,19 @@ class Submitter:
             journal = Journal.read(self._runs_dir / run_id)
             before = Before(standing, journal.plan_json, journal.canvas_json)
         submission = prepare(plan, options, run_id=run_id, identity=self._identity(), before=before)
-        self._journal(submission, Journal(submission.plan_json, submission.canvas_json, options, here), takeover)
-        _until_answered(lambda: self._store.put(submission.program))
+        if key is None or not self._is_known(run_id):
+            self._journal(submission, Journal(submission.plan_json, submission.canvas_json, options, here), takeover)
+            _until_answered(lambda: self._store.put(submission.program))
         _until_answered(lambda: self._store.start(run_id))
         return submission
+
+    def _is_known(self, run_id: str) -> bool:
+        """Return whether the server has the program of a run: then its journal is with whoever submitted it first."""
+        try:
+            _until_answered(lambda: self._store.head(run_id))
+        except NotFound:
+            return False
+        return True
 
     def _claim(self, key: str, run_id: str, digest: str, lifetime_s: int) -> str:
         """Return the run that a key stands for: this one, if nobody has used the key before.

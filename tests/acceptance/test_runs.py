@@ -109,6 +109,7 @@ def test_folder_of_a_run_that_was_never_finished_can_be_removed(tek: Tek) -> Non
     folder = tek.cwd / "runs" / "20200101-000000-000aaaaaa"
     folder.mkdir(parents=True)
     (folder / "plan.json").write_text("{}")
+    (folder / "journal.json").write_text("{}")
 
     tek("runs", "rm", folder.name, "--yes").expect(0)
 

@@ -177,6 +177,17 @@ def test_same_key_is_the_same_run_however_often_it_is_submitted(live: LiveCluste
     assert live.finish(first).ledger == home.ledger
 
 
+def test_run_that_was_submitted_elsewhere_with_the_key_can_be_collected_here(live: LiveCluster, tmp_path: Path) -> None:
+    plan = make_plan([{"id": "a", "command": "true"}])
+    elsewhere = Submitter(live.store, tmp_path / "elsewhere", lambda: live.cluster.identity)
+    first = elsewhere.submit(plan, RunOptions(), key="shared").run_id
+
+    second = live.cluster.submit(plan, dry_run=False, key="shared").run_id
+
+    assert second == first
+    assert live.finish(second).statuses == {"a": "succeeded"}
+
+
 def test_key_that_stands_for_another_plan_is_refused(live: LiveCluster) -> None:
     live.cluster.submit(make_plan([{"id": "a", "command": "true"}]), dry_run=False, key="taken")
 

@@ -113,12 +113,15 @@ def test_transfer_goes_on_where_it_stopped(fresh: Fresh) -> None:
     run_id = live.submit([{"id": "a", "command": leaving(4)}])
     await_end(live, run_id)
     spooled = next(path for path in (local_spool(live.settings).folder / run_id).iterdir() if len(path.name) == 64)
-    folder = live.place.folder / "elsewhere" / run_id / "tasks" / "a" / "attempt-1"
-    folder.mkdir(parents=True)
+    with contextlib.closing(elsewhere(live, run_id)) as interrupted:
+        while not interrupted.step(wait_s=0.0):
+            pass
+        (file,) = interrupted.folder.pending
+    folder = interrupted.folder.path / "tasks" / "a" / "attempt-1"
     marked = bytearray(spooled.read_bytes()[: 2 * MIB + 5])
-    (folder / f".fetch-{spooled.name}").write_bytes(marked)
-    with spooled.open("r+b") as file:  # what is at home already is not asked for again
-        file.write(b"\0" * MIB)
+    (folder / f".fetch-{file.sha256}").write_bytes(marked)
+    with spooled.open("r+b") as kept:  # what is at home already is not asked for again
+        kept.write(b"\0" * MIB)
 
     home, summary = bring_home(elsewhere(live, run_id))
 

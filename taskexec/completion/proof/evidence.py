@@ -169,8 +169,8 @@ class EvidenceCheck:
         for run_id, count in sorted(self._elsewhere.items()):
             self._findings.is_partial = True
             self._findings.problem(
-                f"the evidence of {count} tasks that was taken over from run `{run_id}` is not here: it is where the run "
-                "was submitted",
+                f"the evidence of {count} tasks that was taken over from run `{run_id}` is not here: "
+                "it is where the run was submitted",
                 path="tasks",
             )
         if self._ahead:
@@ -230,7 +230,7 @@ def _is_taken(record: Mapping[str, Any], told: Mapping[str, Any], entry: Entry) 
     files = {name: digest for name, digest in told["evidence"].items() if name != RESULT}
     if record.get("status") != "succeeded" or record.get("task") != entry["task"]:
         return False
-    return files == outcome.get("files", {}) and told.get("result_sha256") == outcome.get("result")
+    return (files, told.get("result_sha256")) == (outcome.get("files", {}), outcome.get("result"))
 
 
 def _disagreements(

@@ -210,7 +210,8 @@ def _skipped(run: OrderCheck, task: _Task, entry: Entry) -> str:
     task.status = TaskStatus.SKIPPED
     if not is_legal:
         return _ILLEGAL
-    return "" if any(status in _MAY_HAVE_FAILED for status in run.statuses_before(entry)) else "nothing before it has failed"
+    is_told = any(status in _MAY_HAVE_FAILED for status in run.statuses_before(entry))
+    return "" if is_told else "nothing before it has failed"
 
 
 def _cancelled(_: OrderCheck, task: _Task, entry: Entry) -> str:

@@ -26,7 +26,7 @@ class ResultCheck:
     def __init__(self, tasks: Sequence[Mapping[str, Any]], findings: Findings) -> None:
         """Check a run of a plan with these tasks (of `plan.json`)."""
         self._findings = findings
-        self._depends_on = {task["id"]: [one for one in task["depends_on"] if isinstance(one, str)] for task in tasks}
+        self._depends_on = {task["id"]: task["depends_on"] for task in tasks}
         self._left: dict[str, str] = {}
         """Task -> digest of the result that it left for dependents, if it left any."""
         self._unknown: set[str] = set()
@@ -34,7 +34,7 @@ class ResultCheck:
         self._is_first = True
 
     def take(self, entry: Entry, raw: bytes | None) -> None:
-        """Take in the next entry; `raw` is the record of the attempt that it ends, None when it has none that counts."""
+        """Take in the next entry; `raw` is the record of the attempt that it ends, None when none counts."""
         event = entry["event"]
         if event == TransitionKind.SUBMITTED and self._is_first and "continues" in entry["head"]:
             self._unknown = set(self._depends_on)
@@ -55,8 +55,10 @@ class ResultCheck:
             self._left[task_id] = str(digest)
 
     def _check(self, entry: Entry, raw: bytes) -> None:
-        depends_on = self._depends_on[entry["task"]]
-        left = {one: self._left[one] for one in depends_on if one in self._left} if self._left else {}
+        left = {}
+        if self._left:
+            named = (one for one in self._depends_on[entry["task"]] if isinstance(one, str))
+            left = {one: self._left[one] for one in named if one in self._left}
         if not left and b'"given' not in raw:
             return
         record = orjson.loads(raw)
@@ -68,7 +70,7 @@ class ResultCheck:
 
     def _compare(self, entry: Entry, given: Mapping[str, Any], left: Mapping[str, str]) -> None:
         """Name what differs; what nobody here knows is left out."""
-        unknown = self._unknown.intersection(self._depends_on[entry["task"]])
+        unknown = {one for one in self._depends_on[entry["task"]] if isinstance(one, str) and one in self._unknown}
         by_name = given.get("given", {})
         if "given_sha256" in given or not isinstance(by_name, dict):
             if not unknown:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from taskexec.completion.proof.chain import Entry
 from taskexec.completion.proof.findings import Findings
 from taskexec.domain.events import TransitionKind
-from taskexec.domain.proof import taken_digest
+from taskexec.domain.proof import canonical_json, taken_digest
 
 __all__ = ["TakeoverCheck"]
 
@@ -19,7 +18,7 @@ class TakeoverCheck:
     def __init__(self, index_of: Mapping[str, int], findings: Findings) -> None:
         self._index_of = index_of
         self._findings = findings
-        self._taken: dict[int, Mapping[str, Any]] = {}
+        self._taken: dict[int, bytes] = {}
         self._submitted: Entry | None = None
         self._is_whole = True
         """Whether the ledger begins with the first life: later ones do not tell again what was taken over."""
@@ -38,7 +37,7 @@ class TakeoverCheck:
             self._is_told = True
         elif "taken_from" in entry:
             self._is_told = True
-            self._taken[self._index_of[entry["task"]]] = entry["taken_from"]
+            self._taken[self._index_of[entry["task"]]] = canonical_json(entry["taken_from"])
 
     def finish(self) -> None:
         """Compare the life that ends here with its head."""

@@ -660,9 +660,7 @@ def test_further_life_keeps_what_is_sealed_what_was_taken_over_and_what_is_not_o
     assert contents(elsewhere) == {"kept": b"x"}
 
 
-def test_further_life_of_a_damaged_ledger_keeps_all_evidence(
-    folder: RunFolder, entry: Entry, record: Record
-) -> None:
+def test_further_life_of_a_damaged_ledger_keeps_all_evidence(folder: RunFolder, entry: Entry, record: Record) -> None:
     run_to_the_end(folder, entry, record)
     folder.close()
     ledger = folder.path / "ledger.jsonl"

@@ -73,7 +73,7 @@ def given_back(run: StagedRun) -> None:
 
 def run_again(run: StagedRun) -> None:
     run.perform_diamond()
-    run.store.retry(run.run_id, [1], by=b'{"who":"me"}')
+    run.store.retry(run.run_id, [1], by=b'{"who":"me"}', request="1")
     run.perform(1, 3)
     run.perform(2, 2)
 
