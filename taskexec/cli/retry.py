@@ -88,8 +88,10 @@ def _tasks_of(place: RunPlace) -> tuple[list[str], list[str]]:
     if place.cluster is None:  # the summary may be older than the ledger, or not be there at all
         from taskexec.submission import FormerLife, Journal
 
-        plan = json.loads(Journal.read(place.folder).plan_json)
-        return [task["id"] for task in plan["tasks"]], FormerLife(place.folder, plan).statuses()
+        journal = Journal.read(place.folder)
+        plan = json.loads(journal.plan_json)
+        former = FormerLife(place.folder, plan, taken=journal.taken)
+        return [task["id"] for task in plan["tasks"]], former.statuses()
     results = take_snapshot(place).summary["results"]
     return [result["task"] for result in results], [result["status"] for result in results]
 

@@ -7,7 +7,8 @@ out. With the ledger and the evidence in the same folder a further life of the r
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import orjson
@@ -43,6 +44,8 @@ class Journal:
     options: RunOptions
     here: Here | None = None
     """None for a run on a cluster."""
+    taken: Mapping[int, bytes] = field(default_factory=dict)
+    """What the log says of tasks that are taken over from another run, by position."""
 
     def write(self, folder: Path) -> None:
         """Write it into a run's folder, which is made if need be.
@@ -59,6 +62,7 @@ class Journal:
             "canvas_sha256": _sha256(self.canvas_json),
             "here": None if self.here is None else asdict(self.here),
             "options": asdict(self.options),
+            "taken": {str(index): told.decode() for index, told in self.taken.items()},
         }
         write_atomically(folder / JOURNAL_FILE, orjson.dumps(body, option=orjson.OPT_INDENT_2))
 
@@ -73,9 +77,10 @@ class Journal:
             body = orjson.loads((folder / JOURNAL_FILE).read_bytes())
             plan_json, canvas_json = (folder / "plan.json").read_bytes(), (folder / "canvas.json").read_bytes()
             here = None if body["here"] is None else Here(**body["here"])
-            journal = cls(plan_json, canvas_json, RunOptions(**body["options"]), here)
+            taken = {int(index): told.encode() for index, told in body["taken"].items()}
+            journal = cls(plan_json, canvas_json, RunOptions(**body["options"]), here, taken)
             digests = body["plan_sha256"], body["canvas_sha256"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise NotFound(
                 f"{folder} has no journal that run `{folder.name}` could be taken up from: {error}",
                 hint="a run is taken up in the folder it was submitted from; `tek run` starts the plan anew",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -30,12 +31,15 @@ _ENDINGS = {
 class FormerLife:
     """What a run's folder at home says of its tasks, and the end of its ledger."""
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, plan: Mapping[str, Any], *, taken: Mapping[int, bytes] = MappingProxyType({})
+    ) -> None:
         """Read the ledger in a run's folder.
 
         Args:
             folder: The run's folder.
             plan: Its `plan.json`.
+            taken: What its journal says of tasks that were taken over from another run, as `self.taken`.
         """
         self._folder = folder
         self._tasks: Sequence[Mapping[str, Any]] = plan["tasks"]
@@ -44,8 +48,8 @@ class FormerLife:
         """Where tasks stand that have ended, by index."""
         self.attempts: dict[int, int] = defaultdict(int)
         """Attempts that were started, by index."""
-        self.taken: dict[int, bytes] = {}
-        """What the ledger says of tasks that were taken over from another run, by index."""
+        self.taken: dict[int, bytes] = dict(taken)
+        """What the log says of tasks that were taken over from another run, by index."""
         path = folder / "ledger.jsonl"
         self.ledger_head = ""
         """Hash of the last entry; empty when there is no ledger yet."""

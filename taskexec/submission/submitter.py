@@ -84,11 +84,13 @@ class Submitter:
         standing = takeover.standing() if takeover is not None else {}
         before = Before(standing)
         with contextlib.suppress(NotFound):  # the same submission may have been journaled here before
-            journal = Journal.read(self._runs_dir / run_id)
-            before = Before(standing, journal.plan_json, journal.canvas_json)
+            earlier = Journal.read(self._runs_dir / run_id)
+            before = Before(standing, earlier.plan_json, earlier.canvas_json)
         submission = prepare(plan, options, run_id=run_id, identity=self._identity(), before=before)
         if key is None or not self._is_known(run_id):
-            self._journal(submission, Journal(submission.plan_json, submission.canvas_json, options, here), takeover)
+            taken = {index: stands.reused for index, stands in standing.items()}
+            journal = Journal(submission.plan_json, submission.canvas_json, options, here, taken)
+            self._journal(run_id, journal, takeover)
             _until_answered(lambda: self._store.put(submission.program))
         _until_answered(lambda: self._store.start(run_id))
         return submission
@@ -115,8 +117,8 @@ class Submitter:
             )
         return known
 
-    def _journal(self, submission: Submission, journal: Journal, takeover: Takeover | None) -> None:
-        folder = self._runs_dir / submission.run_id
+    def _journal(self, run_id: str, journal: Journal, takeover: Takeover | None) -> None:
+        folder = self._runs_dir / run_id
         try:
             journal.write(folder)
             if takeover is not None:
@@ -160,7 +162,7 @@ class Submitter:
         folder = self._runs_dir / run_id
         journal = Journal.read(folder)
         plan = stored_plan(folder)
-        former = FormerLife(folder, orjson.loads(journal.plan_json))
+        former = FormerLife(folder, orjson.loads(journal.plan_json), taken=journal.taken)
         before = Before(former.standing(), journal.plan_json, journal.canvas_json, former.ledger_head)
         options = _lifted(journal.options) if again else journal.options
         submission = prepare(plan, options, run_id=run_id, identity=self._identity(), before=before)

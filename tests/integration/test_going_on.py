@@ -279,6 +279,29 @@ def test_results_of_an_earlier_run_are_taken_over_and_handed_on(live: LiveCluste
     assert problems(live, home) == []
 
 
+def test_what_was_taken_over_stands_when_the_server_is_lost_before_anything_was_brought_home(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    live = fresh()
+    live.start_worker(slots=1)
+    tasks = counting(tmp_path, [{"id": "a"}, {"id": "b", "depends_on": "a"}])
+    former = live.carry_out(tasks[:1])
+    plan = make_plan(tasks)
+    takeover = Takeover.of(plan, FormerRun(former.folder), lambda _: {})
+    for supervisor in live.supervisors:
+        supervisor.kill()
+    run_id = live.cluster.submit(plan, dry_run=False, takeover=takeover).run_id
+
+    live.lose_all_data()
+    live.cluster.submitter.take_up(run_id)
+    live.start_worker(slots=1)
+    home = live.finish(run_id)
+
+    assert home.statuses == {"a": "satisfied", "b": "succeeded"}
+    assert counted(tmp_path, "a") == 1
+    assert problems(live, home) == []
+
+
 def test_held_task_is_tried_again_when_its_delay_is_over(fresh: Fresh) -> None:
     live = fresh(worker__reap_interval_s=5.0)  # a delay does not wait for the next ordinary round
     live.start_worker(slots=1)
