@@ -117,6 +117,7 @@ class Workplace:
         """End the helpers and remove the scratch folder."""
         for helper in self._helpers.values():
             helper.end()
+        self.memory.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
@@ -197,6 +198,7 @@ class AttemptRunner:
             files = {"TEK_INPUTS": inputs, "TEK_RESULT": self._result}
             self._files.append(self._result)
             environ = {**self._place.environ_with(command.env), **self._variables(), **files}
+            self._place.memory.look()
             pid = spawn(command.argv, environ, output=(out_write, err_write), cwd=cwd)
         except BaseException:
             os.close(out_read)
@@ -210,7 +212,6 @@ class AttemptRunner:
         watched = Watched(pid, out_read, err_read)
         self._set_current(watched)
         try:
-            self._place.memory.look()
             exit_ = watched.wait(self._evidence, self._limits)
             assert exit_ is not None
             return self._explained(exit_)
@@ -231,7 +232,7 @@ class AttemptRunner:
         if self._aborted is not None:
             return Exit(None, None, 0.0, ended_by=self._aborted)
         helper = self._place.helper(argv)
-        self._place.memory.look()
+        self._place.memory.look(old_s=1.0)
         exit_ = helper.ask(
             # a helper keeps what an earlier attempt was told
             {**request, "environ": {"TEK_MEMORY_MIB": "", **self._variables()}},

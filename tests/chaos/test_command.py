@@ -135,7 +135,9 @@ def test_killed_chaos_leaves_no_stopped_worker_behind(tek: Tek) -> None:
 def submitted(node: Tek, *, count: int, width: int, then: str) -> tuple[str, Path]:
     """Submit a layered plan; return the run and the folder of its marks."""
     plan, marks = plan_of(node, count=count, width=width, then=then)
-    return node("submit", plan, "--output", "json").expect(0).json["run_id"], marks
+    # a few faults can all meet the same task
+    submitted = node("submit", plan, "--set", "worker.max_attempts=20", "--output", "json").expect(0)
+    return submitted.json["run_id"], marks
 
 
 @on_node
