@@ -244,7 +244,10 @@ def home_head(folder: Path) -> str:
     return str(json.loads((folder / "run.json").read_text())["ledger_head"])
 
 
-@pytest.mark.parametrize("program", ["tek worker --class cpu", "workers/cpu.py", "workers/gpu.py"])
+@pytest.mark.parametrize(
+    "program",
+    ["tek worker --class cpu", "workers/gpu.py", pytest.param("workers/cpu.py", marks=pytest.mark.slow)],
+)
 def test_worker_joins_serves_and_leaves_on_term(tek: Tek, program: str) -> None:
     url = tek("up", "--workers", 0, "--output", "json").expect(0).json["redis_url"]
     route = "gpu" if "gpu" in program else "cpu"
