@@ -23,7 +23,7 @@ def test_task_starts_when_its_own_dependency_ends_though_another_root_runs_on(
     home = live.carry_out(tasks)
 
     assert home.summary["status"] == "succeeded", home.results["b"]
-    assert home.results["c"]["finished_at"] < home.results["b"]["finished_at"]
+    assert home.results["c"]["started_at"] < home.results["b"]["finished_at"]
     assert home.order_violations(tasks) == []
 
 
