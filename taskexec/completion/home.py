@@ -176,7 +176,7 @@ class RunFolder:
             self._attempts.close_open()
         self.flush()
         outline = read_outline(self.path / "ledger.jsonl")
-        unproved = unproved_files(self.path, self.plan, outline.unproved)
+        unproved = unproved_files(self.path, outline.unproved)
         summary = run_summary(outline.settle(head), self.plan, self.account, ledger_head=self._ledger.head)
         summary |= home_summary(outline, unproved, [self._pending_json(file) for file in self.pending])
         write_atomically(self.path / "run.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))

@@ -104,16 +104,16 @@ def read_outline(ledger: Path) -> RunOutline:
     return outline
 
 
-def attempt_folder(folder: Path, plan: Mapping[str, Any], task_id: str, attempt: int) -> Path:
+def attempt_folder(folder: Path, task_id: str, attempt: int) -> Path:
     """Return the folder of an attempt's evidence in a run's folder; where its `plan.json` says it is counts nothing."""
     return folder / "tasks" / evidence_folder(task_id) / f"attempt-{attempt}"
 
 
-def unproved_files(folder: Path, plan: Mapping[str, Any], attempts: Iterable[tuple[str, int]]) -> dict[str, str]:
+def unproved_files(folder: Path, attempts: Iterable[tuple[str, int]]) -> dict[str, str]:
     """Return what attempts left that no signed record speaks of: path in the run's folder -> SHA-256."""
     found = {}
     for task_id, attempt in sorted(attempts):
-        base = attempt_folder(folder, plan, task_id, attempt)
+        base = attempt_folder(folder, task_id, attempt)
         known = {base / name for name in _RECORDS} | recorded_files(base)
         for path in files_below(base):
             if path not in known and not is_being_fetched(path, base):

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from taskexec.completion.ledger import read_end
+from taskexec.completion.outline import attempt_folder
 from taskexec.completion.replay import ReplayAccount
 from taskexec.domain.program import Standing
 from taskexec.domain.proof import record_digest
@@ -111,7 +112,7 @@ class FormerRun:
 
     def attempt_folder(self, task_id: str, attempt: int) -> Path:
         """Return the folder of an attempt."""
-        return self.folder / "tasks" / evidence_folder(task_id) / f"attempt-{attempt}"
+        return attempt_folder(self.folder, task_id, attempt)
 
 
 def newest_run_of(plan: Plan, runs_dir: Path) -> FormerRun | None:

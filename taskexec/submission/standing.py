@@ -12,11 +12,11 @@ import orjson
 
 from taskexec.completion.former import FormerLedger
 from taskexec.completion.names import RESULT
+from taskexec.completion.outline import attempt_folder
 from taskexec.domain.events import TransitionKind
 from taskexec.domain.program import Standing
 from taskexec.domain.rules import TaskState
 from taskexec.domain.states import TaskStatus
-from taskexec.plan import evidence_folder
 
 __all__ = ["FormerLife"]
 
@@ -100,7 +100,7 @@ class FormerLife:
     def record_of(self, index: int, attempt: int) -> dict[str, Any] | None:
         """Return the record of an attempt; None when it is not at home."""
         task_id = self._task_ids[index]
-        path = self._folder / "tasks" / evidence_folder(task_id) / f"attempt-{attempt}" / RESULT
+        path = attempt_folder(self._folder, task_id, attempt) / RESULT
         try:
             record: dict[str, Any] = orjson.loads(path.read_bytes())
         except (OSError, ValueError):

@@ -20,6 +20,7 @@ from taskexec.completion.proof.chain import Entry
 from taskexec.completion.proof.findings import Findings
 from taskexec.domain.events import TransitionKind
 from taskexec.domain.states import Reason
+from taskexec.plan import evidence_folder
 
 __all__ = ["EvidenceCheck"]
 
@@ -66,7 +67,7 @@ class EvidenceCheck:
             self._expect(entry, evidence)
         if not evidence:
             return None
-        base = attempt_folder(self._folder, self._plan, entry["task"], entry["attempt"])
+        base = attempt_folder(self._folder, entry["task"], entry["attempt"])
         if event == TransitionKind.REFUSED and LATE_RESULT in evidence:
             self._check_file(base / LATE_RESULT, evidence[LATE_RESULT], None, entry)
         if event not in _WITH_RECORD or RESULT not in evidence:
@@ -77,7 +78,7 @@ class EvidenceCheck:
 
     def _check_taken(self, entry: Entry) -> None:
         """Check the evidence of a task that was taken over from another run, whose ledger has its own proof."""
-        base, origin = attempt_folder(self._folder, self._plan, entry["task"], 0), entry["taken_from"]
+        base, origin = attempt_folder(self._folder, entry["task"], 0), entry["taken_from"]
         if not os.path.lexists(base):
             self._elsewhere[origin["run"]] += 1
             return
@@ -153,8 +154,7 @@ class EvidenceCheck:
             unproved: What attempts left of which no record speaks: path in the run's folder -> SHA-256.
             is_complete: Whether the run has ended; else attempts may be at work.
         """
-        folders: Mapping[str, str] = self._plan.get("folders", {})
-        task_of = {folders.get(task["id"], task["id"]): task["id"] for task in self._plan["tasks"]}
+        task_of = {evidence_folder(task["id"]): task["id"] for task in self._plan["tasks"]}
         for path in sorted(self._folder.iterdir()):
             if path.name == _PUT_ASIDE:
                 self._findings.warnings.append(f"{_PUT_ASIDE} is a ledger that did not hold, and was made anew")

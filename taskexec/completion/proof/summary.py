@@ -69,7 +69,7 @@ class SummaryCheck:
         Args:
             pending: Files that are not here and may still be with their worker: task, attempt and name -> account.
         """
-        unproved = unproved_files(self._folder, self._plan, self.outline.unproved)
+        unproved = unproved_files(self._folder, self.outline.unproved)
         if self._fault:
             if self._raw is not None or self.outline.ended_at is not None:  # before the end there need not be one
                 self._problem(self._fault)
