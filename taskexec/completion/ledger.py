@@ -30,6 +30,7 @@ __all__ = [
     "check_chain",
     "read_end",
     "split_record",
+    "unseal",
 ]
 
 GENESIS = "0" * 64
@@ -193,14 +194,20 @@ def _end_at(line: bytes, size_bytes: int) -> LedgerEnd | None:
         return None
 
 
+def unseal(line: bytes) -> tuple[bytes, str, bool]:
+    """Return what the hash of an entry covers, that hash, and whether the line (without line break) ends with it."""
+    body, _, seal = line.rpartition(b',"hash":"')
+    text = body + b"}"
+    digest = hashlib.sha256(text).hexdigest()
+    return text, digest, seal == digest.encode() + b'"}'
+
+
 def check_chain(lines: Iterator[bytes]) -> str | None:
     """Return what is wrong with a ledger's chain, in words; None when every seal holds."""
     previous = GENESIS
     for number, line in enumerate(lines, 1):
-        body, _, seal = line.rstrip(b"\n").rpartition(b',"hash":"')
-        text = body + b"}"
-        digest = hashlib.sha256(text).hexdigest()
-        if seal != digest.encode() + b'"}':
+        text, digest, holds = unseal(line.rstrip(b"\n"))
+        if not holds:
             return f"entry {number} was changed"
         if _link(text) != (previous, number):
             return f"entry {number} does not follow the one before it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from taskexec.completion.ledger import GENESIS, SIGNED, read_end
+from taskexec.completion.ledger import GENESIS, SIGNED, read_end, unseal
 from taskexec.completion.proof.findings import Findings
 from taskexec.domain.events import TransitionKind
 
@@ -74,16 +73,14 @@ def _lines(file: BinaryIO, stop: int) -> Iterator[bytes]:
 
 def _entry(line: bytes, task_ids: Mapping[str, int]) -> tuple[Entry | None, str]:
     """Return an entry and what is wrong with it; None when it cannot be used."""
-    body, mark, seal = line.rpartition(b',"hash":"')
-    text = body + b"}"
-    digest = hashlib.sha256(text).hexdigest()
+    text, digest, holds = unseal(line.removesuffix(b"\n"))
     try:
         entry = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None, "it is not JSON"
-    if not mark or not isinstance(entry, dict) or not _is_well_formed(entry, task_ids):
+    if not isinstance(entry, dict) or not _is_well_formed(entry, task_ids):
         return None, "it is not an entry of a ledger of this plan"
-    if seal != digest.encode() + b'"}\n' or entry["hash"] != digest:
+    if not holds or not line.endswith(b"\n") or entry["hash"] != digest:
         return entry, "it was changed: its hash does not hold"
     if orjson.dumps({name: value for name, value in entry.items() if name != "hash"}) != text:
         return entry, "it is not in the form that the ledger has"
