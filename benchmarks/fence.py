@@ -27,6 +27,8 @@ UNFENCED = Path(__file__).with_name("unfenced.py")
 SHAPES = ("1,000 independent", "20 × 50 layers", "50 × 100 layers")
 SLOTS = 2
 LEASE_S = 2.0
+LOOK_S = 0.01
+"""Between two looks at the server: a measurement waits for real workers, and must not take their core meanwhile."""
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def _cluster(folder: Path, *, fenced: bool) -> Iterator[Cluster]:
         supervisor.start()
         try:
             while not cluster.workers.listed():
-                time.sleep(0.02)
+                time.sleep(LOOK_S)
             yield cluster
         finally:
             supervisor.kill()
@@ -64,7 +66,7 @@ def _rate(cluster: Cluster, text: str) -> float:
     plan = build_plan(read_csv(text, "benchmark.csv"))
     run_id = cluster.submit(plan, dry_run=False).run_id
     while (head := cluster.runs.head(run_id)).finished_at is None:
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
     assert head.started_at is not None
     assert head.status == "succeeded", head
     return len(plan.tasks) / (head.finished_at - head.started_at)
@@ -99,7 +101,7 @@ def _recovery(folder: Path, *, tended: bool) -> float:
             worker.start()
         try:
             while len(cluster.workers.listed()) < len(workers):
-                time.sleep(0.02)
+                time.sleep(LOOK_S)
             return _time_to_recover(cluster, workers, tended=tended)
         finally:
             for worker in workers:
@@ -110,7 +112,7 @@ def _time_to_recover(cluster: Cluster, workers: Sequence[WorkerSupervisor], *, t
     plan = build_plan(read_csv("id,command\na,[ $TEK_ATTEMPT = 2 ] || sleep 300\n", "benchmark.csv"))
     run_id = cluster.submit(plan, dry_run=False).run_id
     while not (starts := _starts(cluster, run_id)):
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
     time.sleep(LEASE_S)  # reaping has begun its regular rounds
     holder = next(worker for worker in workers if worker.name == starts[0][1])
     assert holder.pid is not None
@@ -119,7 +121,7 @@ def _time_to_recover(cluster: Cluster, workers: Sequence[WorkerSupervisor], *, t
     while len(starts := _starts(cluster, run_id)) < 2:
         if tended:
             holder.tend()
-        time.sleep(0.01)
+        time.sleep(LOOK_S)
     return (starts[1][0] - (int(seconds) * 1_000_000 + int(microseconds))) / 1e6 / LEASE_S
 
 

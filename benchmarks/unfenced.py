@@ -56,6 +56,7 @@ def leave_out_the_fence() -> None:
     def source(name: str) -> str:
         return f"{prelude}\n{_cut(name, folder.joinpath(name + '.lua').read_text())}"
 
+    # replaced in this process only, on purpose and behind the types: the product has no switch that leaves these out
     connection._source = source  # type: ignore[assignment]
     authority.Authority.seal = lambda self, run_id, records: None  # type: ignore[method-assign]
     carrier.Carrier.renew = lambda self: None  # type: ignore[method-assign]
