@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from support.run_folders import PLAN
 
+from taskexec.completion.home import RunFolder
 from taskexec.domain.events import LogEntry
 
 
@@ -35,3 +38,10 @@ def record() -> Callable[..., str]:
         return body + "\t" + (orjson.dumps(inline).decode() if inline else "")
 
     return detail
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[RunFolder]:
+    made = RunFolder(tmp_path / "runs" / "r", PLAN, b"{}")
+    yield made
+    made.close()

@@ -3,67 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from support.run_folders import HEAD, PLAN, B, Entry, Record, attempt_1, chunk, contents, run_to_the_end, spooled
 
 from taskexec.completion.home import RunFolder
 from taskexec.completion.ledger import check_chain
 from taskexec.completion.names import find_evidence
-from taskexec.domain.events import LogEntry
 from taskexec.domain.program import RunHead
 from taskexec.errors import EvidenceForeign, EvidenceUnwritable
-from taskexec.plan import evidence_folder
-
-Entry = Callable[..., LogEntry]
-Record = Callable[..., str]
-
-PLAN = orjson.dumps(
-    {
-        "tasks": [
-            {"id": "a", "lane": "Queue A", "route": "cpu", "agent": "shell"},
-            {"id": "../b", "lane": None, "route": "gpu", "agent": "noop"},
-        ],
-        "folders": {"../b": evidence_folder("../b")},
-    }
-)
-B = evidence_folder("../b")
-HEAD = RunHead(run_id="r", status="failed", tasks=2, left=0, succeeded=1, failed=1, source="p.csv")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[RunFolder]:
-    made = RunFolder(tmp_path / "runs" / "r", PLAN, b"{}")
-    yield made
-    made.close()
-
-
-def chunk(name: str, data: bytes, *, offset: int = 0, index: int = 0, attempt: int = 1) -> dict[str, bytes]:
-    fields = {"i": str(index), "a": str(attempt), "f": name, "o": str(offset)}
-    return {key: value.encode("utf-8", "surrogatepass") for key, value in fields.items()} | {"d": data}
-
-
-def contents(path: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
-
-
-def run_to_the_end(folder: RunFolder, entry: Entry, record: Record) -> None:
-    folder.take(entry("A 0 0", "Q 0 1", "Q 1 1"))
-    folder.take_output(chunk("stdout.log", b"hello "))
-    folder.take_output(chunk("stdout.log", b"world", offset=6))
-    folder.take_output(chunk("files/sub/f.txt", b"file"))
-    files = {
-        "stdout.log": {"bytes": 11, "sha256": hashlib.sha256(b"hello world").hexdigest()},
-        "files/sub/f.txt": {"bytes": 4, "sha256": hashlib.sha256(b"file").hexdigest()},
-    }
-    folder.take(entry("R 0 1", f"S 0 1 {record(files=files)}", second=2))
-    folder.take(entry("R 1 1", f"T 1 1 {record({'stderr.log': 'no'}, status='failed')}", "Q 1 2", second=3))
-    folder.take(entry("R 1 2", f"F 1 2 {record(status='failed', attempt=2)}", "E failed 0", second=4))
-    folder.write_summary(HEAD)
 
 
 def test_folder_holds_the_run_when_it_has_ended(folder: RunFolder, entry: Entry, record: Record) -> None:
@@ -189,10 +141,6 @@ def test_satisfied_task_has_its_result_and_its_ledger_entry_but_no_evidence(fold
     ledger = [orjson.loads(line) for line in (folder.path / "ledger.jsonl").read_bytes().splitlines()]
     assert [line["task"] for line in ledger if line["event"] == "satisfied"] == ["a", "../b"]
     assert list((folder.path / "tasks").iterdir()) == []
-
-
-def attempt_1(folder: RunFolder) -> Path:
-    return folder.path / "tasks" / "a" / "attempt-1"
 
 
 def test_only_one_at_a_time_writes_a_folder(folder: RunFolder) -> None:
@@ -514,11 +462,6 @@ def test_file_that_is_called_like_a_record_does_not_take_its_place(
     assert find_evidence(attempt_1(folder), "result.json").read_bytes() == b"forged"  # type: ignore[union-attr]
 
 
-def spooled(record: Record) -> str:
-    file = {"bytes": 5, "sha256": hashlib.sha256(b"large").hexdigest(), "spool": "there"}
-    return record(files={"files/big": file}, host="node7")
-
-
 def test_file_that_stayed_with_its_worker_is_pending_until_it_is_settled(
     folder: RunFolder, entry: Entry, record: Record
 ) -> None:
@@ -565,111 +508,6 @@ def test_file_that_is_there_already_is_not_pending_when_its_entry_is_sealed_agai
 
     assert again.pending == []
     again.close()
-
-
-def killed(folder: RunFolder) -> RunFolder:
-    """Have a folder's writer die before it wrote the ledger, and the run begin a further life."""
-    folder.close()
-    again = RunFolder(folder.path, PLAN, b"{}")
-    again.begin_life()
-    return again
-
-
-def test_attempt_that_the_ledger_does_not_know_leaves_nothing_to_a_further_life(
-    folder: RunFolder, entry: Entry, record: Record
-) -> None:
-    folder.take(entry("A 0 0", "Q 0 1", "Q 1 1"))
-    folder.flush()
-    folder.take_output(chunk("stdout.log", b"a long first life"))
-    folder.take_output(chunk("files/old", b"x"))
-    folder.take_output(chunk("stdout.log", b"at work", index=1))
-    folder.take(entry("R 0 1", f"S 0 1 {record()}", second=2))
-
-    again = killed(folder)
-    left = list((folder.path / "tasks").rglob("*attempt*"))
-    again.take_output(chunk("stdout.log", b"short"))
-    again.take(entry("R 0 1", f"S 0 1 {record()}", second=3))
-    again.close()
-
-    assert left == []
-    assert contents(attempt_1(folder))["stdout.log"] == b"short"
-    assert "files/old" not in contents(attempt_1(folder))
-
-
-def test_what_a_started_attempt_left_stays_without_the_record_that_the_ledger_does_not_know(
-    folder: RunFolder, entry: Entry, record: Record
-) -> None:
-    folder.take(entry("A 0 0", "Q 0 1", "R 0 1"))
-    folder.flush()
-    folder.take_output(chunk("stdout.log", b"said"))
-    folder.take(entry(f"S 0 1 {spooled(record)}", second=2))
-
-    again = killed(folder)
-    again.close()
-
-    assert contents(attempt_1(folder)) == {"stdout.log": b"said", "stderr.log": b""}
-    assert again.pending == []
-
-
-def test_late_result_that_the_ledger_does_not_know_goes_with_a_further_life(
-    folder: RunFolder, entry: Entry, record: Record
-) -> None:
-    lost = '{"status":"failed","reason":"lost_worker"}'
-    folder.take(entry("A 0 0", "R 0 1", f"L 0 1 {lost}", "R 1 1", f"L 1 1 {lost}"))
-    folder.take(entry(f"D 1 1 {record()}", second=2))
-    folder.flush()
-    folder.take(entry(f"D 0 1 {record()}", second=3))
-
-    killed(folder).close()
-
-    assert set(contents(attempt_1(folder))) == {"stdout.log", "stderr.log", "result.json"}
-    assert (folder.path / "tasks" / B / "attempt-1" / "late_result.json").is_file()
-
-
-def test_attempt_at_work_when_its_life_ended_gets_its_name_with_the_end_of_the_run(
-    folder: RunFolder, entry: Entry
-) -> None:
-    folder.take(entry("A 0 0", "R 0 1"))
-    folder.flush()
-    folder.take_output(chunk("stdout.log", b"so far"))  # killed before it noted that it put a folder together
-
-    again = killed(folder)
-    again.take(entry("A 0 0", "C 0 1", "E cancelled 0", second=5))
-    again.write_summary(replace(HEAD, status="cancelled", finished_at=1.0))
-    again.close()
-
-    assert contents(attempt_1(folder)) == {"stdout.log": b"so far"}
-
-
-def test_further_life_keeps_what_is_sealed_what_was_taken_over_and_what_is_not_ours(
-    folder: RunFolder, entry: Entry, record: Record, tmp_path: Path
-) -> None:
-    run_to_the_end(folder, entry, record)
-    for name in ("attempt-0", "notes", "attempt-01"):
-        (attempt_1(folder).with_name(name)).mkdir()
-        (attempt_1(folder).with_name(name) / "kept").write_bytes(b"x")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "kept").write_bytes(b"x")
-    attempt_1(folder).with_name("attempt-7").symlink_to(elsewhere)
-    before = contents(folder.path)
-
-    killed(folder).close()
-
-    assert contents(folder.path) == before
-    assert contents(elsewhere) == {"kept": b"x"}
-
-
-def test_further_life_of_a_damaged_ledger_keeps_all_evidence(folder: RunFolder, entry: Entry, record: Record) -> None:
-    run_to_the_end(folder, entry, record)
-    folder.close()
-    ledger = folder.path / "ledger.jsonl"
-    ledger.write_bytes(ledger.read_bytes().replace(b'"attempt":1', b'"attempt":9', 1))
-    before = contents(folder.path / "tasks")
-
-    killed(folder).close()
-
-    assert contents(folder.path / "tasks") == before
 
 
 def test_late_result_changes_no_file_that_a_record_speaks_of(folder: RunFolder, entry: Entry, record: Record) -> None:
