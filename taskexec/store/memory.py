@@ -151,7 +151,7 @@ class MemoryRunStore:
                 change.open_latches(succeeded)
                 change.measure(agent, spent_us=int(spent_s * 1e6), tasks=len(succeeded))
                 recorded = sum(verdict is not CompletionVerdict.REPEATED for verdict in verdicts.values())
-                if seal is not None and recorded:
+                if seal is not None and recorded and run.has_log:
                     is_whole = recorded == len(completions)
                     change.seal = seal._replace(digests=()) if is_whole else seal
             return [verdicts[done.member] is not CompletionVerdict.LATE for done in completions]

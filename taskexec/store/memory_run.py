@@ -171,6 +171,11 @@ class MemoryRun:
         return min(ends, default=None)
 
     @property
+    def has_log(self) -> bool:
+        """Whether its log has begun: with the head, also that of a further life."""
+        return self.status is not RunStatus.PENDING
+
+    @property
     def left(self) -> int:
         """Tasks that have not ended."""
         return len(self.program.tasks) - self.count.total()
@@ -414,7 +419,7 @@ class RunChange:
         verdict = rules.judge_completion(
             run.state.get(index), attempt, succeeded=done.succeeded, holds_lease=lease in run.lease
         )
-        if verdict is CompletionVerdict.LATE:
+        if verdict is CompletionVerdict.LATE and run.has_log:
             self.write_line("D", index, attempt, done.record)
         if verdict is not CompletionVerdict.ACCEPTED:
             return verdict

@@ -179,6 +179,18 @@ def test_late_completion_of_old_attempt_is_refused_and_logged(run, stage: Stage)
     assert stage.celery_result(f"result-{play.run_id}-0") is None
 
 
+def test_completion_from_a_life_that_was_lost_does_not_come_before_the_head_of_the_next_one(run) -> None:
+    play = run(*CHAIN, start=False)
+
+    accepted = play.complete((0, 1))
+    before = play.lines()
+    play.store.start(play.run_id)
+
+    assert accepted == [False]
+    assert before == []
+    assert play.short_lines()[0] == "A 0 0"
+
+
 def test_failure_skips_all_descendants_and_nothing_else(run) -> None:
     play = run((), (), (0,), (1,), (2, 3), (4,), (3,))
 

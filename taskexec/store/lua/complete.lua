@@ -11,6 +11,8 @@
 -- Returns, for each member, 1 accepted or 0 refused (another attempt owns the task, or it was cancelled).
 local worker, agent, spent = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local FIRST, WIDTH = 7, 9
+local status_now = meta('status')
+local has_log = status_now and status_now ~= 'pending'  -- a log begins with the head, also that of a further life
 local recorded = 0  -- records that this call puts into the log
 local lifetime = math.max(tonumber(meta('retention_s') or '1'), 1)
 local indexes = {}
@@ -35,7 +37,7 @@ for at, index in ipairs(indexes) do
   elseif current[at] ~= 'R' .. attempt or redis.call('ZREM', K.lease, member .. '|' .. token) == 0 then
     local repeated = current[at] == outcome .. attempt
     replies[at] = repeated and 1 or 0
-    if not repeated and meta('run') then  -- a run that is gone has no log
+    if not repeated and has_log then
       line('D', index, attempt, record)
       recorded = recorded + 1
     end
