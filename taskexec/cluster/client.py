@@ -56,7 +56,7 @@ class Cluster:
             KnownWorker(
                 worker["name"],
                 frozenset(Route(name) for name in worker["classes"]),
-                Capacity(**worker["capacity"]),
+                Capacity.from_record(worker["capacity"]),
             )
             for worker in workers
         ]

@@ -69,7 +69,7 @@ def main() -> int:
     profile = WorkerProfile(
         name=spec["name"],
         routes=tuple(Route(name) for name in spec["routes"]),
-        capacity=Capacity(**spec["capacity"]),
+        capacity=Capacity.from_record(spec["capacity"]),
         with_events=spec["with_events"],
     )
     carrier = CarrierSettings(

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taskexec.cluster.spools import MIB, spool_folder
 from taskexec.domain.resources import Capacity, Route
@@ -42,7 +42,7 @@ def worker_supervisor(
             "url": cluster.url,
             "scratch": str(scratch),
             "routes": [str(route) for route in routes],
-            "capacity": _capacity_json(capacity),
+            "capacity": capacity.to_record(),
             "project_dir": str(settings.worker.project_dir),
             "lease_s": settings.worker.lease_s,
             "reap_interval_s": settings.worker.reap_interval_s,
@@ -93,12 +93,3 @@ def serve_worker(supervisor: WorkerSupervisor, interrupts: Interrupts) -> int:
                 supervisor.tend()
     finally:
         supervisor.kill()
-
-
-def _capacity_json(capacity: Capacity) -> dict[str, Any]:
-    return {
-        "cpus": capacity.cpus,
-        "memory_mib": capacity.memory_mib,
-        "gpus": capacity.gpus,
-        "slots": capacity.slots,
-    }

@@ -12,9 +12,11 @@ __all__ = [
     "Claim",
     "ClaimedMember",
     "Completion",
+    "Grant",
     "Member",
     "Program",
     "ProgramTask",
+    "Rank",
     "Reaped",
     "RunHead",
     "RunOptions",
@@ -123,6 +125,32 @@ class Member:
     """Number of the attempt, from 1."""
 
 
+class Grant(NamedTuple):
+    """What was taken of workers for one attempt that asked for something."""
+
+    cpus: int
+    """Thousandths of a core, for each rank."""
+    memory_mib: int
+    """MiB of memory, for each rank; 0 is no limit."""
+    disk_mib: int
+    gpu_share: int
+    """Thousandths of each of its GPUs; 1000 is all of it."""
+    gpu_memory_mib: int
+    """MiB on each of its GPUs; 0 is no limit of its own."""
+    is_exclusive: bool
+    ranks: tuple[Rank, ...]
+    """Where each rank goes, in their order; one for a task that is not distributed."""
+
+
+class Rank(NamedTuple):
+    """One rank of an attempt."""
+
+    worker: str
+    """Name of its worker."""
+    gpus: tuple[int, ...]
+    """Positions of its GPUs among the worker's."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimedMember:
     """A member that a claim has won."""
@@ -136,6 +164,8 @@ class ClaimedMember:
     """Seconds that the task still has, over all its attempts or until its deadline; None is no limit."""
     memory_ratio: float = 1.0
     """So many times the memory that the plan asks for, after attempts that ran out of it."""
+    grant: Grant | None = None
+    """What it was given; None for a task that asks for nothing but a slot."""
 
     @property
     def stored_spec(self) -> bytes:

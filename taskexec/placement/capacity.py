@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from taskexec.domain.resources import Capacity
+from taskexec.domain.resources import Capacity, Gpu
 
 __all__ = ["measure_capacity"]
 
@@ -57,6 +57,6 @@ def _cgroup_memory(root: Path) -> int | None:
     return int(limit)
 
 
-def _gpus() -> int:
+def _gpus() -> tuple[Gpu, ...]:
     folder = Path("/proc/driver/nvidia/gpus")
-    return len(list(folder.iterdir())) if folder.is_dir() else 0
+    return tuple(Gpu(str(number)) for number, _ in enumerate(folder.iterdir())) if folder.is_dir() else ()

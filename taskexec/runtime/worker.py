@@ -120,13 +120,11 @@ def _spool_id(settings: CarrierSettings) -> dict[str, str]:
 
 
 def _registration(profile: WorkerProfile, agents: AgentRegistry) -> dict[str, Any]:
-    capacity = profile.capacity
-    amounts = {"cpus": capacity.cpus, "memory_mib": capacity.memory_mib, "gpus": capacity.gpus, "slots": capacity.slots}
     return {
         "host": platform.node(),
         "pid": os.getpid(),
         "classes": [str(route) for route in profile.routes],
-        "capacity": amounts,
+        "capacity": profile.capacity.to_record(),
         "agents": agents.names(),
         "state": "ready",
     }

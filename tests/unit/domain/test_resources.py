@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskexec.domain.resources import Capacity, Needs, Route, choose_route, shortfalls
+from taskexec.domain.resources import Capacity, Gpu, Needs, Route, choose_route, shortfalls
 
-WORKER = Capacity(cpus=4, memory_mib=8192, gpus=1)
+WORKER = Capacity(cpus=4, memory_mib=8192, gpus=(Gpu("0"),))
 
 
 @pytest.mark.parametrize("needs", [Needs(), Needs(cpus=4, memory_mib=8192, gpus=1), Needs(cpus=0), Needs(gpus=0.5)])
@@ -25,7 +25,7 @@ def test_every_shortfall_is_named_with_both_amounts() -> None:
 @given(cpus=st.floats(0, 64), memory_mib=st.integers(0, 10**6), gpus=st.floats(0, 8))
 def test_more_capacity_never_fits_less(cpus: float, memory_mib: int, gpus: float) -> None:
     needs = Needs(cpus, memory_mib, gpus)
-    larger = Capacity(WORKER.cpus + 1, WORKER.memory_mib + 1, WORKER.gpus + 1)
+    larger = Capacity(WORKER.cpus + 1, WORKER.memory_mib + 1, (*WORKER.gpus, Gpu("1")))
 
     assert len(shortfalls(needs, larger)) <= len(shortfalls(needs, WORKER))
 

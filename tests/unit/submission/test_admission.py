@@ -10,7 +10,7 @@ import pytest
 from taskexec.agents import AgentRegistry, check_agents
 from taskexec.agents.noop import NoopAgent
 from taskexec.agents.shell import ShellAgent
-from taskexec.domain.resources import Capacity, Needs, Route
+from taskexec.domain.resources import Capacity, Gpu, Needs, Route
 from taskexec.domain.task import Task
 from taskexec.errors import Fault, NeedsUnmet, Place, PlanRejected
 from taskexec.plan import Graph, Plan
@@ -18,7 +18,7 @@ from taskexec.submission import KnownWorker, admit
 
 SMALL = KnownWorker("small", frozenset({Route.CPU}), Capacity(cpus=2, memory_mib=1024))
 LARGE = KnownWorker("large", frozenset({Route.CPU}), Capacity(cpus=8, memory_mib=4096))
-GPU = KnownWorker("gpu", frozenset({Route.GPU}), Capacity(cpus=4, memory_mib=4096, gpus=1))
+GPU = KnownWorker("gpu", frozenset({Route.GPU}), Capacity(cpus=4, memory_mib=4096, gpus=(Gpu("0"),)))
 
 
 def plan_of(**tasks: dict[str, Any]) -> Plan:
