@@ -12,9 +12,9 @@ import psutil
 
 from taskexec.cluster import Cluster, embedded_server, worker_supervisor
 from taskexec.domain.resources import Route
-from taskexec.placement import measure_capacity
+from taskexec.placement import measure_offer
 from taskexec.plan import build_plan
-from taskexec.settings import load_settings
+from taskexec.settings import WorkerSettings, load_settings
 from taskexec.sources import read_csv
 
 __all__ = ["Rate", "WarmCluster", "warm_cluster"]
@@ -69,7 +69,10 @@ def warm_cluster(folder: Path) -> Iterator[WarmCluster]:
     with embedded_server(settings) as server:
         cluster = Cluster(server.url, settings)
         supervisor = worker_supervisor(
-            cluster, routes=list(Route), capacity=measure_capacity(slots=SLOTS), log_path=folder / "worker.log"
+            cluster,
+            routes=list(Route),
+            capacity=measure_offer(WorkerSettings(concurrency=SLOTS)).capacity,
+            log_path=folder / "worker.log",
         )
         supervisor.start()
         try:

@@ -1,4 +1,4 @@
-"""The worker profile `cpu`: serves that queue; `python workers/cpu.py --broker URL`."""
+"""The worker profile `cpu`: serves that queue and offers no GPUs; `python workers/cpu.py --broker URL`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 from taskexec.cli.main import main
 
-PROFILE = ("worker", "--class", "cpu")
+PROFILE = ("worker", "--profile", "cpu")
 
 if __name__ == "__main__":
     main([*PROFILE, *sys.argv[1:]])

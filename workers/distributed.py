@@ -1,4 +1,4 @@
-"""The worker profile `distributed`: serves that queue; `python workers/distributed.py --broker URL`."""
+"""The worker profile `distributed`: serves that queue, GPUs included; `python workers/distributed.py --broker URL`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 from taskexec.cli.main import main
 
-PROFILE = ("worker", "--class", "distributed")
+PROFILE = ("worker", "--profile", "distributed")
 
 if __name__ == "__main__":
     main([*PROFILE, *sys.argv[1:]])

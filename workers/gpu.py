@@ -1,4 +1,4 @@
-"""The worker profile `gpu`: serves that queue; `python workers/gpu.py --broker URL`."""
+"""The worker profile `gpu`: serves that queue and offers the GPUs; `python workers/gpu.py --broker URL`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 from taskexec.cli.main import main
 
-PROFILE = ("worker", "--class", "gpu")
+PROFILE = ("worker", "--profile", "gpu")
 
 if __name__ == "__main__":
     main([*PROFILE, *sys.argv[1:]])

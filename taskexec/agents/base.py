@@ -59,16 +59,18 @@ class Exit:
     duration_s: float
     """Wall time in seconds."""
     ended_by: Reason | None = None
-    """`timeout` or `cancelled` when the supervision ended it, `out_of_memory` when the system did, else None."""
+    """`timeout` or `cancelled` when the supervision ended it, `out_of_memory` when it or the system did, else None."""
     reply: bytes | None = None
     """Answer of a helper; None for ordinary processes and for helpers that died."""
+    detail: str | None = None
+    """What is known of why it was ended, in words; None: no more than `ended_by` says."""
 
     def failure(self) -> tuple[Reason, str] | None:
         """Return why the process did not succeed, as a reason and in words; None when it did."""
         if self.ended_by is Reason.TIMEOUT:
             return Reason.TIMEOUT, f"killed after {self.duration_s:.1f} s, its time limit"
         if self.ended_by is Reason.OUT_OF_MEMORY:
-            return Reason.OUT_OF_MEMORY, "killed by the system, which had run out of memory"
+            return Reason.OUT_OF_MEMORY, self.detail or "killed by the system, which had run out of memory"
         if self.ended_by is not None:
             return self.ended_by, "stopped from outside"
         if self.signal is not None:

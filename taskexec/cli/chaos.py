@@ -138,7 +138,7 @@ def _strike_plan(
 ) -> int:
     from taskexec.chaos import Arena, FaultKind, with_tries
     from taskexec.cluster import admit_locally
-    from taskexec.placement import measure_capacity
+    from taskexec.placement import measure_offer
     from taskexec.runtime.interrupts import Interrupts
 
     faults = wishes.faults(of_run=False)
@@ -153,7 +153,7 @@ def _strike_plan(
     plan = with_tries(load_plan(source, settings), faults[FaultKind.KILL_TASK])
     if wishes.output is not Output.JSON:
         report_warnings(plan.warnings)
-    capacity = measure_capacity(slots=settings.worker.concurrency)
+    capacity = measure_offer(settings.worker).capacity
     admit_locally(plan, capacity)
     with Interrupts() as interrupts, Arena.opened(settings) as arena:
         arena.start_workers(workers, capacity, is_interrupted=lambda: bool(interrupts.count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -49,4 +50,6 @@ def _shown(value: Any) -> str:
     """Return a value as it would be written in TOML, without quotes; nothing for none."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, default=str) if value else ""
     return "" if value is None else str(value)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 import click
 
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, emit, say
 from taskexec.cli.where import broker_option, open_cluster
-from taskexec.errors import ClusterError
+from taskexec.errors import ClusterError, UsageError
 
 __all__ = ["flower"]
 
@@ -23,6 +24,12 @@ __all__ = ["flower"]
     "--port", type=click.IntRange(1, 65_535), help="Port to listen on; default: flower.port, else a free one."
 )
 @click.option("--user", default="tek", show_default=True, help="Name to log in with.")
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take the password from its first line, and do not print it.",
+)
 @click.option("--writable", is_flag=True, help="Allow what changes workers and tasks; read-only otherwise.")
 def flower(
     broker: str | None,
@@ -31,11 +38,12 @@ def flower(
     host: str | None,
     port: int | None,
     user: str,
+    password_file: Path | None,
     writable: bool,
 ) -> None:
     """Start Flower, the monitor, until Ctrl-C; address and password are printed.
 
-    The password is a new one each time. Flower's /metrics and /healthcheck are
+    The password is a new one each time, unless a file holds one. Flower's /metrics and /healthcheck are
     open to whoever reaches the address.
     """
 
@@ -44,15 +52,16 @@ def flower(
 
     settings = settings_request.load({"flower.host": host, "flower.port": port})
     cluster = open_cluster(settings, broker)
-    password = secrets.token_urlsafe(12)
+    password = secrets.token_urlsafe(12) if password_file is None else _first_line(password_file)
+    shown = password if password_file is None else None
     access = FlowerAccess(settings.flower.host, settings.flower.port or 0, user, password, is_read_only=not writable)
 
     def show(bound: int) -> None:
         url = f"http://{access.host}:{bound}"
         emit(
             output,
-            table=lambda: [url, f"user {user}, password {password}"],
-            data={"url": url, "user": user, "password": password},
+            table=lambda: [url, f"user {user}, password {shown or f'as in {password_file}'}"],
+            data={"url": url, "user": user, "password": shown},
             quiet=[url],
         )
         if output is Output.TABLE:
@@ -65,3 +74,14 @@ def flower(
             f"Flower cannot listen on {access.host}:{access.port or 'a free port'}: {error.strerror or error}",
             hint="give another address with --host and --port",
         ) from error
+
+
+def _first_line(path: Path) -> str:
+    try:
+        line = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror or error) if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"the password in `{path}` cannot be read: {why}") from error
+    if not line:
+        raise UsageError(f"the first line of `{path}` is empty", hint="a password stands there")
+    return line

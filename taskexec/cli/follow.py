@@ -28,6 +28,7 @@ _LOOK_S = 1.0
 _SHOWN_FAILURES = 50
 _SHOWN_FILES = 20
 _TAIL_LINES = 2
+_SHOWN_HINTS = 3
 
 
 def follow(
@@ -173,6 +174,7 @@ def end_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[Any]:
     if truncated := summary.get("truncated"):
         what = "task" if truncated == 1 else "tasks"
         yield f"evidence of {truncated:,} {what} was cut at a limit: see `truncated_bytes` in run.json"
+    yield from _hint_lines(summary)
     if summary["status"] == RunStatus.FAILED and not failures:
         yield "it was stopped because its time was up"
     if folder.is_dir():
@@ -182,6 +184,19 @@ def end_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[Any]:
         yield f"output of the first failure: tek logs {summary['run_id']} {failures[0]['task']}"
     if summary["status"] == RunStatus.FAILED:
         yield f"to try again what failed: tek retry {summary['run_id']}"
+
+
+def _hint_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what tasks asked for that is far from what they used: a few, each text once."""
+    tasks: dict[str, list[str]] = {}
+    for result in summary["results"]:
+        for hint in result.get("hints", ()):
+            tasks.setdefault(hint, []).append(result["task"])
+    for hint, names in list(tasks.items())[:_SHOWN_HINTS]:
+        others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        yield f"hint: {names[0]}{others} {hint}"
+    if len(tasks) > _SHOWN_HINTS:
+        yield f"… and {len(tasks) - _SHOWN_HINTS:,} more hints (run.json lists all)"
 
 
 def pending_lines(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -102,21 +102,21 @@ def serve_node(settings: Settings, options: NodeOptions) -> None:
     """Be a node until INT or TERM; running attempts then have some seconds to finish."""
     from taskexec.cluster import Cluster, kept_server, worker_supervisor
     from taskexec.domain.resources import Route
-    from taskexec.placement import measure_capacity
+    from taskexec.placement import measure_offers
     from taskexec.runtime.interrupts import Interrupts
 
     path = up_file(settings)
     folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    capacity = measure_capacity(slots=settings.worker.concurrency)
+    offers = measure_offers(settings.worker, count=max(options.workers, 1))
     with (
         Interrupts(terminate_counts=1) as interrupts,
         kept_server(settings, folder / "data", port=options.port) as server,
     ):
         cluster = Cluster(server.url, settings)
         supervisors = [
-            worker_supervisor(cluster, routes=list(Route), capacity=capacity, log_path=folder / f"worker-{number}.log")
-            for number in range(1, options.workers + 1)
+            worker_supervisor(cluster, routes=list(Route), capacity=offer, log_path=folder / f"worker-{number}.log")
+            for number, offer in enumerate(offers[: options.workers], 1)
         ]
         with _flower(server.url, wanted=options.with_flower) as flower:
             try:

@@ -1,14 +1,22 @@
-"""`tek worker`, `workers`, `up` and `down`: starting nodes, seeing them, ending them."""
+"""`tek worker`, `up` and `down`: starting nodes and ending them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from taskexec.cli.joining import join_option
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
-from taskexec.cli.output import Output, build_table, emit, say
+from taskexec.cli.output import Output, emit, say
 from taskexec.cli.where import broker_option, open_cluster
 
-__all__ = ["down", "up", "worker", "workers"]
+if TYPE_CHECKING:
+    from taskexec.domain.resources import Route
+    from taskexec.placement import Offer
+
+__all__ = ["down", "up", "worker"]
 
 _CLASSES = ("cpu", "gpu", "distributed")
 
@@ -23,60 +31,54 @@ _CLASSES = ("cpu", "gpu", "distributed")
     help="Queue to serve; may be repeated; default: cpu.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 4096), metavar="N", help="Tasks at once; default: one a core.")
+@click.option("--cpus", type=float, metavar="N", help="Cores to offer, there or not; default: those measured.")
+@click.option("--memory", metavar="SIZE", help="Memory to offer, there or not, as `64G`; default: that measured.")
+@click.option("--disk", metavar="SIZE", help="Disk to offer, there or not; default: what is free for temporary files.")
+@click.option(
+    "--gpus",
+    metavar="GPUS",
+    help="GPUs to offer: `none`, UUIDs or indices (`0,1`; one alone as `0,`). A bare number, as `16` or `16:24G`, "
+    "DECLARES that many without hardware: a virtual worker for trying plans out. Default: all, with class cpu none.",
+)
+@click.option("--label", "labels", multiple=True, metavar="LABEL", help="Label of the worker; may be repeated.")
 @broker_option
+@join_option
 @settings_options
 def worker(
-    classes: tuple[str, ...], concurrency: int | None, broker: str | None, settings_request: SettingsRequest
+    classes: tuple[str, ...], broker: str | None, join: str | None, settings_request: SettingsRequest, **given: Any
 ) -> int:
     """Start one worker on a cluster, and start it again when it dies.
+
+    It offers what the machine has, as far as control groups and affinity allow. What is given by options is offered
+    as it is: such a declared worker may have what the machine has not.
 
     Ctrl-C (or TERM) lets running tasks finish, a second one kills them; nothing is left behind either way.
     """
     from taskexec.cluster import serve_worker, worker_supervisor
     from taskexec.domain.resources import Route
-    from taskexec.placement import measure_capacity
+    from taskexec.placement import measure_offer
     from taskexec.runtime.interrupts import Interrupts
 
-    settings = settings_request.load({"worker.concurrency": concurrency})
-    cluster = open_cluster(settings, broker)
-    capacity = measure_capacity(slots=settings.worker.concurrency)
+    given["labels"] = given["labels"] or None
+    settings = settings_request.load({f"worker.{name}": value for name, value in given.items()})
+    cluster = open_cluster(settings, broker, join=join)
     routes = [Route(name) for name in classes or ("cpu",)]
+    offer = measure_offer(settings.worker, routes)
     with Interrupts(terminate_counts=1) as interrupts:
-        supervisor = worker_supervisor(cluster, routes=routes, capacity=capacity, log_path=None)
-        served = ", ".join(routes)
-        say(f"worker for {served}, tasks at once: {capacity.slots}; Ctrl-C lets running tasks finish")
+        supervisor = worker_supervisor(cluster, routes=routes, capacity=offer, log_path=None)
+        _tell(routes, offer)
         return serve_worker(supervisor, interrupts)
 
 
-@click.command()
-@broker_option
-@settings_options
-@output_option
-def workers(broker: str | None, settings_request: SettingsRequest, output: Output) -> None:
-    """List the workers of a cluster with what they have."""
-    cluster = open_cluster(settings_request.load(), broker)
-    rows = cluster.workers.listed()
-    emit(
-        output,
-        table=lambda: build_table(
-            ["name", "host", "pid", "classes", "cpus", "memory MiB", "gpus", "slots", "agents"],
-            (
-                [
-                    row["name"],
-                    row["host"],
-                    str(row["pid"]),
-                    ", ".join(row["classes"]),
-                    *(f"{row['capacity'][name]:g}" for name in ("cpus", "memory_mib", "gpus", "slots")),
-                    ", ".join(row["agents"]),
-                ]
-                for row in rows
-            ),
-            right={"pid", "cpus", "memory MiB", "gpus", "slots"},
-            keep={"name"},
-        ),
-        data={"workers": rows},
-        quiet=lambda: (row["name"] for row in rows),
-    )
+def _tell(routes: Sequence[Route], offer: Offer) -> None:
+    from taskexec.domain.sizes import show_mib
+
+    has = offer.capacity
+    parts = [f"cpus: {has.cpus:g}", f"memory: {show_mib(has.memory_mib)}", f"gpus: {len(has.gpus)}"]
+    say(f"worker for {', '.join(routes)}, tasks at once: {has.slots}, {', '.join(parts)}")
+    for note in offer.notes:
+        say(f"note: {note}")
+    say("Ctrl-C lets running tasks finish")
 
 
 @click.command()

@@ -17,6 +17,7 @@ from taskexec.cli.options import (
 )
 from taskexec.cli.output import Output, build_table, emit, shorten, write_file
 from taskexec.cli.plan_attempts import describe_end, describe_files, describe_retry, short_duration
+from taskexec.cli.plan_needs import describe_needs
 from taskexec.cli.plan_reading import describe_reading
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
 from taskexec.cli.reuse import difference_data, difference_table, find_takeover
@@ -35,9 +36,10 @@ SHOWN_TASKS = 40
 """Most tasks and stages that people are shown."""
 
 _TEXT_WIDTH = 40
+_NEEDS_WIDTH = 60
 _COLUMNS = (
     *("*", "id", "title", "lane", "agent", "does", "route"),
-    *("depends on", "level", "duration", "slack", "retry", "ends", "files"),
+    *("asks for", "depends on", "level", "duration", "slack", "retry", "ends", "files"),
 )
 
 
@@ -228,6 +230,7 @@ def _row(task: Task, estimate: Estimate, duration_s: float | None) -> tuple[str,
         task.agent,
         shorten(_instructions(task), _TEXT_WIDTH),
         task.route.value,
+        shorten(describe_needs(task.needs), _NEEDS_WIDTH),
         _dependencies(task.depends_on),
         str(estimate.level),
         short_duration(duration_s),

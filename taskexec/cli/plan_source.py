@@ -108,6 +108,8 @@ def _read(source: PlanSource, settings: Settings) -> PlanDraft:
         columns=parse_columns(texts),
         use_row_ids=source.use_row_ids,
         allow_outside=source.allow_outside or settings.plan.allow_outside,
+        defaults=settings.plan.defaults,
+        queues=settings.plan.queues,
     )
     return read_plan(source.path, options)
 

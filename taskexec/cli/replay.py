@@ -39,14 +39,14 @@ def replay(
     from taskexec.cluster import admit_locally
     from taskexec.completion.outline import read_outline
     from taskexec.completion.replay import first_difference, read_replay
-    from taskexec.placement import measure_capacity
+    from taskexec.placement import measure_offer
     from taskexec.submission.submitter import stored_plan
 
     folder = find_folder(run, settings_request.load())
     settings = settings_request.load({"worker.concurrency": slots, "evidence.runs_dir": runs_dir})
     plan = stored_plan(folder)
     outline = read_outline(folder / "ledger.jsonl")
-    capacity = measure_capacity(slots=settings.worker.concurrency)
+    capacity = measure_offer(settings.worker).capacity
     admit_locally(plan, capacity)
     check_writable(settings.evidence.runs_dir)
     signed_options = outline.head.get("options", {})

@@ -115,7 +115,7 @@ def _take_up(
 ) -> int:
     """Go on with a run that no server knows, where it was carried out before: here, or on the cluster."""
     from taskexec.cli.local import carry_out_here
-    from taskexec.placement import measure_capacity
+    from taskexec.placement import measure_offer
     from taskexec.submission import Journal
 
     settings = request.load()
@@ -128,7 +128,8 @@ def _take_up(
             return place.run_id
 
         settings = request.load({"worker.project_dir": here.project_dir})  # as when it was submitted
-        capacity = measure_capacity(slots=settings.worker.concurrency or here.slots)
+        slots = settings.worker.concurrency or here.slots
+        capacity = measure_offer(settings.worker.model_copy(update={"concurrency": slots})).capacity
         return carry_out_here(settings, capacity, begin, output=output)[0]
     cluster = open_cluster(settings, broker)
     cluster.submitter.take_up(place.run_id, again=again, why=why)

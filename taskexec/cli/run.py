@@ -51,7 +51,7 @@ def run(
     Ctrl-C starts nothing new and lets running tasks finish; a second one kills them.
     """
     from taskexec.cluster import admit_locally
-    from taskexec.placement import measure_capacity
+    from taskexec.placement import measure_offer
 
     settings = settings_request.load(
         {"worker.concurrency": slots, "evidence.runs_dir": runs_dir, "run.fail_fast": fail_fast} | limits.settings
@@ -59,7 +59,7 @@ def run(
     plan = load_plan(source, settings)
     if output is not Output.JSON:
         report_warnings(plan.warnings)
-    capacity = measure_capacity(slots=settings.worker.concurrency)
+    capacity = measure_offer(settings.worker).capacity
     admit_locally(plan, capacity)
     check_writable(settings.evidence.runs_dir)
     takeover = find_takeover(reuse, plan, settings)

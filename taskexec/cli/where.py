@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from taskexec.cluster import Cluster
     from taskexec.settings import Settings
 
-__all__ = ["LIVE_FILE", "RunPlace", "broker_option", "find_folder", "find_run", "open_cluster", "up_file"]
+__all__ = [
+    "LIVE_FILE",
+    "RunPlace",
+    "broker_option",
+    "find_folder",
+    "find_run",
+    "find_url",
+    "open_cluster",
+    "up_file",
+]
 
 LIVE_FILE = "live.json"
 """File in a run's folder that says, while `tek run` lasts, on which server it is."""
@@ -44,22 +53,41 @@ def _url_of_up(settings: Settings) -> str | None:
     return str(url)
 
 
-def open_cluster(settings: Settings, broker: str | None) -> Cluster:
-    """Return the cluster that a command means: `--broker`, else the settings', else the one of `tek up`.
+def open_cluster(settings: Settings, broker: str | None, *, join: str | None = None) -> Cluster:
+    """Return the cluster that a command means: see `find_url`; a token's keys are trusted as well.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none, or a join token cannot be used.
         ConnectionLost: It does not answer.
     """
+    from taskexec.cli.joining import joined
     from taskexec.cluster import Cluster
 
+    settings = joined(settings, join)
+    return Cluster(_find_url(settings, broker), settings)
+
+
+def find_url(settings: Settings, broker: str | None) -> str:
+    """Return a server's address: `--broker`, else the settings', else that of `TEK_JOIN`, else the one of `tek up`.
+
+    A join token of the command line counts for more than the settings.
+
+    Raises:
+        UsageError: There is none, or a join token cannot be used.
+    """
+    from taskexec.cli.joining import joined
+
+    return _find_url(joined(settings, None), broker)
+
+
+def _find_url(settings: Settings, broker: str | None) -> str:
     url = broker or settings.redis.url or _url_of_up(settings)
     if url is None:
         raise UsageError(
             "no cluster is known here",
             hint="give its server with --broker redis://host:6379/0 or TEK_REDIS_URL, or start one with `tek up`",
         )
-    return Cluster(url, settings)
+    return url
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ def main() -> int:
     from taskexec.completion.spool import Spool, server_origin
     from taskexec.runtime.authority import Authority
     from taskexec.runtime.carrier import CarrierSettings
+    from taskexec.runtime.confinement import prepare_groups
+    from taskexec.runtime.limits import LimitPolicy
     from taskexec.runtime.worker import WorkerProfile, run_worker
     from taskexec.settings import SecuritySettings
 
@@ -71,7 +73,10 @@ def main() -> int:
         routes=tuple(Route(name) for name in spec["routes"]),
         capacity=Capacity.from_record(spec["capacity"]),
         with_events=spec["with_events"],
+        driver=spec["driver"],
+        notes=tuple(spec["notes"]),
     )
+    policy = LimitPolicy(**spec["limits"])
     carrier = CarrierSettings(
         worker=spec["name"],
         authority=Authority.of(SecuritySettings(**spec["security"])),
@@ -86,6 +91,9 @@ def main() -> int:
         ),
         spool=Spool(Path(spec["spool_dir"]), origin=server_origin(spec["url"])),
         retention_s=spec["retention_s"],
+        gpus=tuple(gpu.uuid for gpu in profile.capacity.gpus),
+        policy=policy,
+        groups=prepare_groups(policy),
     )
     try:
         return run_worker(

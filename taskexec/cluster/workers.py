@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from taskexec.cluster.spools import MIB, spool_folder
 from taskexec.domain.resources import Capacity, Route
+from taskexec.placement import Offer
 
 if TYPE_CHECKING:
     from taskexec.cluster.client import Cluster
@@ -24,9 +25,21 @@ SPEC = "TEK_WORKER_SPEC"
 
 
 def worker_supervisor(
-    cluster: Cluster, *, routes: Sequence[Route], capacity: Capacity, log_path: Path | None, with_events: bool = False
+    cluster: Cluster,
+    *,
+    routes: Sequence[Route],
+    capacity: Capacity | Offer,
+    log_path: Path | None,
+    with_events: bool = False,
 ) -> WorkerSupervisor:
     """Return a supervisor (not started) for a worker on a cluster.
+
+    Args:
+        cluster: Where it serves.
+        routes: Queues that it serves.
+        capacity: What it offers, with or without what is told with it.
+        log_path: File for its messages; None leaves them on our standard error.
+        with_events: Whether it sends Celery events from the start.
 
     Raises:
         KeyUnusable: The worker would have no key to sign with.
@@ -34,6 +47,7 @@ def worker_supervisor(
     from taskexec.runtime.supervisor import WorkerSupervisor
 
     settings = cluster.settings
+    offer = capacity if isinstance(capacity, Offer) else Offer(capacity)
     _ = cluster.identity  # made here, so that whoever starts the worker is told what is wrong with it
 
     def launch(name: str, scratch: Path) -> tuple[list[str], Mapping[str, str]]:
@@ -42,7 +56,9 @@ def worker_supervisor(
             "url": cluster.url,
             "scratch": str(scratch),
             "routes": [str(route) for route in routes],
-            "capacity": capacity.to_record(),
+            "capacity": offer.capacity.to_record(),
+            "driver": offer.driver,
+            "notes": offer.notes,
             "project_dir": str(settings.worker.project_dir),
             "lease_s": settings.worker.lease_s,
             "reap_interval_s": settings.worker.reap_interval_s,
@@ -59,6 +75,7 @@ def worker_supervisor(
                 "trusted_keys": settings.security.trusted_keys,
                 "require_signed": settings.security.require_signed,
             },
+            "limits": settings.limits.model_dump(),
             "with_events": with_events,
             "supervisor": os.getpid(),
         }

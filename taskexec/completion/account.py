@@ -27,7 +27,7 @@ _MOVES = {
 }
 _SHOWN = (
     *("attempt", "agent", "reason", "error", "exit_status", "signal", "started_at", "finished_at"),
-    "commands",
+    *("commands", "hints"),
 )
 _WITH_RECORD = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED, TransitionKind.LOST}
 

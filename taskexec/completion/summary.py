@@ -41,6 +41,7 @@ def run_summary(
                 **event,
                 "agent": task["agent"],
                 **({"truncated_bytes": line.truncated_bytes} if line.truncated_bytes else {}),
+                **({"hints": line.record["hints"]} if "hints" in line.record else {}),
             }
         )
     return {

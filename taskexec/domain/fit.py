@@ -9,6 +9,7 @@ A vector holds the amounts of one worker: cores, memory, disk, slots, then share
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -115,6 +116,14 @@ class Ask(NamedTuple):
         """Return it as the scripts read it: a line of numbers, then a line for each option."""
         head = f"{self.priority} {self.deadline_us} {self.duration_us} {self.ranks} {int(self.packed)}"
         return "\n".join([head, *(option.encode() for option in self.options)])
+
+    def with_memory(self, ratio: float) -> Ask:
+        """Return it with so many times the memory."""
+        if ratio == 1:
+            return self
+        return self._replace(
+            options=tuple(option._replace(memory=math.ceil(option.memory * ratio)) for option in self.options)
+        )
 
     @classmethod
     def decode(cls, text: str) -> Ask:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from taskexec.domain.fit import WHOLE, Option
 from taskexec.domain.proof import NO_HEAD, SignedHead
 
 __all__ = [
@@ -49,6 +50,10 @@ class ProgramTask:
     from the start."""
     attempts_before: int = 0
     """Attempts that were started in an earlier life of this run; numbers go on from there."""
+    ask: str = ""
+    """What it asks of a worker (`fit.Ask.encode`); empty for a task that asks for nothing but a slot."""
+    rank: int | None = None
+    """Its place in the order of its run, when that is not its index; lower ones are queued and placed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,12 @@ class RunOptions:
     """The same at an instant, seconds since the epoch; None never."""
     output_limit_bytes: int = 2**30
     """Most bytes of evidence that the server keeps of the run in chunks; what goes beyond is dropped and marked."""
+    user: str = ""
+    """Who shares the cluster with others."""
+    tag: str = ""
+    """What the run is counted under, beside its user."""
+    weight: float = 1.0
+    """How much of the cluster it may have beside other runs, 0.01 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,24 @@ class Grant(NamedTuple):
     ranks: tuple[Rank, ...]
     """Where each rank goes, in their order; one for a task that is not distributed."""
 
+    @classmethod
+    def of(cls, option: Option, ranks: tuple[Rank, ...]) -> Grant:
+        """Return what an option gives."""
+        share = min(option.gpus, WHOLE)
+        return cls(option.cpus, option.memory, option.disk, share, option.gpu_memory, option.exclusive, ranks)
+
+    @classmethod
+    def decode(cls, text: str) -> Grant | None:
+        """Return what a claim says of where an attempt was placed; None for nothing."""
+        if not text:
+            return None
+        amounts, *spots = text.split("|")
+        ranks = []
+        for spot in spots:
+            worker, _, gpus = spot.rpartition(":")
+            ranks.append(Rank(worker, tuple(int(gpu) for gpu in gpus.split(",") if gpu)))
+        return cls.of(Option.decode(amounts.split(" ", 1)[1]), tuple(ranks))
+
 
 class Rank(NamedTuple):
     """One rank of an attempt."""
@@ -183,6 +212,8 @@ class Claim:
     """Those that may run, in message order."""
     results: Mapping[int, bytes]
     """JSON values of what the members depend on, by task index; absent where a task left none."""
+    is_denied: bool = False
+    """Whether the worker has no slot for them now; their message is back where it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ __all__ = [
     "judge_claim",
     "judge_completion",
     "skipped_after",
+    "window_size",
 ]
 
 _LETTERS = {
@@ -159,6 +160,23 @@ def batch_size(count: int, *, slots: int, waiting: int, each_us: int, target_us:
     """
     size = min(math.ceil(count / max(slots - waiting, 1)), math.floor(target_us / max(each_us, 1)), most)
     return max(size, 1)
+
+
+def window_size(count: int, *, slots: int, each_us: int, target_us: int, most: int, weight: float) -> int:
+    """Return how many tasks of a route a run may have in its lists: as many as keep the slots busy.
+
+    What is beyond waits in the run's backlog, so that the tasks of another run are not behind all of them.
+
+    Args:
+        count: Tasks that could be queued.
+        slots: Slots of the route's live workers.
+        each_us: Measured duration of one task in microseconds; 0 is unknown.
+        target_us: How long a batch should last, in microseconds.
+        most: Most members of one message.
+        weight: The run's weight beside others.
+    """
+    size = max(min(math.ceil(count / max(slots, 1)), math.floor(target_us / max(each_us, 1)), most), 1)
+    return math.ceil(max(2 * slots, 8) * size * weight)
 
 
 def average_duration(known_us: int, each_us: float) -> int:

@@ -1,5 +1,6 @@
-"""What workers have, and whether tasks fit."""
+"""What workers have: measured, declared, and how busy it is."""
 
-from taskexec.placement.capacity import measure_capacity
+from taskexec.placement.capacity import Offer, make_offer, measure_offer, measure_offers
+from taskexec.placement.load import LoadProbe
 
-__all__ = ["measure_capacity"]
+__all__ = ["LoadProbe", "Offer", "make_offer", "measure_offer", "measure_offers"]

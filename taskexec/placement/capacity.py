@@ -1,62 +1,103 @@
-"""What this machine can give to attempts: usable cores and memory, limits of cgroups and affinity respected."""
+"""What a worker offers: what its owner said, else what was measured without a reserve for the system."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import psutil
+from taskexec.domain.gpu_choice import DECLARED, parse_gpu_choice
+from taskexec.domain.resources import Capacity, Route
+from taskexec.domain.sizes import show_mib
+from taskexec.errors import UsageError
+from taskexec.placement.gpus import find_gpus, pick_gpus
+from taskexec.placement.machine import Machine, measure_machine
+from taskexec.settings import WorkerSettings
 
-from taskexec.domain.resources import Capacity, Gpu
+__all__ = ["Offer", "make_offer", "measure_offer", "measure_offers"]
 
-__all__ = ["measure_capacity"]
+_RESERVE_SHARE = 20
+"""One part in so many is kept for the system, unless its owner says how much."""
+_RESERVE_MOST_MIB = 1024
 
-_MIB = 1024 * 1024
-_UNLIMITED = 1 << 60
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one worker offers, and what is told with it."""
+
+    capacity: Capacity
+    driver: str = ""
+    """Version of NVIDIA's driver; empty without one."""
+    notes: tuple[str, ...] = ()
+    """Short texts about what is missing, or only declared."""
 
 
-def measure_capacity(*, slots: int | None = None, cgroup_root: Path = Path("/sys/fs/cgroup")) -> Capacity:
-    """Return the capacity of this machine, as far as this process may use it.
+def measure_offer(worker: WorkerSettings, routes: Sequence[Route] = tuple(Route)) -> Offer:
+    """Measure this machine for one worker that serves some routes, and return what it offers.
 
-    Args:
-        slots: Attempts at once; None for one a core.
-        cgroup_root: Where control groups are mounted; versions 1 and 2 are read.
+    Raises:
+        UsageError: `worker.gpus` names a GPU that is not there.
+    """
+    return measure_offers(worker, routes)[0]
+
+
+def measure_offers(worker: WorkerSettings, routes: Sequence[Route] = tuple(Route), *, count: int = 1) -> list[Offer]:
+    """Measure this machine for `count` workers that share it; what their owner said holds for each of them.
+
+    Raises:
+        UsageError: `worker.gpus` names a GPU that is not there.
+    """
+    is_asked = any(route is not Route.CPU for route in routes) if worker.gpus is None else _names_gpus(worker.gpus)
+    machine = measure_machine(gpus=find_gpus() if is_asked else None)
+    if worker.gpus is not None and is_asked:
+        machine = _only_named(machine, parse_gpu_choice(worker.gpus).named)
+    return [make_offer(machine.part(position, count), worker) for position in range(count)]
+
+
+def make_offer(machine: Machine, worker: WorkerSettings) -> Offer:
+    """Decide what a worker offers of a machine; each amount that its owner gave holds as it is.
 
     A share of less than one core counts as one: every task asks for a core unless it says otherwise.
-    GPUs are found when NVIDIA's driver lists them under /proc; their memory is a matter of placement.
     """
-    cpus = min(float(_affinity()), _cgroup_cpus(cgroup_root) or float(_affinity()))
-    memory = min(psutil.virtual_memory().total, _cgroup_memory(cgroup_root) or _UNLIMITED)
-    return Capacity(cpus=max(cpus, 1.0), memory_mib=memory // _MIB, gpus=_gpus(), slots=slots or max(int(cpus), 1))
+    choice = None if worker.gpus is None else parse_gpu_choice(worker.gpus)
+    cpus = round(max(machine.cpus - worker.reserve_cpus, 1.0), 3) if worker.cpus is None else worker.cpus
+    capacity = Capacity(
+        cpus=cpus,
+        memory_mib=_amount(worker.memory, machine.memory_mib, worker.reserve_memory_mib),
+        gpus=choice.declared if choice and not choice.named else tuple(item.gpu for item in machine.gpus),
+        slots=worker.concurrency or max(int(cpus), 1),
+        disk_mib=_amount(worker.disk, machine.disk_mib, worker.reserve_disk_mib),
+        labels=frozenset(worker.label_list()),
+    )
+    return Offer(capacity, machine.driver, (*machine.notes, *_declared(capacity, machine)))
 
 
-def _affinity() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _names_gpus(text: str) -> bool:
+    return bool(parse_gpu_choice(text).named)
 
 
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
+def _only_named(machine: Machine, names: Sequence[str]) -> Machine:
+    picked, unknown = pick_gpus(names, machine.gpus)
+    if unknown:
+        there = ", ".join(f"{item.position} ({item.gpu.uuid})" for item in machine.gpus) or "none"
+        raise UsageError(
+            f"`worker.gpus` names {', '.join(f'`{name}`' for name in unknown)}, but this worker can use no such GPU",
+            hint=f"GPUs here: {there}" + "".join(f"; {note}" for note in machine.notes),
+        )
+    return replace(machine, gpus=tuple(picked))
 
 
-def _cgroup_cpus(root: Path) -> float | None:
-    quota = _read(root / "cpu.max")
-    if quota is not None:
-        allowed, _, period = quota.partition(" ")
-        return None if allowed == "max" else int(allowed) / int(period)
-    allowed, period = _read(root / "cpu/cpu.cfs_quota_us") or "-1", _read(root / "cpu/cpu.cfs_period_us") or "100000"
-    return int(allowed) / int(period) if int(allowed) > 0 else None
+def _amount(given: int | None, measured: int, reserve: int | None) -> int:
+    if given is not None:
+        return given
+    return max(measured - (min(measured // _RESERVE_SHARE, _RESERVE_MOST_MIB) if reserve is None else reserve), 0)
 
 
-def _cgroup_memory(root: Path) -> int | None:
-    limit = _read(root / "memory.max") or _read(root / "memory/memory.limit_in_bytes")
-    if limit is None or limit == "max" or int(limit) >= _UNLIMITED:
-        return None
-    return int(limit)
-
-
-def _gpus() -> tuple[Gpu, ...]:
-    folder = Path("/proc/driver/nvidia/gpus")
-    return tuple(Gpu(str(number)) for number, _ in enumerate(folder.iterdir())) if folder.is_dir() else ()
+def _declared(capacity: Capacity, machine: Machine) -> list[str]:
+    """Return what the owner declares that the machine has not."""
+    gpus = sum(gpu.model == DECLARED for gpu in capacity.gpus)
+    notes = [f"GPUs declared, without hardware: {gpus}"] if gpus else []
+    if capacity.cpus > max(machine.cpus, 1.0):
+        notes.append(f"{capacity.cpus:g} cpus are declared, {machine.cpus:g} were measured")
+    if capacity.memory_mib > machine.memory_mib:
+        notes.append(f"{show_mib(capacity.memory_mib)} of memory are declared, {show_mib(machine.memory_mib)} measured")
+    return notes

@@ -2,7 +2,7 @@
 
 from taskexec.plan.bulk import collection_paused
 from taskexec.plan.digest import digest_of_tasks
-from taskexec.plan.draft import DraftTask, Instant, Located, PlanDraft, Reading
+from taskexec.plan.draft import DraftAlternative, DraftTask, Instant, Located, PlanDraft, Reading
 from taskexec.plan.drawing import draw_svg
 from taskexec.plan.estimate import Estimate, Estimates, Summary, summarize
 from taskexec.plan.folders import evidence_folder
@@ -12,6 +12,7 @@ from taskexec.plan.series_parallel import is_series_parallel
 from taskexec.plan.validation import build_plan
 
 __all__ = [
+    "DraftAlternative",
     "DraftTask",
     "Estimate",
     "Estimates",

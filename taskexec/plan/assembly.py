@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from taskexec.domain.resources import Needs, choose_route
 from taskexec.domain.task import Task
+from taskexec.plan.asking import needs_of
 from taskexec.plan.attempts import retry_policy
 from taskexec.plan.draft import DraftTask, Located
 from taskexec.plan.paths import normal_path
@@ -20,7 +21,7 @@ _DEADLINE_DIGITS = 3
 
 
 def build_task(
-    draft: DraftTask, task_id: str, depends_on: tuple[str, ...], known: dict[tuple[float | None, ...], Needs]
+    draft: DraftTask, task_id: str, depends_on: tuple[str, ...], known: dict[tuple[object, ...], Needs]
 ) -> Task:
     """Return the task of a draft without faults, but for what `with_attempts` adds.
 
@@ -30,7 +31,7 @@ def build_task(
         depends_on: Normal ids, without repeats.
         known: What tasks built before ask for; equal ones share it.
     """
-    needs = _needs(draft, known)
+    needs = needs_of(draft, known)
     return Task(
         id=task_id,
         title=_text(draft.title) or "",
@@ -67,21 +68,6 @@ def with_attempts(task: Task, draft: DraftTask) -> Task:
 def _paths(paths: Sequence[Located[str]]) -> tuple[str, ...]:
     """Return paths in their normal form, repeats left out."""
     return tuple(dict.fromkeys(normal_path(path.value) for path in paths))
-
-
-def _needs(draft: DraftTask, known: dict[tuple[float | None, ...], Needs]) -> Needs:
-    """Return what a task asks for; memory of a GPU asks for a GPU. Tasks that ask for the same share it."""
-    asked = (_optional(draft.cpus), _optional(draft.memory_mib), _optional(draft.gpus), _optional(draft.gpu_memory_mib))
-    needs = known.get(asked)
-    if needs is None:
-        cpus, memory_mib, gpus, gpu_memory_mib = asked
-        needs = known[asked] = Needs(
-            cpus=1.0 if cpus is None else cpus,
-            memory_mib=int(memory_mib or 0),
-            gpus=(1.0 if gpu_memory_mib else 0.0) if gpus is None else gpus,
-            gpu_memory_mib=int(gpu_memory_mib or 0),
-        )
-    return needs
 
 
 def _text(located: Located[str] | None) -> str | None:

@@ -14,6 +14,7 @@ __all__ = ["digest_of_meaning", "digest_of_tasks"]
 
 _NUMBERS = ("cpus", "gpus", "duration_s", "timeout_s", "total_timeout_s")
 """Fields of a task that are the same number with and without decimals (2 cpus are 2.0 cpus)."""
+_NUMBERS_OF_ALTERNATIVE = ("weight", "cpus", "gpus")
 _NUMBERS_OF_RETRY = ("delay_s", "factor", "max_delay_s", "jitter", "memory_factor")
 
 
@@ -52,6 +53,10 @@ def _make_canonical(fields: dict[str, Any]) -> None:
     if "retry" in fields:
         fields["retry"] = {**fields["retry"]}
         _settle(fields["retry"], _NUMBERS_OF_RETRY)
+    if "alternatives" in fields:
+        fields["alternatives"] = [{**alternative} for alternative in fields["alternatives"]]
+        for alternative in fields["alternatives"]:
+            _settle(alternative, _NUMBERS_OF_ALTERNATIVE)
 
 
 def _settle(fields: dict[str, Any], names: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from taskexec.domain.resources import Route
 from taskexec.domain.task import JSON
 from taskexec.errors import Fault, Place
 
-__all__ = ["DraftTask", "Instant", "Located", "PlanDraft", "Reading"]
+__all__ = ["DraftAlternative", "DraftTask", "Instant", "Located", "PlanDraft", "Reading"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,25 @@ class Instant(NamedTuple):
     """The text that it was read from."""
     lacks_zone: bool = False
     """Whether the text names no time zone, so that UTC was taken."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DraftAlternative:
+    """Something else that a task could run with, as read; None means the default of `Needs`, not the task's amount."""
+
+    place: Place
+    """Where it stands as a whole."""
+    weight: Located[float] | None = None
+    """None: 1."""
+    cpus: Located[float] | None = None
+    memory_mib: Located[int] | None = None
+    gpus: Located[float] | None = None
+    gpu_memory_mib: Located[int] | None = None
+    disk_mib: Located[int] | None = None
+    has: tuple[Located[str], ...] | None = None
+    """As written, repeats included; the next one as well."""
+    has_not: tuple[Located[str], ...] | None = None
+    exclusive: Located[bool] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +94,14 @@ class DraftTask:
     inputs: tuple[Located[str], ...] = ()
     """Paths as written, repeats included; the next one as well."""
     outputs: tuple[Located[str], ...] = ()
+    disk_mib: Located[int] | None = None
+    has: tuple[Located[str], ...] | None = None
+    """Labels as written, repeats included; the next one as well. An empty one says that none are asked for."""
+    has_not: tuple[Located[str], ...] | None = None
+    exclusive: Located[bool] | None = None
+    nodes: Located[int] | None = None
+    packed: Located[bool] | None = None
+    alternatives: tuple[DraftAlternative, ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)

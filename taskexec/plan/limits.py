@@ -8,9 +8,18 @@ from operator import attrgetter
 from typing import TypeVar
 
 from taskexec.errors import Fault
-from taskexec.plan.draft import DraftTask, Located
+from taskexec.plan.draft import DraftAlternative, DraftTask, Located
 
-__all__ = ["ID_MAX", "LONGEST_S", "amount_fault", "has_odd_values", "quote", "value_faults", "value_warnings"]
+__all__ = [
+    "ID_MAX",
+    "LONGEST_S",
+    "amount_fault",
+    "amount_faults",
+    "has_odd_values",
+    "quote",
+    "value_faults",
+    "value_warnings",
+]
 
 T = TypeVar("T", int, float)
 
@@ -26,6 +35,7 @@ _AMOUNTS: tuple[tuple[str, str, float], ...] = (
     ("memory_mib", "MiB of memory", 2**40),
     ("gpus", "gpus", 100_000),
     ("gpu_memory_mib", "MiB of GPU memory", 2**30),
+    ("disk_mib", "MiB of disk", 2**40),
     ("duration_s", "seconds", LONGEST_S),
     ("timeout_s", "seconds of timeout", LONGEST_S),
     ("retries", "retries", 1_000_000),
@@ -52,16 +62,21 @@ def has_odd_values(task: DraftTask) -> bool:
 
 def value_faults(task: DraftTask, task_id: str) -> Iterator[Fault]:
     """Yield what is wrong with the values of one task by themselves."""
+    yield from amount_faults(task, task_id)
+    yield from _lane_faults(task, task_id)
+
+
+def amount_faults(asked: DraftTask | DraftAlternative, task_id: str) -> Iterator[Fault]:
+    """Yield what is wrong with the amounts that a task, or an alternative of it, asks for."""
     for field, unit, most in _AMOUNTS:
-        amount: Located[float] | None = getattr(task, field)
+        amount: Located[float] | None = getattr(asked, field, None)
         if amount is not None and amount.value > most:
             name = field.removesuffix("_s").removesuffix("_mib")
             yield amount_fault(amount, task_id, unit=unit, most=most, name=name, has_unit=name != field)
-    gpus = task.gpus
+    gpus = asked.gpus
     if gpus is not None and gpus.value > 1 and gpus.value != int(gpus.value):
         message = f"task {quote(task_id)} asks for {gpus.value:g} gpus; above 1, whole ones were expected"
         yield Fault("plan.gpus", message, (gpus.place,), "write a fraction of one, such as `0.5`, or a whole number")
-    yield from _lane_faults(task, task_id)
 
 
 def value_warnings(task: DraftTask, task_id: str) -> Iterator[Fault]:

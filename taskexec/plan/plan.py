@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from taskexec.domain.clock import iso_time
+from taskexec.domain.resources import Alternative, Needs
 from taskexec.domain.retry import DEFAULT_RETRY
 from taskexec.domain.task import Task
 from taskexec.errors import Fault, NotFound, Place
@@ -20,6 +22,10 @@ from taskexec.plan.graph import Graph
 __all__ = ["Plan", "normal_id", "plan_to_json", "queue_name", "task_to_json"]
 
 _FORMAT_VERSION = 2
+_get_later = attrgetter(
+    *("gpu_memory_mib", "disk_mib", "has", "has_not", "exclusive", "nodes", "packed", "alternatives")
+)
+_NOTHING_LATER = _get_later(Needs())
 
 
 def normal_id(text: str) -> str:
@@ -98,8 +104,8 @@ def task_to_json(task: Task) -> dict[str, Any]:
         "layer": task.layer,
         "metadata": dict(task.metadata),
     }
-    if task.needs.gpu_memory_mib:
-        fields["gpu_memory_mib"] = task.needs.gpu_memory_mib
+    if _get_later(task.needs) != _NOTHING_LATER:
+        fields |= _later_needs(task.needs)
     if task.is_satisfied:
         fields["satisfied"] = True
     for name in ("labels", "acceptance_criteria", "requirements", "inputs", "outputs"):
@@ -112,6 +118,32 @@ def task_to_json(task: Task) -> dict[str, Any]:
     if task.deadline_at is not None:
         fields["deadline_at"] = iso_time(task.deadline_at)
     return fields
+
+
+def _later_needs(needs: Needs) -> dict[str, Any]:
+    """Return what a task or an alternative asks for beside cores, memory and GPUs, where it says something."""
+    said = {
+        "gpu_memory_mib": needs.gpu_memory_mib,
+        "disk_mib": needs.disk_mib,
+        "has": list(needs.has),
+        "not": list(needs.has_not),
+        "exclusive": needs.exclusive,
+        "nodes": needs.nodes if needs.nodes != 1 else 0,
+        "packed": needs.packed,
+        "alternatives": [*map(_alternative_to_json, needs.alternatives)],
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _alternative_to_json(alternative: Alternative) -> dict[str, Any]:
+    """Return an alternative; how many ranks a task has is not its to say."""
+    needs = alternative.needs
+    fields: dict[str, Any] = {"weight": alternative.weight, "cpus": needs.cpus}
+    if needs.memory_mib:
+        fields["memory_mib"] = needs.memory_mib
+    if needs.gpus or needs.gpu_memory_mib:
+        fields["gpus"] = needs.gpus
+    return fields | _later_needs(replace(needs, nodes=1, packed=False))
 
 
 def queue_name(task: Task) -> str:

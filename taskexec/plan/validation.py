@@ -11,6 +11,7 @@ import orjson
 
 from taskexec.domain.task import Task
 from taskexec.errors import Fault, Place, PlanRejected
+from taskexec.plan.asking import asking_faults, asking_warnings, asks_more
 from taskexec.plan.assembly import build_task, with_attempts
 from taskexec.plan.attempts import attempt_faults, attempt_warnings, says_more
 from taskexec.plan.draft import DraftTask, Located, PlanDraft
@@ -45,6 +46,7 @@ def build_plan(draft: PlanDraft, *, is_strict: bool = False) -> Plan:
     faults = [*draft.faults, *_id_faults(draft, ids), *_duplicates(draft, ids), *links.faults]
     warnings = [*draft.warnings, *_case_warnings(ids, draft.tasks)]
     rarer: dict[int, tuple[DraftTask, str]] = {}
+    asking: list[tuple[DraftTask, str]] = []
     for index, (task, task_id) in enumerate(zip(draft.tasks, ids, strict=True)):
         if has_odd_values(task):
             faults.extend(value_faults(task, task_id))
@@ -52,6 +54,10 @@ def build_plan(draft: PlanDraft, *, is_strict: bool = False) -> Plan:
         if says_more(task):
             faults.extend(attempt_faults(task, task_id))
             rarer[index] = (task, task_id)
+        if asks_more(task):
+            faults.extend(asking_faults(task, task_id))
+            asking.append((task, task_id))
+    warnings.extend(asking_warnings(asking))
     warnings.extend(attempt_warnings([*rarer.values()]))
     if is_strict:
         faults += warnings

@@ -18,7 +18,9 @@ from taskexec.domain.clock import iso_time
 from taskexec.domain.program import ClaimedMember
 from taskexec.domain.proof import given_fields, value_digest
 from taskexec.domain.states import Reason
+from taskexec.domain.usage import HINT_S, hints
 from taskexec.runtime.declared import DeclaredMissing, digests_of, find_declared
+from taskexec.runtime.limits import NO_ALLOWANCE, Allowance
 from taskexec.runtime.workplace import AttemptRunner, Workplace, WorkplaceFailed
 
 __all__ = ["AttemptWork", "Performed", "RunInfo", "ServerClock", "lost_record"]
@@ -80,7 +82,11 @@ class AttemptWork:
         self.is_performing = False
         """Whether the agent is at work; bringing its evidence on the way may outlast the task's time limit."""
         self.timeout_s = _shorter(spec["timeout_s"], claimed.left_s)
-        self._memory_mib = math.ceil(spec.get("memory_mib", 0) * claimed.memory_ratio)
+        grant = claimed.grant
+        self._allowance = NO_ALLOWANCE if grant is None else Allowance.of(grant, place.confiner.gpus)
+        self._memory_mib = self._allowance.memory_mib
+        if grant is None:
+            self._memory_mib = math.ceil(spec.get("memory_mib", 0) * claimed.memory_ratio)
         self._run = run
         self._agent_name: str = spec["agent"]
         self._evidence = evidence
@@ -101,7 +107,12 @@ class AttemptWork:
             inputs=inputs,
         )
         self.runner = AttemptRunner(
-            place, self._assignment, evidence, timeout_s=self.timeout_s, memory_mib=self._memory_mib
+            place,
+            self._assignment,
+            evidence,
+            timeout_s=self.timeout_s,
+            memory_mib=self._memory_mib,
+            allowance=self._allowance,
         )
 
     def perform(self, agents: AgentRegistry, clock: ServerClock, worker: str) -> Performed:
@@ -149,6 +160,13 @@ class AttemptWork:
         }
         if self._memory_mib:
             record["memory_mib"] = self._memory_mib
+        usage = self.runner.usage
+        if usage is not None:
+            record["usage"] = usage.to_record()
+            duration_s = span[1] - span[0]
+            is_telling = duration_s > HINT_S or usage.peak_memory_mib > 0  # else nothing is said: spare the call
+            if is_telling and (told := hints(usage, self._allowance.asked, duration_s)):
+                record["hints"] = told
         if self._input_digests:
             record["inputs"] = self._input_digests
         if self._given:

@@ -71,7 +71,7 @@ class Attendant:
             own = self._own = _Process(
                 os.getpid(),
                 RedisRunStore(self._connect()),
-                Workplace(settings.worker, settings.scratch, grace_s=self._grace_s),
+                Workplace(settings.worker, settings.scratch, grace_s=self._grace_s, confiner=settings.confiner()),
                 Watch(
                     lease_s=settings.lease_s,
                     patience_s=settings.patience_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskexec.errors import ConnectionLost
@@ -27,7 +28,14 @@ class Caretaker:
     """Registers a worker every `interval_s`, and ends lapsed leases of all active runs; any number may do so."""
 
     def __init__(
-        self, worker: str, record: dict[str, Any], connection: Connection, *, interval_s: float, lease_s: float
+        self,
+        worker: str,
+        record: dict[str, Any],
+        connection: Connection,
+        *,
+        interval_s: float,
+        lease_s: float,
+        load: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._worker = worker
         self._record = record
@@ -35,13 +43,14 @@ class Caretaker:
         self._registry = WorkerRegistry(connection)
         self._interval_s = interval_s
         self._lease_s = lease_s
+        self._load = load
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="tek-caretaker", daemon=True)
 
     def start(self) -> None:
         """Register the worker and begin the rounds."""
         with contextlib.suppress(ConnectionLost):
-            self._registry.register(self._worker, self._record, lifetime_s=3 * self._interval_s + 1)
+            self._registry.register(self._worker, self._present(), lifetime_s=3 * self._interval_s + 1)
         self._thread.start()
 
     def stop(self) -> None:
@@ -69,7 +78,7 @@ class Caretaker:
             Seconds until the next round: the interval, or less when something is due before.
         """
         pause_s = self._interval_s
-        self._registry.register(self._worker, self._record, lifetime_s=3 * self._interval_s + 1)
+        self._registry.register(self._worker, self._present(), lifetime_s=3 * self._interval_s + 1)
         record = lost_record("its lease lapsed: the worker died, hung or lost its connection", worker=self._worker)
         for run_id in self._store.active():
             self._release_dead_children(run_id)
@@ -80,6 +89,10 @@ class Caretaker:
             if reaped.due_s is not None:
                 pause_s = min(pause_s, max(reaped.due_s, _SHORTEST_S))
         return pause_s
+
+    def _present(self) -> dict[str, Any]:
+        """Return the registration with the load of now."""
+        return self._record | {"load": dict(self._load())}
 
     def _release_dead_children(self, run_id: str) -> None:
         """End the attempts of pool children that are gone; Celery itself takes five seconds to notice."""

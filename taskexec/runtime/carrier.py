@@ -23,6 +23,9 @@ from taskexec.domain.program import Claim, ClaimedMember, Completion, Member
 from taskexec.domain.states import Reason
 from taskexec.runtime.attempt import AttemptWork, Performed, RunInfo, ServerClock
 from taskexec.runtime.authority import Authority
+from taskexec.runtime.confinement import Confiner, cores_file
+from taskexec.runtime.control_group import ControlGroups
+from taskexec.runtime.limits import LimitPolicy
 from taskexec.runtime.refusal import refused_attempt
 from taskexec.runtime.workplace import Workplace
 from taskexec.store.connection import keep_trying
@@ -52,6 +55,16 @@ class CarrierSettings:
     """Where large files are kept until they are fetched; None sends them in chunks like small ones."""
     retention_s: float = 604_800.0
     """How long they are kept at most, in seconds."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the worker's GPUs, by position."""
+    policy: LimitPolicy = field(default_factory=LimitPolicy)
+    """How attempts are held to what they were given."""
+    groups: ControlGroups | None = None
+    """Where control groups of attempts can be made; None where they cannot."""
+
+    def confiner(self) -> Confiner:
+        """Return what confines the attempts of one executing process."""
+        return Confiner(self.worker, self.policy, self.groups, cores_file(self.scratch), self.gpus)
 
 
 def delivery_token(worker: str, child: int, number: int) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
+from taskexec.runtime.control_group import remove_groups
+
 __all__ = ["end_all", "end_orphans", "is_alive", "left_by"]
 
 
@@ -48,13 +50,17 @@ def _await_ends(processes: list[psutil.Process]) -> None:
 
 
 def end_orphans(worker: str) -> int:
-    """Kill what pool children of a worker that are gone have left; return how many processes."""
-    return _kill(worker, lambda slot: not is_alive(slot))
+    """Kill what pool children of a worker that are gone have left, with its groups; return how many processes."""
+    killed = _kill(worker, lambda slot: not is_alive(slot))
+    remove_groups(lambda owner, slot: owner == worker and not is_alive(slot))
+    return killed
 
 
 def end_all(worker: str) -> int:
-    """Kill everything that a worker's attempts have left; for when the worker itself is gone."""
-    return _kill(worker, lambda _: True)
+    """Kill everything that a worker's attempts have left, with its groups; for when the worker itself is gone."""
+    killed = _kill(worker, lambda _: True)
+    remove_groups(lambda owner, _: owner == worker)
+    return killed
 
 
 def is_alive(pid: int) -> bool:

@@ -7,12 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from resource import struct_rusage
 from typing import Any
 
 import orjson
 
 from taskexec.agents import Exit
-from taskexec.runtime.process import Limits, OutputSink, Watched, kill_group, spawn
+from taskexec.runtime.process import Enclosure, Guard, Limits, OutputSink, Watched, kill_group, spawn
 
 __all__ = ["WarmHelper"]
 
@@ -24,7 +25,14 @@ _REQUESTS, _ANSWERS = 198, 199
 class WarmHelper:
     """One helper process and its four pipes: requests, answers, standard output, standard error."""
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], cwd: str | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        cwd: str | None = None,
+        *,
+        enclosure: Enclosure | None = None,
+    ) -> None:
         request_read, self._requests = os.pipe()
         self._answers, answer_write = os.pipe()
         self._stdout, out_write = os.pipe()
@@ -38,6 +46,7 @@ class WarmHelper:
                 output=(out_write, err_write),
                 cwd=cwd,
                 descriptors={_REQUESTS: request_read, _ANSWERS: answer_write},
+                enclosure=enclosure,
             )
         except BaseException:
             for descriptor in ours:
@@ -50,7 +59,26 @@ class WarmHelper:
             os.set_blocking(descriptor, False)
         self._watched = Watched(self.pid, self._stdout, self._stderr, self._answers)
         self._frame = bytearray()
+        self._cpu_s = 0.0
         self._is_open = True
+
+    @property
+    def used(self) -> struct_rusage | None:
+        """What it has used; known when it has ended."""
+        return self._watched.used
+
+    def take_cpu_s(self) -> float:
+        """Return the CPU time in seconds that it has used itself since this was asked last; 0 where none can tell."""
+        used = self.used
+        if used is not None:
+            now_s = used.ru_utime + used.ru_stime
+        else:
+            try:
+                now_s = time.clock_gettime((~self.pid << 3) | 2)  # the clock of a process: clock_getcpuclockid(3)
+            except OSError:
+                return 0.0
+        taken, self._cpu_s = now_s - self._cpu_s, now_s
+        return max(taken, 0.0)
 
     @property
     def is_alive(self) -> bool:
@@ -66,6 +94,7 @@ class WarmHelper:
         sink: OutputSink,
         limits: Limits,
         on_watched: Callable[[Watched | None], None],
+        guard: Guard | None = None,
     ) -> Exit:
         """Send a request, await its answer; a helper that dies or is ended on the way gives an exit without a reply."""
         started = time.monotonic()
@@ -75,7 +104,7 @@ class WarmHelper:
         try:
             with contextlib.suppress(BrokenPipeError):
                 _write_all(self._requests, len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
-            exit_ = self._watched.wait(sink, limits, self._read_answer)
+            exit_ = self._watched.wait(sink, limits, self._read_answer, guard=guard)
         except BaseException:
             self.end()  # its answer would be taken for that of the next request
             raise
@@ -103,7 +132,7 @@ class WarmHelper:
         """Kill the helper and its group, and collect it."""
         if self._is_open:
             kill_group(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            _, _, self._watched.used = os.wait4(self.pid, 0)
             self._close()
 
     def _close(self) -> None:

@@ -8,6 +8,7 @@ import platform
 import sys
 import warnings
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 from celery import signals
@@ -15,8 +16,10 @@ from celery.exceptions import SecurityWarning
 
 from taskexec.agents import AgentRegistry
 from taskexec.broker import make_app
+from taskexec.domain.protocol import PROTOCOL
 from taskexec.domain.resources import Capacity, Route
 from taskexec.errors import ConnectionLost
+from taskexec.placement import LoadProbe
 from taskexec.runtime.attendant import Attendant
 from taskexec.runtime.caretaker import Caretaker
 from taskexec.runtime.carrier import CarrierSettings
@@ -43,6 +46,10 @@ class WorkerProfile:
     """What it has; `slots` is the size of its pool."""
     with_events: bool = False
     """Whether it sends Celery events from the start (Flower can switch them on later)."""
+    driver: str = ""
+    """Version of NVIDIA's driver; empty without one."""
+    notes: tuple[str, ...] = ()
+    """Short texts about what it has, for whoever looks at it."""
     log_level: str = "WARNING"
 
 
@@ -62,6 +69,8 @@ def run_worker(
     timeout_s = max(settings.lease_s / 3, 1.0)
     connection = Connection(url, socket_timeout_s=timeout_s)
     _await_server(connection)
+    for note in profile.notes:
+        log.info("%s", note)
     agents = AgentRegistry()
     attendant = Attendant(
         settings, connect=lambda: Connection(url, socket_timeout_s=timeout_s), agents=agents, grace_s=grace_s
@@ -69,7 +78,14 @@ def run_worker(
     app = make_app(url, latch=attendant, routes=profile.routes)
     register_tasks(app, attendant)
     registration = _registration(profile, agents) | _spool_id(settings)
-    caretaker = Caretaker(profile.name, registration, connection, interval_s=reap_interval_s, lease_s=settings.lease_s)
+    caretaker = Caretaker(
+        profile.name,
+        registration,
+        connection,
+        interval_s=reap_interval_s,
+        lease_s=settings.lease_s,
+        load=LoadProbe(settings.scratch, [gpu.uuid for gpu in profile.capacity.gpus]),
+    )
     spool = None
     if "spool" in registration and settings.spool is not None:
         spool = SpoolServer(settings.spool, Connection(url), retention_s=settings.retention_s)
@@ -127,4 +143,9 @@ def _registration(profile: WorkerProfile, agents: AgentRegistry) -> dict[str, An
         "capacity": profile.capacity.to_record(),
         "agents": agents.names(),
         "state": "ready",
+        "version": metadata.version("taskexec"),
+        "protocol": PROTOCOL,
+        "python": platform.python_version(),
+        "driver": profile.driver,
+        "notes": list(profile.notes),
     }

@@ -23,8 +23,11 @@ from taskexec.completion.evidence import AttemptEvidence
 from taskexec.domain.command import Command
 from taskexec.domain.states import Reason
 from taskexec.domain.task import JSON
+from taskexec.domain.usage import Usage
+from taskexec.runtime.confinement import Confinement, Confiner, usage_of
+from taskexec.runtime.limits import GPU_VARIABLE, NO_ALLOWANCE, Allowance
 from taskexec.runtime.memory import OutOfMemoryKills
-from taskexec.runtime.process import Limits, Watched, spawn
+from taskexec.runtime.process import Enclosure, Limits, Watched, spawn
 from taskexec.runtime.warm import WarmHelper
 
 __all__ = ["AttemptRunner", "Workplace", "WorkplaceFailed"]
@@ -38,15 +41,19 @@ _KILLED_UNDER_SHELL = 128 + signal.SIGKILL
 class Workplace:
     """What all attempts of one executing process share: base environment, scratch folder, warm helpers."""
 
-    def __init__(self, worker: str, scratch: Path, *, grace_s: float) -> None:
+    def __init__(self, worker: str, scratch: Path, *, grace_s: float, confiner: Confiner | None = None) -> None:
+        self.confiner = confiner or Confiner(worker)
         self.grace_s = grace_s
         self.scratch = Path(tempfile.mkdtemp(prefix="slot-", dir=scratch))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TEK_")}
         # the sweep after a killed worker or pool child finds what they left by these two
         self._marks = {"TEK_WORKER": worker, "TEK_SLOT": str(os.getpid())}
+        if self.confiner.gpus:  # they are for those who were given some
+            self._marks[GPU_VARIABLE] = ""
         self.environ = kept | self._marks
         self.memory = OutOfMemoryKills()
         self._helpers: dict[tuple[str, ...], WarmHelper] = {}
+        self._confinements: dict[tuple[str, ...], Confinement] = {}
         self._spare: str | None = None
         self._stems = itertools.count(1)
 
@@ -59,8 +66,18 @@ class Workplace:
         key = tuple(argv)
         helper = self._helpers.get(key)
         if helper is None or not helper.is_alive:
-            helper = self._helpers[key] = WarmHelper(argv, self.environ)
+            helper = self._helpers[key] = WarmHelper(argv, self.environ, enclosure=self._helper_enclosure(key))
         return helper
+
+    def _helper_enclosure(self, key: tuple[str, ...]) -> Enclosure | None:
+        """Return what a helper is put into that performs for all who were given nothing in particular."""
+        former = self._confinements.pop(key, None)
+        if former is not None:
+            former.close()
+        if not self.confiner.policy.is_general:
+            return None
+        confinement = self._confinements[key] = self.confiner.confine(NO_ALLOWANCE)
+        return confinement.enclosure
 
     def new_stem(self) -> str:
         """Return the beginning of the paths of a new attempt's files."""
@@ -117,6 +134,8 @@ class Workplace:
         """End the helpers and remove the scratch folder."""
         for helper in self._helpers.values():
             helper.end()
+        for confinement in self._confinements.values():
+            confinement.close()
         self.memory.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -159,6 +178,7 @@ class AttemptRunner:
         *,
         timeout_s: float | None,
         memory_mib: int = 0,
+        allowance: Allowance = NO_ALLOWANCE,
     ) -> None:
         self._place = place
         self._evidence = evidence
@@ -168,6 +188,10 @@ class AttemptRunner:
         self._aborted: Reason | None = None
         self._assignment = assignment
         self._memory_mib = memory_mib
+        self._allowance = allowance
+        self._confinement: Confinement | None = None
+        self.usage: Usage | None = None
+        """What its processes have used; None when it has started none."""
         stem = place.new_stem()
         self._output = f"{stem}.out"
         self._result = f"{stem}.result.json"
@@ -198,8 +222,14 @@ class AttemptRunner:
             files = {"TEK_INPUTS": inputs, "TEK_RESULT": self._result}
             self._files.append(self._result)
             environ = {**self._place.environ_with(command.env), **self._variables(), **files}
+            if self._allowance is not NO_ALLOWANCE:
+                environ |= self._allowance.variables(environ)
+            confinement = self._confine() if self._place.confiner.is_needed(self._allowance) else None
+            enclosure = None if confinement is None else confinement.enclosure
             self._place.memory.look()
-            pid = spawn(command.argv, environ, output=(out_write, err_write), cwd=cwd)
+            pid = spawn(command.argv, environ, output=(out_write, err_write), cwd=cwd, enclosure=enclosure)
+            if confinement is not None:
+                confinement.started(pid)
         except BaseException:
             os.close(out_read)
             os.close(err_read)
@@ -212,8 +242,10 @@ class AttemptRunner:
         watched = Watched(pid, out_read, err_read)
         self._set_current(watched)
         try:
-            exit_ = watched.wait(self._evidence, self._limits)
+            exit_ = watched.wait(self._evidence, self._limits, guard=confinement)
             assert exit_ is not None
+            assert watched.used is not None
+            self._count(usage_of(watched.used))
             return self._explained(exit_)
         except BaseException:
             watched.kill()  # it must not run beside its next attempt
@@ -231,19 +263,52 @@ class AttemptRunner:
         self._has_folder = True
         if self._aborted is not None:
             return Exit(None, None, 0.0, ended_by=self._aborted)
+        # a helper keeps what an earlier attempt was told
+        told = {**request, "environ": {"TEK_MEMORY_MIB": "", **self._variables()}}
+        if self._place.confiner.is_particular(self._allowance):
+            return self._ask_alone(argv, told)
         helper = self._place.helper(argv)
         self._place.memory.look(old_s=1.0)
-        exit_ = helper.ask(
-            # a helper keeps what an earlier attempt was told
-            {**request, "environ": {"TEK_MEMORY_MIB": "", **self._variables()}},
-            sink=self._evidence,
-            limits=self._limits,
-            on_watched=self._set_current,
-        )
+        exit_ = helper.ask(told, sink=self._evidence, limits=self._limits, on_watched=self._set_current)
+        self._count(Usage(helper.take_cpu_s()))
         return self._explained(exit_)
 
+    def _ask_alone(self, argv: Sequence[str], request: Mapping[str, JSON]) -> Exit:
+        """Ask a helper that is started for this attempt and ends with it: what a warm one holds cannot be limited."""
+        confinement = self._confine()
+        environ = {**self._place.environ, **self._allowance.variables(self._place.environ)}
+        self._place.memory.look()
+        helper = WarmHelper(argv, environ, enclosure=confinement.enclosure)
+        try:
+            confinement.started(helper.pid)
+            exit_ = helper.ask(
+                request, sink=self._evidence, limits=self._limits, on_watched=self._set_current, guard=confinement
+            )
+        finally:
+            helper.end()
+        if helper.used is not None:
+            self._count(usage_of(helper.used))
+        return self._explained(exit_)
+
+    def _confine(self) -> Confinement:
+        """Return what the attempt is confined in, made for its first process."""
+        if self._confinement is None:
+            try:
+                self._confinement = self._place.confiner.confine(self._allowance)
+            except OSError as error:
+                what = f"no control group could be made: {error.strerror or error}"
+                raise WorkplaceFailed(what) from error
+        return self._confinement
+
+    def _count(self, usage: Usage) -> None:
+        self.usage = usage if self.usage is None else self.usage.plus(usage)
+
     def _explained(self, exit_: Exit) -> Exit:
-        """Return how a process ended, with the reason if the system killed it, or what it had started, for memory."""
+        """Return how a process ended, with the reason if it, or what it had started, was killed for memory."""
+        confinement, is_ours = self._confinement, exit_.ended_by in (None, Reason.OUT_OF_MEMORY)
+        if is_ours and confinement is not None and confinement.is_out_of_memory():
+            text = confinement.out_of_memory_text(self.usage or Usage())
+            return replace(exit_, ended_by=Reason.OUT_OF_MEMORY, detail=text, reply=None)
         is_killed = exit_.signal == signal.SIGKILL or exit_.status == _KILLED_UNDER_SHELL
         if exit_.ended_by is None and is_killed and self._place.memory.has_risen():
             return replace(exit_, ended_by=Reason.OUT_OF_MEMORY)
@@ -296,11 +361,15 @@ class AttemptRunner:
         return self._inputs
 
     def collect(self) -> None:
-        """Take the files that the processes left as evidence, and remove the attempt's folder.
+        """End what the processes left behind in their confinement, take their files as evidence, remove the folder.
 
         Raises:
             OSError: A file cannot be read; the folder is removed all the same.
         """
+        if self._confinement is not None:
+            self.usage = self._confinement.usage(self.usage or Usage())
+            self._confinement.close()
+            self._confinement = None
         if not self._has_folder:
             return
         for path in self._files:

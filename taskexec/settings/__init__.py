@@ -12,6 +12,7 @@ from taskexec.settings.areas import (
     EmbeddedSettings,
     EvidenceSettings,
     FlowerSettings,
+    LimitsSettings,
     RedisSettings,
     RunSettings,
     SecuritySettings,
@@ -27,6 +28,7 @@ from taskexec.settings.lookup import (
     explain_settings,
     load_settings,
 )
+from taskexec.settings.tables import Written
 
 __all__ = [
     "RESERVED_VARIABLES",
@@ -34,6 +36,7 @@ __all__ = [
     "EmbeddedSettings",
     "EvidenceSettings",
     "FlowerSettings",
+    "LimitsSettings",
     "Lookup",
     "Origin",
     "RedisSettings",
@@ -42,6 +45,7 @@ __all__ = [
     "Settings",
     "SettingsRejected",
     "WorkerSettings",
+    "Written",
     "explain_settings",
     "load_settings",
 ]

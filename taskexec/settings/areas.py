@@ -9,13 +9,18 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from taskexec.domain.gpu_choice import parse_gpu_choice
+from taskexec.domain.labels import label_problem
 from taskexec.domain.proof import is_public_key
+from taskexec.domain.sizes import parse_memory_mib
+from taskexec.settings.tables import Written
 
 __all__ = [
     "Area",
     "EmbeddedSettings",
     "EvidenceSettings",
     "FlowerSettings",
+    "LimitsSettings",
     "PlanSettings",
     "RedisSettings",
     "RunSettings",
@@ -107,6 +112,46 @@ class WorkerSettings(Area):
         le=4096,
         description="Attempts run at once by one worker; none is its usable cores",
     )
+    cpus: float | None = Field(
+        default=None, gt=0, le=100_000, description="Cores that a worker offers, there or not; none measures them"
+    )
+    memory: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**40,
+        description="Memory that a worker offers, there or not, in MiB or as `64G`; none measures it",
+    )
+    disk: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**50,
+        description="Disk that a worker offers, there or not, in MiB or as `1T`; none is what is free in the folder "
+        "for temporary files",
+    )
+    gpus: str | None = Field(
+        default=None,
+        description="GPUs that a worker offers: `none`, UUIDs or indices separated by commas (a single index as `0,`), "
+        "or as many as a number says without hardware, as `16` or `16:24G`; none set offers all, unless it serves only "
+        "`cpu`",
+    )
+    labels: str = Field(
+        default="", description="Labels of a worker, such as `ssd` or `zone=a`, separated by commas (in files a list)"
+    )
+    reserve_cpus: float = Field(
+        default=0.0, ge=0, le=100_000, description="Cores kept for the system where they are measured"
+    )
+    reserve_memory_mib: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**40,
+        description="Memory kept for the system where it is measured, in MiB; none is 5 % of it, at most 1,024",
+    )
+    reserve_disk_mib: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**50,
+        description="Disk kept for the system where it is measured, in MiB; none is 5 % of it, at most 1,024",
+    )
     project_dir: Path = Field(default=Path(), description="Folder that commands run in and modules are found in")
     spool_dir: Path | None = Field(
         default=None,
@@ -137,6 +182,44 @@ class WorkerSettings(Area):
         le=100,
         description="Attempts that a task may lose with their workers before it fails",
     )
+
+    @field_validator("memory", "disk", mode="before")
+    @classmethod
+    def _read_size(cls, value: object) -> object:
+        return parse_memory_mib(value.strip()) if isinstance(value, str) else value
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _join_gpus(cls, value: object) -> object:
+        if isinstance(value, list | tuple):  # of one index: what is a list is no number of GPUs
+            return "".join(f"{item}," for item in value) if value else "none"
+        return str(value) if isinstance(value, int) else value
+
+    @field_validator("gpus")
+    @classmethod
+    def _check_gpus(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_gpu_choice(text)
+        return text
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _join_labels(cls, value: object) -> object:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, text: str) -> str:
+        labels = [label.strip() for label in text.split(",") if label.strip()]
+        for label in labels:
+            problem = label_problem(label)
+            if problem:
+                raise ValueError(f"label `{label}` {problem}")
+        return ",".join(dict.fromkeys(labels))
+
+    def label_list(self) -> tuple[str, ...]:
+        """Return the labels of `labels`."""
+        return tuple(label for label in self.labels.split(",") if label)
 
 
 class EvidenceSettings(Area):
@@ -172,6 +255,36 @@ class EvidenceSettings(Area):
     )
 
 
+class LimitsSettings(Area):
+    """How attempts are held to what they were given, and what none of them may go beyond."""
+
+    memory: Literal["auto", "cgroup", "watch", "off"] = Field(
+        default="auto",
+        description="How memory is limited: `cgroup` by control group, `watch` by looking and killing, `off` not at "
+        "all; `auto` takes a control group where one can be made",
+    )
+    cpu: Literal["weight", "affinity", "off"] = Field(
+        default="weight",
+        description="How cores are limited: `weight` by share when they are short (needs control groups), `affinity` "
+        "by keeping attempts on cores, `off` not at all",
+    )
+    open_files: int = Field(
+        default=0, ge=0, le=2**30, description="Descriptors that a process may have open at once; 0 is no limit"
+    )
+    processes: int = Field(
+        default=0, ge=0, le=2**22, description="Processes and threads that an attempt may have at once; 0 is no limit"
+    )
+    file_size_mib: int = Field(
+        default=0, ge=0, le=2**40, description="Size of a file that an attempt may write, in MiB; 0 is no limit"
+    )
+    nice: int = Field(default=0, ge=0, le=19, description="Niceness of attempts; above 0 they stand behind others")
+    io_class: Literal["none", "low", "idle"] = Field(
+        default="none",
+        description="Place of attempts in the queue of disks: `none` as the worker, `low` last of all, `idle` only "
+        "when nobody else wants them",
+    )
+
+
 class FlowerSettings(Area):
     """Where Flower listens."""
 
@@ -191,6 +304,14 @@ class PlanSettings(Area):
     allow_outside: bool = Field(
         default=False,
         description="Whether commands of hooks, workflows and plan.json may run outside the plan's folder",
+    )
+    defaults: Mapping[str, Written] = Field(
+        default_factory=dict,
+        description='What tasks ask for where a plan says nothing, such as `cpus = 2`, `memory = "4G"`',
+    )
+    queues: Mapping[str, Mapping[str, Written]] = Field(
+        default_factory=dict,
+        description='The same for the tasks of a lane or a route, such as `memory = "16G"` in `[plan.queues.gpu]`',
     )
 
 

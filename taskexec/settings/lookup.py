@@ -29,6 +29,7 @@ from taskexec.settings.areas import (
     EmbeddedSettings,
     EvidenceSettings,
     FlowerSettings,
+    LimitsSettings,
     PlanSettings,
     RedisSettings,
     RunSettings,
@@ -37,6 +38,7 @@ from taskexec.settings.areas import (
     expand,
     is_path,
 )
+from taskexec.settings.tables import TABLES, Written, plain_table, put_into_table, split_table_key, toml_value
 
 __all__ = ["Lookup", "Origin", "Settings", "SettingsRejected", "explain_settings", "load_settings"]
 
@@ -45,7 +47,7 @@ RESERVED_VARIABLES = frozenset(
     for name in (
         *("RUN", "TASK", "ATTEMPT", "INPUTS", "OUTPUT", "RESULT", "WORKER"),  # given to tasks
         *("SLOT", "WORKER_SPEC"),  # given to processes of ours
-        *("CONFIG", "ENV", "DEBUG"),  # steer the command itself
+        *("CONFIG", "ENV", "DEBUG", "JOIN"),  # steer the command itself
     )
 )
 """Variables of ours that are not settings."""
@@ -79,6 +81,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     worker: WorkerSettings = WorkerSettings()
+    limits: LimitsSettings = LimitsSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     flower: FlowerSettings = FlowerSettings()
     plan: PlanSettings = PlanSettings()
@@ -135,7 +138,7 @@ class Origin:
 
     key: str
     """`area.field`."""
-    value: str | int | float | bool | None
+    value: str | int | float | bool | Mapping[str, Any] | None
     """As JSON can hold it, passwords masked."""
     origin: str
     """`command line`, `environment TEK_LEASE_S`, `tek.toml:3` or `default`."""
@@ -192,6 +195,13 @@ class Lookup:
                 area, _, name = value.key.partition(".")
                 nested.setdefault(area, {})[name] = value.value
                 self.values[value.key] = value
+            elif (entry := split_table_key(value.key)) is not None:
+                area, _, name = entry[0].partition(".")
+                written = Written(value.value, value.place or Place(value.origin))
+                table = nested.setdefault(area, {}).setdefault(name, {})
+                if isinstance(table, dict):  # else the command line says something else of the whole table, and is told
+                    put_into_table(table, entry[1], written)
+                self.values[entry[0]] = value
             else:
                 self.faults.append(_unknown_fault(value))
         return nested
@@ -212,8 +222,15 @@ class _CommandLineSource(InitSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings], lookup: Lookup) -> None:
         pairs = (pair for pair in _flatten(lookup.overrides) if pair[1] is not None)
-        values = (_Value(key, None if value == "" else value, "command line") for key, value in pairs)
+        values = (_Value(key, _said(key, value), "command line") for key, value in pairs)
         super().__init__(settings_cls, lookup.take(values))
+
+
+def _said(key: str, value: object) -> object:
+    """Return what a value of the command line means: an empty text nothing, and a text within a table a TOML value."""
+    if isinstance(value, str) and split_table_key(key) is not None:
+        return toml_value(value)
+    return None if value == "" else value
 
 
 class _EnvironmentSource(EnvSettingsSource):
@@ -280,12 +297,13 @@ _PATH_KEYS = frozenset(
     for name, info in model.model_fields.items()
     if is_path(info.annotation)
 )
+_OF_VARIABLES = [key for key in _DESCRIPTIONS if key not in TABLES]
 _VARIABLES = (
     SHORT_VARIABLES
-    | {"TEK_" + key.replace(".", "_").upper(): key for key in _DESCRIPTIONS}
-    | {"TEK_" + key.replace(".", "__").upper(): key for key in _DESCRIPTIONS}
+    | {"TEK_" + key.replace(".", "_").upper(): key for key in _OF_VARIABLES}
+    | {"TEK_" + key.replace(".", "__").upper(): key for key in _OF_VARIABLES}
 )
-"""Variable -> key; of several names of one setting, the last one here wins."""
+"""Variable -> key; of several names of one setting, the last one here wins. Tables have none."""
 
 
 def load_settings(
@@ -375,9 +393,10 @@ def _find_line(text: str, key: str) -> int:
     A simple search: a line inside a multi-line text may mislead it.
     """
     section, best, found = "", 0, 0
+    key = re.sub(r"[\s\"']", "", key)
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
-        header = re.match(r"\[\s*([\w\s.\"'-]+?)\s*\]", stripped)
+        header = re.fullmatch(r"\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?", stripped)
         entry = re.match(r"([\w.\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=", stripped)
         if header:
             section = re.sub(r"[\s\"']", "", header[1])
@@ -418,6 +437,8 @@ def _plain(key: str, value: Any) -> Any:
     """Return a value as JSON can hold it, with no secret in it."""
     if key in _SECRET_KEYS and isinstance(value, str):
         return mask_url(value)
+    if isinstance(value, Mapping):
+        return plain_table(value)
     return str(value) if isinstance(value, Path) else value
 
 

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from taskexec.errors import Fault, Place, UsageError
 from taskexec.plan.draft import PlanDraft
+from taskexec.sources.config.defaults import apply_defaults
 from taskexec.sources.config.found import are_hooks_of, is_manifest, nearly_named
 from taskexec.sources.config.hooks import apply_hooks
 from taskexec.sources.config.manifest import apply_manifest
@@ -23,6 +25,9 @@ from taskexec.sources.table.reader import read_csv
 from taskexec.sources.values.amounts import show
 from taskexec.sources.workflow.files import includes_from
 from taskexec.sources.workflow.reader import read_workflow
+
+if TYPE_CHECKING:
+    from taskexec.settings import Written
 
 __all__ = ["SIZE_MAX_BYTES", "ReadOptions", "read_plan"]
 
@@ -52,6 +57,10 @@ class ReadOptions:
     """Whether the rows of a table are numbered, whatever they say themselves."""
     allow_outside: bool = False
     """Whether commands may have a `cwd` outside the plan's folder."""
+    defaults: Mapping[str, Written] = field(default_factory=dict)
+    """What tasks ask for where the plan says nothing, by field."""
+    queues: Mapping[str, Mapping[str, Written]] = field(default_factory=dict)
+    """The same for those of a lane or a route, by its name."""
 
 
 def read_plan(path: Path | str, options: ReadOptions | None = None) -> PlanDraft:
@@ -76,6 +85,7 @@ def read_plan(path: Path | str, options: ReadOptions | None = None) -> PlanDraft
         _apply_hooks(draft, hooks, options)
     if manifest is not None:
         _apply_manifest(draft, manifest, is_named=options.manifest is not None)
+    apply_defaults(draft, options.defaults, options.queues)
     return draft
 
 

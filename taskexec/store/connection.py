@@ -64,10 +64,14 @@ def keep_trying(call: Callable[[], T], *, pause_s: float = 0.05, longest_pause_s
             pause_s = min(pause_s * 2, longest_pause_s)
 
 
+_SHARED = ("prelude", "placing", "attempts")
+"""What stands in front of every script, in this order."""
+
+
 @cache
 def _source(name: str) -> str:
     folder = resources.files("taskexec.store").joinpath("lua")
-    return f"{folder.joinpath('prelude.lua').read_text()}\n{folder.joinpath(name + '.lua').read_text()}"
+    return "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in (*_SHARED, name))
 
 
 class Connection:

@@ -18,7 +18,16 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:{R}:starved` | hash | task index -> attempts that ran out of memory, where that changes the next one | the same |
 | `tek:{R}:reused` | hash | task index -> JSON: from which run it was taken over | the same |
 | `tek:{R}:result` | hash | task index -> JSON value for dependents | the same |
-| `tek:{R}:queued` | zset | task index -> server time (µs) it was queued | while queued |
+| `tek:{R}:queued:<route>` | zset | task index -> server time (µs) it was queued, if it needs a slot | while queued |
+| `tek:{R}:backlog:<route>` | zset | task index -> rank, of such tasks that may be queued once fewer are | while held |
+| `tek:{R}:ask` | hash | task index -> what it asks for (`fit.Ask`); absent: a slot | the same |
+| `tek:{R}:rank` | hash | task index -> its place in the order of the run (absent: its index) | the same |
+| `tek:{R}:wanting` | zset | task index -> rank, of tasks that wait to be placed | while held |
+| `tek:{R}:wide` | zset | the widest of them: task index -> minus its size | while held |
+| `tek:{R}:wanted` | hash | task index -> since when (µs), tasks started by then, times its memory | while held |
+| `tek:{R}:placed` | hash | task index -> attempt, amounts, workers and GPUs of each rank | the same |
+| `tek:{R}:assigned` | zset | task index -> server time (µs) it was placed | until it is claimed |
+| `tek:{R}:where` | hash | task index -> worker that performed it, in runs with tasks that are placed | the same |
 | `tek:{R}:delayed` | zset | task index -> server time (µs) at which its next attempt is due | while held |
 | `tek:{R}:suspects` | zset | task index -> server time (µs) since which it waits to be on trial | while held |
 | `tek:{R}:lease` | zset | `index|attempt|worker/delivery` -> server time (µs) the lease lapses | while running |
@@ -34,6 +43,21 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:slots` | hash | route -> slots of live workers, rewritten by every caretaker | for ever |
 | `tek:workers` | zset | worker -> server time (s) its registration lapses | trimmed by every caretaker |
 | `tek:worker:<name>` | string | JSON of a worker's registration | three heartbeats |
+| `tek:joined` | zset | worker -> number, in the order in which they joined | while it is there |
+| `tek:joins` | string | the last such number | for ever |
+| `tek:traits` | hash | worker -> its traits (`fit.traits_of`), between blanks | while it is there |
+| `tek:total`, `tek:free` | hash | worker -> all that it has, and what is left (`domain/fit.py`) | while it is there |
+| `tek:sum` | string | cores, memory and GPUs of all workers | for ever |
+| `tek:holds:<worker>` | hash | `run:index:attempt:rank`, or token of a delivery -> what it takes | while it is there |
+| `tek:earmarks` | hash | worker -> the task it is kept for, and what that will take | until that is placed |
+| `tek:wanting` | zset | runs with tasks that wait to be placed -> since (µs) | while there are some |
+| `tek:used` | hash | run, user or tag -> share of the cluster it holds, in millionths | while it holds some |
+| `tek:weights` | hash | user or tag -> weight | for ever |
+| `tek:wishes` | hash | worker -> `cordoned` or `draining`, as somebody wished | while it is there |
+| `tek:started` | string | tasks started while others waited to be placed | for ever |
+| `tek:waiters` | hash | worker -> its slots that found no room | until there is some |
+| `tek:wake:<worker>` | list | one element for each of them once there is room | 5 s |
+| `tek.<worker>` | list | messages of what was placed on a worker | while it is there |
 | `tek:fetch:<spool>` | list | requests for pieces of large files that a host keeps | a minute |
 | `tek:fetched:<reader>` | list | pieces of a file on their way to a reader | a minute |
 | `celery-task-meta-<id>` | string | Celery's result of a task (`<run>.<index>`) | `retention_s` |
@@ -46,14 +70,28 @@ import hashlib
 
 __all__ = [
     "ACTIVE",
+    "EARMARKS",
+    "FREE",
+    "JOINED",
+    "NO_RUN",
     "RUNS",
     "RUN_KEYS",
     "SLOTS",
+    "STARTED",
+    "TOTAL",
+    "TRAITS",
+    "USED",
+    "WANTING",
+    "WEIGHTS",
+    "WISHES",
     "WORKERS",
+    "direct_key",
     "fetch_key",
     "fetched_key",
+    "holds_key",
     "run_key",
     "run_prefix",
+    "wake_key",
     "worker_key",
 ]
 
@@ -61,6 +99,18 @@ ACTIVE = "tek:active"
 RUNS = "tek:runs"
 SLOTS = "tek:slots"
 WORKERS = "tek:workers"
+JOINED = "tek:joined"
+TRAITS = "tek:traits"
+TOTAL = "tek:total"
+FREE = "tek:free"
+EARMARKS = "tek:earmarks"
+WANTING = "tek:wanting"
+USED = "tek:used"
+WEIGHTS = "tek:weights"
+WISHES = "tek:wishes"
+STARTED = "tek:started"
+NO_RUN = "tek:{}"
+"""Prefix for scripts that are not about one run."""
 
 RUN_KEYS = frozenset(
     {
@@ -81,7 +131,20 @@ RUN_KEYS = frozenset(
         "blocks",
         "delayed",
         "suspects",
-        "queued",
+        "queued:cpu",
+        "queued:gpu",
+        "queued:distributed",
+        "backlog:cpu",
+        "backlog:gpu",
+        "backlog:distributed",
+        "ask",
+        "rank",
+        "wanting",
+        "wide",
+        "wanted",
+        "placed",
+        "assigned",
+        "where",
         "lease",
         "log",
         "output",
@@ -116,6 +179,21 @@ def fetched_key(reader: str) -> str:
 def submission_key(key: str) -> str:
     """Return the key of what a submission is called by its submitter."""
     return f"tek:submission:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def direct_key(worker: str) -> str:
+    """Return the key of the list of messages for one worker."""
+    return f"tek.{worker}"
+
+
+def holds_key(worker: str) -> str:
+    """Return the key of what was taken of a worker."""
+    return f"tek:holds:{worker}"
+
+
+def wake_key(worker: str) -> str:
+    """Return the key of the list that a worker's slots wait at for room."""
+    return f"tek:wake:{worker}"
 
 
 def worker_key(name: str) -> str:

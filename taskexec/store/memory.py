@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,10 @@ from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, bl
 from taskexec.domain.rules import ClaimVerdict, CompletionVerdict, TaskState
 from taskexec.domain.states import RunStatus, TaskStatus
 from taskexec.errors import NotFound, TasksBusy
-from taskexec.store.memory_run import MemoryRun, PublishedMessage, RunChange, Surroundings, next_id
+from taskexec.store.keys import direct_key
+from taskexec.store.memory_change import RunChange
+from taskexec.store.memory_nodes import MemoryNodes
+from taskexec.store.memory_run import NO_RUN, MemoryRun, PublishedMessage, Surroundings, next_id
 from taskexec.store.port import lease_name, retry_refused
 
 __all__ = ["MemoryRunStore", "PublishedMessage"]
@@ -46,7 +49,7 @@ class MemoryRunStore:
         self._clock = clock or _system_clock
         self._changed = threading.Condition(threading.RLock())
         self._shared = Surroundings()
-        self._runs: dict[str, MemoryRun] = {}
+        self._runs = self._shared.runs
 
     @property
     def queues(self) -> dict[str, list[PublishedMessage]]:
@@ -105,7 +108,12 @@ class MemoryRunStore:
             claimed = []
             with self._change(run, worker) as change:
                 until = change.now_us + int(lease_s * 1e6)
-                for member in dict.fromkeys(members):
+                ours = [member for member in dict.fromkeys(members) if change.is_ours(member, worker)]
+                fresh = [member for member in ours if run.is_queued(member)]
+                if not change.take_slot(fresh, worker, token):
+                    change.hand_back(fresh)
+                    return Claim(change.now_us, (), {}, is_denied=True)
+                for member in ours:
                     if _claim_one(change, member, token):
                         run.lease[lease_name(member, token)] = until
                         claimed.append(change.claimed(member))
@@ -145,8 +153,11 @@ class MemoryRunStore:
                 for done in completions:
                     if done.member in verdicts:
                         continue
+                    change.give_back_attempt(worker, done.member, done.token)
+                    change.cause = f"{run_id}:{done.member.index}"
                     verdicts[done.member] = verdict = change.complete(done)
                     if verdict is CompletionVerdict.ACCEPTED and done.succeeded:
+                        run.where[done.member.index] = worker
                         succeeded.append(done.member.index)
                 change.open_latches(succeeded)
                 change.measure(agent, spent_us=int(spent_s * 1e6), tasks=len(succeeded))
@@ -163,9 +174,11 @@ class MemoryRunStore:
             if run is None:
                 return 0
             with self._change(run, worker) as change:
+                for member in members:
+                    change.give_back_attempt(worker, member, token)
                 held = [member for member in members if run.lease.pop(lease_name(member, token), None) is not None]
                 change.give_back([member for member in held if run.is_running(member)])
-            return len(change.ready)
+                return len(change.ready)
 
     def lose(self, run_id: str, members: Sequence[Member], *, worker: str, record: bytes) -> int:
         """End attempts that were lost with their process: these members, or all of the worker's when empty.
@@ -181,10 +194,20 @@ class MemoryRunStore:
                 mine = [lease for lease in _by_time(run.lease) if f"|{worker}/" in lease]
                 meant = {f"{member.index}|{member.attempt}" for member in members}
                 lost = [lease for lease in mine if not members or "|".join(lease.split("|", 2)[:2]) in meant]
-                count = sum(change.end_lease(lease, record) for lease in lost)
+                count = 0
+                for lease in lost:
+                    index, attempt, token = lease.split("|", 2)
+                    change.give_back_attempt(worker, Member(int(index), int(attempt)), token)
+                    count += change.end_lease(lease, record)
                 queued = [member for member in members if run.is_queued(member)]
                 change.ready += queued
-                count += len(queued) if members else change.requeue_popped(change.now_us)
+                for member in queued:
+                    run.queued.pop(member.index, None)
+                if members:
+                    count += len(queued)
+                else:
+                    count += change.requeue_popped(change.now_us)
+                    count += change.requeue_unassigned(0, worker)
             return count
 
     def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> Reaped:
@@ -207,6 +230,7 @@ class MemoryRunStore:
                         lapsed = [lease for lease in _by_time(run.lease) if run.lease[lease] <= now_us]
                         ended = sum(change.end_lease(lease, record) for lease in lapsed[:_LAPSED_MOST])
                         requeued = change.requeue_popped(now_us - lease_us)
+                        requeued += change.requeue_unassigned(now_us - lease_us)
             due_us = run.next_due_us()
             return Reaped(ended, requeued, None if due_us is None else max(due_us - now_us, 0) / 1e6)
 
@@ -246,6 +270,46 @@ class MemoryRunStore:
                         change.begin(starts=True)
                     change.run_again(plan, by, request)
             return list(plan.again)
+
+    def join(self, name: str, traits: Iterable[str], total: Sequence[int]) -> bool:
+        """Make a worker known, or renew what is known of it; return whether it was not."""
+        with self._changed:
+            is_new = self._shared.nodes.join(name, frozenset(traits), total)
+            self._place()
+            return is_new
+
+    def leave(self, *names: str) -> int:
+        """Forget workers and what they held; return how many were known."""
+        with self._changed:
+            count = sum(self._shared.nodes.leave(name) for name in names)
+            for name in names:
+                self.queues.pop(direct_key(name), None)
+            self._place()
+            return count
+
+    def place(self) -> int:
+        """Place what waits and fits now; return how many runs have something that still waits."""
+        with self._changed:
+            self._shared.nodes.is_news = True
+            self._place()
+            return len(self._shared.nodes.since)
+
+    def give_back(self, worker: str, holds: Sequence[str]) -> int:
+        """Give back what a worker holds for what it knows to be over; return how much of it was held."""
+        with self._changed:
+            count = sum(self._shared.nodes.give_back(worker, name) for name in holds)
+            self._place()
+            return count
+
+    @property
+    def nodes(self) -> MemoryNodes:
+        """The workers."""
+        return self._shared.nodes
+
+    def _place(self) -> None:
+        change = RunChange(NO_RUN, self._shared, now_us=self._clock())
+        change.place()
+        self._changed.notify_all()
 
     def signed_head(self, run_id: str) -> SignedHead:
         """Return the head of a run as its submitter signed it.
@@ -408,7 +472,8 @@ def _claim_one(change: RunChange, member: Member, token: str) -> bool:
     verdict = rules.judge_claim(run.state.get(member.index), member.attempt, holds_lease=holds_lease)
     if verdict is ClaimVerdict.GRANTED:
         run.state[member.index] = TaskState(TaskStatus.RUNNING, member.attempt)
-        del run.queued[member.index]
+        run.queued.pop(member.index, None)
+        run.assigned.pop(member.index, None)
         change.write_line("R", member.index, member.attempt)
     return verdict is not ClaimVerdict.REFUSED
 

@@ -9,7 +9,7 @@ import orjson
 
 from taskexec.domain.events import LogEntry
 from taskexec.domain.names import is_run_id
-from taskexec.domain.program import Claim, ClaimedMember, Completion, Member, Program, Reaped, RunHead
+from taskexec.domain.program import Claim, ClaimedMember, Completion, Grant, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
 from taskexec.errors import NotFound, TasksBusy
 from taskexec.store.connection import Connection
@@ -82,14 +82,16 @@ class RedisRunStore:
     def claim(self, run_id: str, members: Sequence[Member], *, worker: str, token: str, lease_s: float) -> Claim:
         """See `RunStore.claim`."""
         arguments: list[Any] = [worker, token, int(lease_s * 1e6), *_flat(members)]
-        server_us, positions, specs, inputs, limits = self._run("claim", run_id, arguments)
+        server_us, positions, specs, inputs, limits, places, denied = self._run("claim", run_id, arguments)
         claimed = []
-        for position, stored, limit in zip(positions, specs, limits or [b""] * len(specs), strict=True):
+        limits = limits or [b""] * len(specs)
+        for position, stored, limit, place in zip(positions, specs, limits, places, strict=True):
             dependencies, spec = bytes(stored).split(b"\n", 1)
             indexes = tuple(int(index) for index in dependencies.split(b",") if index)
-            claimed.append(ClaimedMember(members[position], indexes, spec, *_limits(limit)))
+            grant = Grant.decode(bytes(place).decode())
+            claimed.append(ClaimedMember(members[position], indexes, spec, *_limits(limit), grant))
         results = {int(index): bytes(value) for index, value in zip(inputs[::2], inputs[1::2], strict=True)}
-        return Claim(int(server_us), tuple(claimed), results)
+        return Claim(int(server_us), tuple(claimed), results, bool(denied))
 
     def renew(self, run_id: str, leases: Sequence[str], *, worker: str, lease_s: float) -> list[int]:
         """See `RunStore.renew`."""

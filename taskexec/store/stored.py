@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from taskexec.domain.program import Program, ProgramTask
 from taskexec.domain.rules import TaskState
 from taskexec.domain.states import TaskStatus
 
-__all__ = ["meta_of", "values_of"]
+__all__ = ["meta_of", "payers_of", "values_of"]
 
 _SATISFIED = TaskState(TaskStatus.SATISFIED, 0).encode()
 
@@ -40,6 +41,7 @@ def meta_of(program: Program, *, submitted_us: int) -> dict[str, Any]:
         "retention_s": options.retention_s,
         "output_limit": options.output_limit_bytes,
         "submitted_us": submitted_us,
+        "payers": " ".join(payers_of(program)[1:]),
     }
     sometimes = {
         "timeout_us": int((options.timeout_s or 0) * 1e6),
@@ -47,8 +49,16 @@ def meta_of(program: Program, *, submitted_us: int) -> dict[str, Any]:
         "has_policies": int(any(task.policy for task in program.tasks)),
         "has_tried": int(any(task.attempts_before for task in program.tasks)),
         "is_continued": int(program.is_continued),
+        "has_asks": int(any(task.ask for task in program.tasks)),
+        "weight": options.weight if options.weight != 1 else 0,
     }
     return always | {name: value for name, value in sometimes.items() if value}
+
+
+def payers_of(program: Program) -> tuple[str, str, str]:
+    """Return whose shares of the cluster the tasks of a run count towards: its own, its user's and its tag's."""
+    options = program.options
+    return f"r:{program.run_id}", f"u:{quote(options.user, safe='')}", f"t:{quote(options.tag, safe='')}"
 
 
 def values_of(task: ProgramTask) -> Iterator[tuple[str, Any]]:
@@ -64,8 +74,10 @@ def values_of(task: ProgramTask) -> Iterator[tuple[str, Any]]:
         yield "pending", task.pending
     if task.successors:
         yield "successors", ",".join(map(str, task.successors))
-    for name in ("reused", "result", "policy"):
+    for name in ("reused", "result", "policy", "ask"):
         if value := getattr(task, name):
             yield name, value
+    if task.rank is not None:
+        yield "rank", task.rank
     if task.attempts_before:
         yield "tried", task.attempts_before

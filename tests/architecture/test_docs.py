@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import shlex
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from support.documented import command_of, options_of
 
 from taskexec.cli.main import COMMANDS, tek
 from taskexec.completion.ledger import Ledger
@@ -49,20 +49,6 @@ def invocations(path: Path) -> Iterator[list[str]]:
             found = _TEK.search(part)
             if found:
                 yield shlex.split(part[found.end() :], comments=True)
-
-
-def options_of(command: click.Command) -> set[str]:
-    """Return every spelling of every option of a command."""
-    spellings = (name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts))
-    return {name for name in spellings if name.startswith("-")} | {"-h", "--help"}
-
-
-def command_of(name: str) -> click.Command:
-    """Return a command of `tek` by its name."""
-    module, _, attribute = COMMANDS[name][0].partition(":")
-    command = getattr(importlib.import_module(module), attribute)
-    assert isinstance(command, click.Command)
-    return command
 
 
 def _meant(command: click.Command, words: list[str]) -> click.Command:

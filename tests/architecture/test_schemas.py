@@ -25,7 +25,7 @@ from taskexec.completion.account import RunAccount
 from taskexec.domain.states import Reason, TaskStatus
 from taskexec.errors import Fault, Place, PlanRejected
 from taskexec.plan import build_plan, plan_to_json
-from taskexec.plan.draft import DraftTask, Located, PlanDraft
+from taskexec.plan.draft import DraftAlternative, DraftTask, Located, PlanDraft
 from taskexec.sources.config.hooks import apply_hooks
 from taskexec.sources.config.manifest import apply_manifest
 from taskexec.sources.planfile import read_planfile
@@ -146,6 +146,15 @@ def located(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values.map(lambda value: Located(value, PLACE))
 
 
+ALTERNATIVES = st.builds(
+    DraftAlternative,
+    place=st.just(PLACE),
+    weight=located(st.floats(0.1, 2)),
+    cpus=AMOUNTS.map(lambda value: Located(value, PLACE)),
+    gpu_memory_mib=located(st.integers(0, 99)),
+    has=st.none() | st.just((Located("ssd", PLACE),)),
+    exclusive=located(st.booleans()),
+)
 DRAFTS = st.builds(
     DraftTask,
     id=st.integers(0, 10**6).map(lambda number: Located(f"t{number}", PLACE)),
@@ -162,6 +171,11 @@ DRAFTS = st.builds(
     priority=located(st.integers(-5, 20)),
     layer=located(TEXTS),
     gpu_memory_mib=located(st.integers(0, 99)),
+    disk_mib=located(st.integers(0, 99)),
+    has=st.none() | st.just((Located("ssd", PLACE),)),
+    has_not=st.none() | st.just((Located("slow", PLACE), Located("far", PLACE))),
+    exclusive=located(st.booleans()),
+    alternatives=st.none() | st.lists(ALTERNATIVES, max_size=2).map(tuple),
     satisfied=located(st.booleans()),
     labels=st.lists(TEXTS, max_size=2).map(tuple),
     acceptance_criteria=st.lists(TEXTS, max_size=2).map(tuple),
@@ -228,6 +242,13 @@ FIELDS: dict[str, Any] = {
     "memory": "4G",
     "gpus": 1,
     "gpu_memory_mib": 4,
+    "disk": "10G",
+    "has": ["ssd", "zone=a"],
+    "not": "slow",
+    "exclusive": True,
+    "nodes": 2,
+    "packed": False,
+    "alternatives": [{"gpus": 0.5, "gpu_memory": "8G", "weight": 0.5}, {"cpus": 16, "has": "fast", "not": None}],
     "duration": "2h",
     "timeout_s": 5,
     "retries": 1,
@@ -388,6 +409,9 @@ WRONG_FIELDS = [
     *[("duration_s", "1"), ("duration", -1), ("timeout_s", 0), ("timeout", 0), ("priority", 1.5), ("priority", [])],
     *[("layer", True), ("satisfied", "yes"), ("status", 1), ("labels", [1]), ("requirements", {}), ("metadata", "x")],
     *[("metadata", {"a": []}), ("acceptance_criteria", [None])],
+    *[("disk", True), ("disk_mib", 1.5), ("exclusive", 1), ("nodes", 0), ("nodes", 1.5), ("packed", "yes")],
+    *[("has", 1), ("not", [1]), ("alternatives", {}), ("alternatives", [1])],
+    *[("alternatives", [{"cpus": 1, "weight": 0}]), ("alternatives", [{"cpus": "1"}])],
 ]
 
 

@@ -212,7 +212,8 @@ def test_original_message_that_turns_up_after_all_loses_the_claim(run) -> None:
     assert play.won((0, 1), worker="first") == []
 
 
-def test_long_queue_of_lapsed_leases_is_ended_in_several_rounds(run) -> None:
+def test_long_queue_of_lapsed_leases_is_ended_in_several_rounds(run, stage: Stage) -> None:
+    stage.set_slots("cpu", 100)
     play = run(*[()] * 120)
     play.keep_reaping(1)
     play.claim(*[(index, 1) for index in range(120)])

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from taskexec.domain.command import parse_command
+from taskexec.domain.labels import label_problem
 from taskexec.domain.resources import Route
 from taskexec.domain.retry import RETRIED_BY_DEFAULT
 from taskexec.errors import Place
-from taskexec.plan import DraftTask, Instant, Located, Plan, PlanDraft, build_plan, normal_id
+from taskexec.plan import DraftAlternative, DraftTask, Instant, Located, Plan, PlanDraft, build_plan, normal_id
 from taskexec.plan.paths import path_problem
 
 __all__ = ["TEXTS", "any_plan", "bounded"]
@@ -119,6 +120,9 @@ _LOCATED: dict[str, st.SearchStrategy[Any]] = {
     "memory_mib": st.integers(0, 2**40),
     "gpus": st.floats(0, 1) | st.integers(0, 100_000).map(float),
     "gpu_memory_mib": st.integers(0, 2**30),
+    "disk_mib": st.integers(0, 2**40),
+    "exclusive": st.booleans(),
+    "packed": st.booleans(),
     "duration_s": _NUMBERS | st.just(3e9),
     "timeout_s": _NUMBERS.filter(bool) | st.just(5e-324),
     "total_timeout_s": _NUMBERS.filter(bool) | st.just(5e-324),
@@ -135,6 +139,33 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     ),
     **dict.fromkeys(("inputs", "outputs"), st.lists(_PATHS.map(_at_place), max_size=3).map(tuple)),
 }
+_LABELS = st.text(st.sampled_from("ab-=:`<*_[]{}\"'#/é") | _VISIBLE, min_size=1, max_size=5).filter(
+    lambda label: label_problem(label) is None
+) | st.sampled_from(["-", "none", "null", "1", "true", "zone=a", "gpus=2", '["a"]', "weight=3"])
+_HAS = st.lists(_LABELS, max_size=2).map(lambda labels: tuple(_at_place(f"+{label}") for label in labels))
+_HAS_NOT = st.lists(_LABELS, max_size=2).map(lambda labels: tuple(_at_place(label) for label in labels))
+_ALTERNATIVE = st.sets(
+    st.sampled_from(["weight", "memory_mib", "gpus", "gpu_memory_mib", "disk_mib", "exclusive", "has", "has_not"])
+).flatmap(
+    lambda names: st.fixed_dictionaries({"cpus": _NUMBERS.map(_at_place)} | {name: _ASKED[name] for name in names})
+)
+_ASKED: dict[str, st.SearchStrategy[Any]] = {
+    "weight": st.floats(1e-9, 1e6).map(_at_place),
+    **{
+        name: _LOCATED[name].map(_at_place)
+        for name in ("memory_mib", "gpus", "gpu_memory_mib", "disk_mib", "exclusive")
+    },
+    "has": _HAS,
+    "has_not": _HAS_NOT.map(lambda labels: tuple(label for label in labels if not label.value.startswith("+"))),
+}
+_PLAIN |= {
+    "has": _HAS,
+    "has_not": _ASKED["has_not"],
+    "alternatives": st.lists(_ALTERNATIVE, max_size=3).map(
+        lambda options: tuple(DraftAlternative(place=_PLACE, **said) for said in options)
+    ),
+}
+_NODES = st.integers(1, 1_024).map(_at_place)
 _FIELDS = {name: values.map(_at_place) for name, values in _LOCATED.items()} | _PLAIN
 _SAID = st.sets(st.sampled_from(sorted(_FIELDS)), max_size=7).map(sorted)
 _BEFORE = st.sets(st.integers(0, 4), max_size=3)
@@ -149,6 +180,8 @@ def any_plan(draw: st.DrawFn) -> Plan:
         before = [ids[at] for at in draw(_BEFORE) if at < index] if index else []
         fields = {field: draw(_FIELDS[field]) for field in draw(_SAID)}
         depends_on = [Located(other, _PLACE) for other in before]
+        if fields.keys() & {"packed", "exclusive", "has", "alternatives"}:
+            fields |= {"nodes": draw(_NODES), "agent": _at_place("shell")}
         tasks.append(DraftTask(id=_at_place(name), payload=draw(_PAYLOADS), depends_on=depends_on, **fields))
     if draw(st.booleans()):
         tasks.reverse()

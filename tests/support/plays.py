@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from support.programs import Spec, make_program, queue_of
 from support.stages import Message, Stage
@@ -36,6 +36,22 @@ class Play:
 
     def take(self, route: str = "cpu") -> Message | None:
         return self.stage.take(queue_of(self.run_id, route))
+
+    def take_from(self, worker: str) -> Message | None:
+        """Take the oldest message that was sent to one worker."""
+        return self.stage.take(f"tek.{worker}")
+
+    def join(self, worker: str, traits: Iterable[str], total: Sequence[int]) -> None:
+        self.stage.join(worker, traits, total)
+
+    def leave(self, worker: str) -> None:
+        self.stage.leave(worker)
+
+    def give_back(self, worker: str, holds: Sequence[str]) -> None:
+        self.stage.give_back(worker, holds)
+
+    def place(self) -> int:
+        return self.stage.place()
 
     def queued(self, route: str = "cpu") -> list[tuple[tuple[int, int], ...]]:
         """Return the (index, attempt) pairs of each message of a route, oldest first."""
@@ -118,7 +134,8 @@ class Play:
 
     def pass_time(self, leases: float) -> None:
         """Let so many leases pass without anybody reaping."""
-        self.stage.advance(self.run_id, leases * LEASE_S, *self.lists)
+        direct = [f"tek.{node.name}" for node in self.stage.nodes()]
+        self.stage.advance(self.run_id, leases * LEASE_S, *self.lists, *direct)
 
     def keep_reaping(self, leases: float) -> tuple[int, int]:
         """Let time pass with a round of reaping every half lease, as caretakers do; return how much was ended."""

@@ -26,6 +26,9 @@ class Spec:
     is_satisfied: bool = False
     policy: AttemptPolicy = NO_POLICY
     """When it is tried again; `retries` counts beside it."""
+    ask: str = ""
+    """What it asks of a worker (`fit.Ask.encode`)."""
+    rank: int | None = None
 
 
 def queue_of(run_id: str, route: str = "cpu") -> str:
@@ -51,6 +54,8 @@ def make_program(run_id: str, specs: Sequence[Spec], options: RunOptions | None 
             dispatch="\t".join((queue_of(run_id, spec.route), spec.route, spec.agent, f"task-{index}")),
             spec=",".join(map(str, predecessors[index])).encode() + b"\n" + f'{{"id":"task-{index}"}}'.encode(),
             policy=spec.policy._replace(retries=spec.retries or spec.policy.retries).encode(),
+            ask=spec.ask,
+            rank=spec.rank,
         )
         for index, spec in enumerate(specs)
     ]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from taskexec.domain.program import Member
+from taskexec.domain.resources import Route
 from taskexec.store.connection import Connection
 from taskexec.store.keys import SLOTS, run_key
 from taskexec.store.memory import MemoryRunStore
+from taskexec.store.nodes import RedisNodes
 from taskexec.store.runs import RedisRunStore
 from taskexec.testing.clock import ManualClock
 
-__all__ = ["MemoryStage", "Message", "ServerStage", "Stage"]
+__all__ = ["MemoryStage", "Message", "Node", "ServerStage", "Stage"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,17 @@ class Message:
 
     id: str
     members: tuple[Member, ...]
+
+
+class Node(NamedTuple):
+    """A worker as a store sees it."""
+
+    name: str
+    traits: frozenset[str]
+    total: list[int]
+    free: list[int]
+    holds: dict[str, list[int]]
+    kept_for: str
 
 
 class Stage(ABC):
@@ -47,6 +61,30 @@ class Stage(ABC):
     @abstractmethod
     def advance(self, run_id: str, seconds: float, *list_keys: str) -> None:
         """Let time pass for a run and for the messages in its lists."""
+
+    @abstractmethod
+    def join(self, name: str, traits: Iterable[str], total: Sequence[int]) -> None:
+        """Make a worker known."""
+
+    @abstractmethod
+    def leave(self, name: str) -> None:
+        """Forget a worker."""
+
+    @abstractmethod
+    def give_back(self, worker: str, holds: Sequence[str]) -> None:
+        """Give back what a worker holds."""
+
+    @abstractmethod
+    def place(self) -> int:
+        """Place what waits."""
+
+    @abstractmethod
+    def nodes(self) -> list[Node]:
+        """Return the workers."""
+
+    @abstractmethod
+    def used(self) -> dict[str, int]:
+        """Return the shares that runs, users and tags hold."""
 
     @abstractmethod
     def leases(self, run_id: str) -> set[str]:
@@ -77,6 +115,35 @@ class MemoryStage(Stage):
     def advance(self, run_id: str, seconds: float, *list_keys: str) -> None:
         self.clock.advance(seconds)
 
+    def join(self, name: str, traits: Iterable[str], total: Sequence[int]) -> None:
+        self.store.join(name, traits, total)
+
+    def leave(self, name: str) -> None:
+        self.store.leave(name)
+
+    def give_back(self, worker: str, holds: Sequence[str]) -> None:
+        self.store.give_back(worker, holds)
+
+    def place(self) -> int:
+        return self.store.place()
+
+    def nodes(self) -> list[Node]:
+        kept = self.store.nodes
+        return [
+            Node(
+                name,
+                kept.traits[name],
+                total,
+                kept.free[name],
+                {hold: taken.vector for hold, taken in kept.holds[name].items()},
+                kept.earmarks[name][0] if name in kept.earmarks else "",
+            )
+            for name, total in kept.total.items()
+        ]
+
+    def used(self) -> dict[str, int]:
+        return dict(self.store.nodes.used)
+
     def leases(self, run_id: str) -> set[str]:
         return self.store.leases(run_id)
 
@@ -105,9 +172,13 @@ class ServerStage(Stage):
     def advance(self, run_id: str, seconds: float, *list_keys: str) -> None:
         move_us = round(seconds * 1e6)
         commands: list[tuple[Any, ...]] = []
-        for name in ("lease", "queued", "delayed"):
+        for name in ("lease", "delayed", "assigned", *(f"queued:{route}" for route in Route)):
             key = run_key(run_id, name)
             commands += [("ZINCRBY", key, -move_us, member) for member in self.connection.call("ZRANGE", key, 0, -1)]
+        key = run_key(run_id, "wanted")
+        for index in self.connection.call("HKEYS", key):
+            since, rest = self.connection.call("HGET", key, index).split(b" ", 1)
+            commands.append(("HSET", key, index, b"%d %s" % (int(since) - move_us, rest)))
         key = run_key(run_id, "first")
         commands += [("HINCRBY", key, index, -move_us) for index in self.connection.call("HKEYS", key)]
         for name in ("reaped_us", "calm_us", "deadline_us"):
@@ -118,6 +189,27 @@ class ServerStage(Stage):
                 commands.append(("LSET", list_key, position, _aged(raw, move_us)))
         if commands:
             self.connection.pipeline(commands)
+
+    def join(self, name: str, traits: Iterable[str], total: Sequence[int]) -> None:
+        RedisNodes(self.connection).join(name, traits, total)
+
+    def leave(self, name: str) -> None:
+        RedisNodes(self.connection).leave(name)
+
+    def give_back(self, worker: str, holds: Sequence[str]) -> None:
+        RedisNodes(self.connection).give_back(worker, holds)
+
+    def place(self) -> int:
+        return RedisNodes(self.connection).place()
+
+    def nodes(self) -> list[Node]:
+        return [
+            Node(view.name, view.traits, view.total, view.free, {h.name: h.vector for h in view.holds}, view.kept_for)
+            for view in RedisNodes(self.connection).views()
+        ]
+
+    def used(self) -> dict[str, int]:
+        return RedisNodes(self.connection).used()
 
     def leases(self, run_id: str) -> set[str]:
         return {name.decode() for name in self.connection.call("ZRANGE", run_key(run_id, "lease"), 0, -1)}

@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from taskexec.domain.address import mask_url
-from taskexec.errors import Fault, UsageError
+from taskexec.errors import Fault, Place, UsageError
 from taskexec.settings import (
     RESERVED_VARIABLES,
     Settings,
     SettingsRejected,
     WorkerSettings,
+    Written,
     explain_settings,
     load_settings,
 )
@@ -370,3 +371,94 @@ def test_keys_are_in_the_configuration_folder_of_the_user_unless_set(tmp_path: P
     assert default.security.keys_folder({}) == Path.home() / ".config" / "taskexec" / "keys"
     assert load_settings(named, cwd=tmp_path, environ={}).security.keys_folder({}) == Path("/k")
     assert default.security.require_signed is True
+
+
+@pytest.mark.parametrize(
+    ("written", "mib"), [("4096", 4096), ("64G", 65_536), (" 1.5Ti ", 1_572_864), (512, 512), ("0", 0)]
+)
+def test_size_is_mib_or_has_a_unit(written: str | int, mib: int, tmp_path: Path) -> None:
+    assert load_settings({"worker.memory": written}, cwd=tmp_path, environ={}).worker.memory == mib
+
+
+@pytest.mark.parametrize(
+    ("written", "gpus"),
+    [
+        ('"none"', "none"),
+        ("[]", "none"),
+        ("16", "16"),
+        ("[1]", "1,"),
+        ('[0, "GPU-1f"]', "0,GPU-1f,"),
+        ('"16:24G"', "16:24G"),
+    ],
+)
+def test_list_of_gpus_in_a_file_names_and_a_number_declares(
+    written: str, gpus: str, tmp_path: Path, write: Write
+) -> None:
+    write("tek.toml", f"[worker]\ngpus = {written}\n")
+
+    assert load_settings(cwd=tmp_path, environ={}).worker.gpus == gpus
+
+
+def test_labels_are_a_list_or_parted_by_commas(tmp_path: Path, write: Write) -> None:
+    write("tek.toml", '[worker]\nlabels = ["ssd", "zone=a", "ssd"]\n')
+
+    from_file = load_settings(cwd=tmp_path, environ={})
+    from_variable = load_settings(cwd=tmp_path, environ={"TEK_WORKER_LABELS": "big, new"})
+
+    assert from_file.worker.label_list() == ("ssd", "zone=a")
+    assert from_variable.worker.label_list() == ("big", "new")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("worker.memory", "much"),
+        ("worker.memory", -1),
+        ("worker.disk", "1X"),
+        ("worker.gpus", "all"),
+        ("worker.gpus", True),
+        ("worker.labels", "a b"),
+        ("worker.cpus", 0),
+        ("worker.cpus", "inf"),
+        ("worker.reserve_cpus", -1),
+    ],
+)
+def test_nonsense_about_a_worker_is_refused(key: str, value: object, tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, {key: value})
+
+    assert (fault.code, key in fault.message) == ("settings.value", True)
+
+
+def test_values_of_tables_know_their_places(write: Write, tmp_path: Path) -> None:
+    write("tek.toml", '[plan.defaults]\ncpus = 2\n\n[plan.queues."Queue A — One (x.y)"]  # a lane\ndisk = "1G"\n')
+
+    plan = load_settings(cwd=tmp_path, environ={}).plan
+
+    assert plan.defaults == {"cpus": Written(2, Place("tek.toml", 2))}
+    assert plan.queues == {"Queue A — One (x.y)": {"disk": Written("1G", Place("tek.toml", 5))}}
+
+
+def test_tables_of_several_files_are_united_by_name(write: Write, tmp_path: Path) -> None:
+    write("tek.toml", "[plan.defaults]\ncpus = 2\n")
+    write("config/environments/big.toml", '[plan.defaults]\ncpus = 8\nmemory = "4G"\n')
+
+    defaults = load_settings({"plan.defaults.has": '["x"]'}, cwd=tmp_path, environ={}, environment="big").plan.defaults
+
+    assert {name: written.value for name, written in defaults.items()} == {"cpus": 2, "memory": "4G", "has": ["x"]}
+
+
+def test_tables_are_explained_without_places(write: Write, tmp_path: Path) -> None:
+    write("tek.toml", "[plan.queues.gpu]\nhas = ['x']\n")
+
+    origin = next(found for found in explain_settings(cwd=tmp_path, environ={}) if found.key == "plan.queues")
+
+    assert (origin.value, origin.origin) == ({"gpu": {"has": ["x"]}}, "tek.toml:2")
+
+
+@pytest.mark.parametrize("overrides", [{"plan.defaults": 3}, {"plan.queues.gpu": 3}, {"plan.queues": {"gpu": "x"}}])
+def test_what_is_no_table_is_refused(tmp_path: Path, overrides: dict[str, object]) -> None:
+    assert faults_of(tmp_path, overrides)
+
+
+def test_tables_have_no_variables(tmp_path: Path) -> None:
+    assert [fault.code for fault in faults_of(tmp_path, environ={"TEK_PLAN_DEFAULTS": "{}"})] == ["settings.unknown"]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from taskexec.errors import Fault, Place
-from taskexec.plan.draft import DraftTask, Located
+from taskexec.plan.draft import DraftAlternative, DraftTask, Located
 from taskexec.sources.sot.code import code_spans
 from taskexec.sources.text_places import TextPlaces
 from taskexec.sources.tree.node import did_you_mean
 from taskexec.sources.values import amounts
 from taskexec.sources.values.amounts import show
+from taskexec.sources.values.needs import LABELS, NEED_FIELDS, NEED_NAMES, UnknownNeed, parse_need
 
 __all__ = ["PLACEHOLDER", "RANGE_SIGN", "Bullet", "BulletReader", "Resources"]
 
@@ -26,7 +28,10 @@ RANGE_SIGN = re.compile(r"\s*[—–]\s*|[ \t]*-\s*|\s+(?:to|through|bis)\s+", r
 _ITEM_MARK = re.compile(r"^[ \t]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+", re.MULTILINE)
 _LIST_SIGN = re.compile(r"[,;\r\n]")
 _WORD = re.compile(r"\w")
-_RESOURCES = ("cpus", "memory", "gpus", "gpu_memory")
+_KNOWN_RESOURCES = (
+    "`cpus=2`, `memory=4G`, `gpus=1`, `gpu_memory=8G`, `disk=10G`, `has=ssd`, `not=slow`, `exclusive`, `nodes=4` or "
+    "`packed`"
+)
 _RESOURCE_SIGN = re.compile("[=:]")
 _RANGE_HINT = "write it as `T-001`–`T-020`, or the ids one by one with commas between them"
 _RANGE_MAX = 100_000
@@ -52,19 +57,21 @@ class Bullet:
 
 @dataclass(slots=True)
 class Resources:
-    """What a task asks for; None means that the bullet does not say."""
+    """What a task asks for, as far as it is said."""
 
-    cpus: Located[float] | None = None
-    memory_mib: Located[int] | None = None
-    gpus: Located[float] | None = None
-    gpu_memory_mib: Located[int] | None = None
+    said: dict[str, Any] = field(default_factory=dict)
+    """Fields of `DraftTask`, each with its value."""
+
+    @classmethod
+    def of(cls, task: DraftTask) -> Resources:
+        """Return what a task asks for."""
+        found = {name: getattr(task, name) for name in NEED_FIELDS}
+        return cls({name: value for name, value in found.items() if value is not None})
 
     def give_to(self, task: DraftTask) -> None:
-        """Give a task the amounts that are said; the others stay as they are."""
-        task.cpus = self.cpus or task.cpus
-        task.memory_mib = self.memory_mib or task.memory_mib
-        task.gpus = self.gpus or task.gpus
-        task.gpu_memory_mib = self.gpu_memory_mib or task.gpu_memory_mib
+        """Give a task what is said; the rest stays as it is."""
+        for name, value in self.said.items():
+            setattr(task, name, value)
 
 
 @dataclass(slots=True)
@@ -130,17 +137,30 @@ class BulletReader:
         return Located(value, self.places.at(bullet.start)) if value else None
 
     def resources(self, bullet: Bullet) -> Resources:
-        """Return the amounts of `cpus=2, memory=4G, gpus=1`."""
-        resources = Resources()
-        text = self.places.text
+        """Return what `cpus=2, memory=4G, has=ssd | gpus=1, weight=0.5` asks for; alternatives stand behind `|`."""
+        alternatives: list[DraftAlternative] = []
+        said: dict[str, Any] = {}
         offset = bullet.start
-        for piece in _LIST_SIGN.split(text[bullet.start : bullet.end]):
+        for part in self.places.text[bullet.start : bullet.end].split("|"):
+            found = self._read_resources(part, offset, is_alternative=offset > bullet.start)
+            if offset == bullet.start:
+                said = found
+            elif found:
+                place = self.places.at(offset + len(part) - len(part.lstrip()))
+                alternatives.append(DraftAlternative(place=place, **found))
+            offset += len(part) + 1
+        return Resources(said | ({"alternatives": tuple(alternatives)} if alternatives else {}))
+
+    def _read_resources(self, text: str, offset: int, *, is_alternative: bool) -> dict[str, Any]:
+        """Return what a list of words asks for, by fields of a draft; `offset` is where it starts."""
+        found: dict[str, Any] = {}
+        for piece in _LIST_SIGN.split(text):
             words = PLACEHOLDER.sub("", piece).lstrip("-*+` \t").rstrip("` \t")
             if words:
                 start = offset + len(piece) - len(piece.lstrip("-*+` \t"))
-                self._read_resource(words, self.places.at(start), resources)
+                self._read_resource(words, self.places.at(start), found, is_alternative=is_alternative)
             offset += len(piece) + 1
-        return resources
+        return found
 
     def rest_of_range(self, first: Located[str], last: Located[str]) -> Iterator[Located[str]]:
         """Yield the ids behind the first one of a range; a range that is none is a fault."""
@@ -189,29 +209,23 @@ class BulletReader:
                 self.warnings.append(Fault("sot.unquoted", message, (place,), "write ids in backticks"))
             offset += len(piece) + 1
 
-    def _read_resource(self, words: str, place: Place, resources: Resources) -> None:
-        sign = _RESOURCE_SIGN.search(words)
-        key = "_".join(words[: sign.start()].lower().split()) if sign else ""
-        value = words[sign.end() :].strip() if sign else ""
+    def _read_resource(self, words: str, place: Place, found: dict[str, Any], *, is_alternative: bool) -> None:
         try:
-            if key in ("cpus", "cpu", "cores"):
-                resources.cpus = Located(amounts.parse_amount(value), place)
-            elif key in ("gpus", "gpu"):
-                resources.gpus = Located(amounts.parse_amount(value), place)
-            elif key in ("memory", "memory_mb", "mem"):
-                resources.memory_mib = Located(amounts.parse_memory_mib(value), place)
-            elif key in ("gpu_memory", "gpu_memory_mb"):
-                resources.gpu_memory_mib = Located(amounts.parse_memory_mib(value), place)
-            else:
-                known = "`cpus=2`, `memory=4G`, `gpus=1` or `gpu_memory=8G`"
-                message = f"{show(words)} is not a resource; {known} was expected"
-                hint = (
-                    did_you_mean(key, _RESOURCES) or "write one of these, or keep it as a field of its own below a task"
-                )
-                self.fault("sot.resource", message, place, hint=hint)
+            name, value = parse_need(words, is_alternative=is_alternative)
+        except UnknownNeed as unknown:
+            message = f"{unknown}; {_KNOWN_RESOURCES} was expected"
+            hint = (
+                did_you_mean(unknown.key, NEED_NAMES)
+                or "write one of these, or keep it as a field of its own below a task"
+            )
+            self.fault("sot.resource", message, place, hint=hint)
         except ValueError as error:
+            key = _RESOURCE_SIGN.split(words, maxsplit=1)[0].strip().lower()
             hint = f"correct the value, or remove {show(key)}: it then has its default"
             self.fault("sot.number", f"{show(words)}: {error}", place, hint=hint)
+        else:
+            located = Located(value, place)
+            found[name] = (*found.get(name, ()), located) if name in LABELS.values() else located
 
 
 def _numbered(name: str) -> tuple[str, str]:

@@ -28,6 +28,8 @@ _EXAMPLE = 'write one JSON object in backticks: `{"lane": null, "metadata": {"ow
 _TARGETS = {
     "memory": "memory_mib",
     "gpu_memory": "gpu_memory_mib",
+    "disk": "disk_mib",
+    "not": "has_not",
     "duration": "duration_s",
     "timeout": "timeout_s",
     "total_timeout": "total_timeout_s",

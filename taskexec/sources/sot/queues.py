@@ -94,7 +94,7 @@ class QueueReader:
                 self._read_bullet(bullet, queue, common)
         entries = [bullet for bullet in lines.bullets if isinstance(bullet, Entry)]
         named = list(self._named_entries(entries, queue))
-        resources = Resources(common.cpus, common.memory_mib, common.gpus, common.gpu_memory_mib)
+        resources = Resources.of(common)
         for task in queue.tasks:
             task.draft.lane, task.draft.agent = common.lane, common.agent
             resources.give_to(task.draft)

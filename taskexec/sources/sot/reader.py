@@ -15,7 +15,7 @@ written like this without loss, with bullets `Task` in place of `Tasks` or besid
        - Task `compile` — Compile the sources
          - Command: `make -j2 all`
          - Depends on: `fetch`, `Queue Z`
-         - Resources: cpus=2, memory=4G, gpus=1, gpu_memory=8G
+         - Resources: cpus=2, memory=4G, gpus=1, gpu_memory=8G, has=ssd | cpus=16, weight=0.5
          - Agent: python
          - Duration: 90s
          - Timeout: 10m

@@ -27,7 +27,16 @@ _LANE = re.compile(r"[^\W_]+(?: [^\W_]+)*")
 _COMMAND = re.compile(r"[^\s`<>]+(?: [^\s`<>]+)*")
 _PATH = re.compile(r"[\w.*?@:+=,/-]+")
 _AGENT = re.compile(r"[A-Za-z]\w*")
-_RESOURCES = {"cpus": "cpus={}", "memory_mib": "memory={}M", "gpus": "gpus={}", "gpu_memory_mib": "gpu_memory={}M"}
+_RESOURCES = {
+    "cpus": "cpus={}",
+    "memory_mib": "memory={}M",
+    "gpus": "gpus={}",
+    "gpu_memory_mib": "gpu_memory={}M",
+    "disk_mib": "disk={}M",
+    "nodes": "nodes={}",
+}
+_LABELS = {"has": "has={}", "not": "not={}"}
+_LABEL = re.compile(r"\w(?:[\w.=:/+-]*\w)?")
 _RETRY = (
     ("delay_s", "delay", "s"),
     ("factor", "factor", ""),
@@ -103,11 +112,7 @@ def _readable(fields: dict[str, Any]) -> Iterator[str]:
     depends_on = fields.get("depends_on", ())
     if depends_on and all(_ID.fullmatch(name) and not name.lower().startswith("queue") for name in depends_on):
         yield "Depends on: " + ", ".join(f"`{name}`" for name in fields.pop("depends_on"))
-    resources = [
-        pattern.format(_taken(fields, name)) for name, pattern in _RESOURCES.items() if _is_plain(fields, name)
-    ]
-    if resources:
-        yield "Resources: " + ", ".join(resources)
+    yield from _asked(fields)
     if has_plain_agent and "agent" in fields:
         yield f"Agent: {fields.pop('agent')}"
     yield from _limits(fields)
@@ -120,6 +125,39 @@ def _readable(fields: dict[str, Any]) -> Iterator[str]:
             yield f"{name.capitalize()}: " + ", ".join(f"`{path}`" for path in fields.pop(name))
     if fields.pop("satisfied", False):
         yield "Status: done"
+
+
+def _asked(fields: dict[str, Any]) -> Iterator[str]:
+    """Yield the line of what a task asks for; alternatives stand behind its own words, where it has some."""
+    resources = ", ".join(_resources(fields))
+    alternatives = [*map(_alternative, fields.get("alternatives", ()))]
+    if resources and all(alternatives):
+        fields.pop("alternatives", None)
+        resources = " | ".join([resources, *alternatives])
+    if resources:
+        yield f"Resources: {resources}"
+
+
+def _resources(fields: dict[str, Any]) -> Iterator[str]:
+    """Yield what a task or an alternative asks for, as far as words can say it, and take that out of the fields."""
+    for name, pattern in _RESOURCES.items():
+        if _is_plain(fields, name):
+            yield pattern.format(_taken(fields, name))
+    for name, pattern in _LABELS.items():
+        if name in fields and all(map(_LABEL.fullmatch, fields[name])):
+            yield from map(pattern.format, fields.pop(name))
+    for name in ("exclusive", "packed"):
+        if fields.pop(name, False):
+            yield name
+
+
+def _alternative(said: Mapping[str, Any]) -> str:
+    """Return an alternative in words; nothing where not all of it can be said so."""
+    fields = dict(said)
+    words = [*_resources(fields)]
+    if _is_plain(fields, "weight"):
+        words.append(f"weight={_taken(fields, 'weight')}")
+    return "" if fields else ", ".join(words)
 
 
 def _limits(fields: dict[str, Any]) -> Iterator[str]:

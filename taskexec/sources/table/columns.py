@@ -16,21 +16,35 @@ from taskexec.sources.values.attempts import parse_backoff, parse_factor, parse_
 from taskexec.sources.values.durations import parse_duration_s
 from taskexec.sources.values.instants import parse_instant
 from taskexec.sources.values.lists import NONE_WORDS
+from taskexec.sources.values.needs import parse_alternatives, parse_nodes, parse_yes
 from taskexec.sources.values.words import parse_priority
 
-__all__ = ["ColumnReader", "Tres", "amount_columns", "is_slurm_memory", "parse_tres", "retry_columns"]
+__all__ = [
+    "ColumnReader",
+    "Tres",
+    "alternatives_column",
+    "amount_columns",
+    "is_slurm_memory",
+    "parse_tres",
+    "retry_columns",
+    "total_cores",
+]
 
 T = TypeVar("T")
 
 _REMEMBERED_MAX = 10_000
 _MAY_PART_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}(?!\d)")
 _UNBOUNDED = ("unlimited", "partition_limit", "infinite")
+_SLURM_CORES = ("alloccpus", "reqcpus", "ncpus")
 _SLURM_CLOCKS = ("elapsed", "timelimit")
 _TRES = re.compile(r"(?:^|,)\s*(?P<key>cpu|mem|gres/gpu)=(?P<value>[^,]*)")
 
 _EXAMPLES = {
     **dict.fromkeys(("cpus", "gpus"), "a number such as `2` or `0.5`"),
-    **dict.fromkeys(("memory", "gpu_memory"), "an amount with its unit, such as `512M` or `4G`"),
+    **dict.fromkeys(("memory", "gpu_memory", "disk"), "an amount with its unit, such as `512M` or `4G`"),
+    **dict.fromkeys(("exclusive", "packed"), "`yes` or `no`"),
+    "nodes": "how many ranks it has, such as `4`",
+    "alternatives": "what would do as well, such as `gpus=1 gpu_memory=24G; cpus=16 weight=0.5`",
     **dict.fromkeys(
         ("duration", "timeout", "total_timeout", "retry_delay", "retry_max_delay"),
         "a time with its unit, such as `90s`, `15m` or `2h`",
@@ -81,13 +95,17 @@ class ColumnReader(Generic[T]):
 
 def amount_columns(header: Header) -> Mapping[str, ColumnReader[Any]]:
     """Return a reader for each column of a table that holds amounts, by field of a draft task."""
-    memory, gpu_memory = str(header.units.get("memory", "m")), str(header.units.get("gpu_memory", "m"))
+    memory, gpu_memory, disk = (str(header.units.get(name, "m")) for name in ("memory", "gpu_memory", "disk"))
     per_cpu = "c" if is_slurm_memory(header) else ""
     parsers: dict[str, tuple[str, Callable[[str], Any]]] = {
         "cpus": ("cpus", _with_comma(amounts.parse_amount)),
         "memory_mib": ("memory", _with_comma(lambda text: parse_memory_mib(text.removesuffix(per_cpu), memory))),
         "gpus": ("gpus", _with_comma(amounts.parse_amount)),
         "gpu_memory_mib": ("gpu_memory", _with_comma(lambda text: parse_memory_mib(text, gpu_memory))),
+        "disk_mib": ("disk", _with_comma(lambda text: parse_memory_mib(text, disk))),
+        "exclusive": ("exclusive", parse_yes),
+        "nodes": ("nodes", parse_nodes),
+        "packed": ("packed", parse_yes),
         "duration_s": ("duration", _duration(header, "duration")),
         "timeout_s": ("timeout", _positive(_duration(header, "timeout"))),
         "total_timeout_s": ("total_timeout", _positive(_duration(header, "total_timeout"))),
@@ -123,10 +141,22 @@ def _readers(header: Header, parsers: Mapping[str, tuple[str, Callable[[str], An
     return readers
 
 
+def alternatives_column(header: Header) -> ColumnReader[tuple[Mapping[str, Any], ...]] | None:
+    """Return the reader of what would do as well, if there is such a column."""
+    index = header.index("alternatives")
+    return None if index is None else ColumnReader("alternatives", index, parse_alternatives)
+
+
 def is_slurm_memory(header: Header) -> bool:
     """Return whether the column of memory is Slurm's, where a `c` behind the amount means each core."""
     index = header.index("memory")
     return index is not None and normalize(header.names[index]) == "reqmem"
+
+
+def total_cores(header: Header) -> int | None:
+    """Return the column of cores if it is Slurm's, which counts those of all nodes of a job together."""
+    index = header.index("cpus")
+    return index if index is not None and normalize(header.names[index]) in _SLURM_CORES else None
 
 
 class Tres:

@@ -14,6 +14,8 @@ __all__ = [
     "ALIASES",
     "FIELDS",
     "METADATA_PREFIX",
+    "SLURM_IDS",
+    "SLURM_ONLY",
     "UNITED",
     "field_and_unit",
     "fields_named",
@@ -54,6 +56,13 @@ _ALIASES = {
     "memory": "memory, mem, req mem, ram",
     "gpus": "gpus, gpu, num gpus, ngpus, gpu count",
     "gpu_memory": "gpu memory, gpu mem, vram",
+    "disk": "disk, disk space, tmp, tmp disk, min tmp disk, scratch",
+    "has": "has, has labels, required labels, constraint, constraints",
+    "not": "not, has not, excluded labels",
+    "exclusive": "exclusive",
+    "nodes": "nodes, n nodes, num nodes, req nodes, node count, ranks",
+    "packed": "packed",
+    "alternatives": "alternatives",
     "tres": "alloc tres, req tres, tres",
     "labels": "labels, label, tags, capabilities, capability",
     "duration": "duration, dauer, elapsed, elapsed raw, runtime, estimated duration, original duration, durée",
@@ -91,10 +100,18 @@ _ALIASES = {
 }
 """Names of the columns of each field, the likeliest first, compared as `normalize` makes them."""
 
+SLURM_IDS = frozenset({"jobid", "jobidraw"})
+"""Names of Slurm's columns of ids, normalized; some other names mean a field only beside one of these."""
+
+SLURM_ONLY = frozenset({"constraint", "constraints"})
+"""Names, normalized, that mean something else where people plan."""
+
 METADATA_PREFIX = "meta:"
 """A column whose name begins like this is kept as metadata, whatever its name means otherwise."""
 
-UNITED = frozenset({"depends_on", "blocks", "labels", "acceptance_criteria", "requirements", "inputs", "outputs"})
+UNITED = frozenset(
+    {"depends_on", "blocks", "has", "not", "labels", "acceptance_criteria", "requirements", "inputs", "outputs"}
+)
 """Fields that may have several columns; their cells are united."""
 
 _DROPPED = re.compile(r"[\s_\-.()\[\]{}:]+")
@@ -104,7 +121,7 @@ _MEMORY_UNITS = {"b": "b", "bytes": "b", "k": "k", "m": "m", "g": "g", "t": "t"}
 _MEMORY_SUFFIX = re.compile(r"(?P<unit>[kmgt])i?b?")
 _LIKENESS = 0.7
 _TIMED = ("duration", "timeout", "total_timeout", "retry_delay", "retry_max_delay")
-_SIZED = ("memory", "gpu_memory")
+_SIZED = ("memory", "gpu_memory", "disk")
 
 
 def normalize(name: str) -> str:

@@ -14,6 +14,8 @@ from taskexec.sources.table.fields import (
     ALIASES,
     FIELDS,
     METADATA_PREFIX,
+    SLURM_IDS,
+    SLURM_ONLY,
     UNITED,
     field_and_unit,
     fields_named,
@@ -87,9 +89,22 @@ def resolve_header(
             resolver.claim(name)
     if "outline" in header.columns and "deadline" not in columns:
         header.columns.pop("deadline", None)  # MS Project's deadline is a planner's wish, and ends nothing
+    if "has" not in columns:
+        _give_up_constraints(header)
     resolver.keep_rest()
     warnings.extend(_doubts(header, row, source))
     return header
+
+
+def _give_up_constraints(header: Header) -> None:
+    """Take no constraint for a label of workers unless the table is Slurm's: where people plan, it is a remark."""
+    found = header.columns.get("has", ())
+    names = [normalize(header.names[index]) for index in found]
+    if SLURM_ONLY.isdisjoint(names) or any(normalize(name) in SLURM_IDS for name in header.names):
+        return
+    header.columns["has"] = tuple(at for at, name in zip(found, names, strict=True) if name not in SLURM_ONLY)
+    if not header.columns["has"]:
+        del header.columns["has"]
 
 
 def missing_id(header: Header, row: Row, source: str) -> Fault:

@@ -11,7 +11,7 @@ from taskexec.plan.draft import DraftTask, Located, PlanDraft
 from taskexec.sources.table.cells import Row, scan_rows
 from taskexec.sources.table.checks import UNSTORABLE, RowChecks
 from taskexec.sources.table.dialect import Dialect, find_dialect
-from taskexec.sources.table.fields import normalize
+from taskexec.sources.table.fields import SLURM_IDS, normalize
 from taskexec.sources.table.header import Header, missing_id, resolve_header
 from taskexec.sources.table.names import TaskNames
 from taskexec.sources.table.outline import OutlineRow, drop_summary_rows
@@ -32,7 +32,6 @@ COLUMNS_MAX = 10_000
 _OUTLINE_IDS = ("wbs", "wbscode")
 _DOUBTFUL_ID = "task"
 """A column called so may hold ids as well as titles."""
-_SLURM_IDS = ("jobid", "jobidraw")
 _SLURM_STEP = re.compile(r"(?P<job>\d+(?:[_+][^.]*)?)\.(?:batch|extern|interactive|\d+)")
 _FIRST_LINE = "begin with a row of column names, such as id,title,command,depends_on,cpus,memory,duration"
 
@@ -153,7 +152,7 @@ class _TableReader:
         reader = RowReader(header, self._draft)
         columns = header.columns
         self._id_index = header.index("id")
-        self._is_slurm = self._id_index is not None and normalize(header.names[self._id_index]) in _SLURM_IDS
+        self._is_slurm = self._id_index is not None and normalize(header.names[self._id_index]) in SLURM_IDS
         self._has_outline = "outline" in columns or "summary_row" in columns
         self._links = [(index, False) for index in columns.get("depends_on", ())]
         self._links += [(index, True) for index in columns.get("blocks", ())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,23 +14,29 @@ from taskexec.sources.table.cells import Row
 from taskexec.sources.table.columns import (
     ColumnReader,
     Tres,
+    alternatives_column,
     amount_columns,
     is_slurm_memory,
     parse_tres,
     retry_columns,
+    total_cores,
 )
+from taskexec.sources.table.fields import SLURM_ONLY, normalize
 from taskexec.sources.table.header import Header
 from taskexec.sources.table.instructions import InstructionReader
 from taskexec.sources.table.status import STATUS_FIELDS, StatusReader
 from taskexec.sources.values.amounts import ROUTES, show
 from taskexec.sources.values.lists import NONE_WORDS, split_texts, split_words
+from taskexec.sources.values.needs import LABELS, located_alternative
 from taskexec.sources.values.words import parse_truth
 
 __all__ = ["RowReader"]
 
 _METADATA_SEPARATOR = ";"
 _TEXT_FIELDS = ("title", "agent", "lane", "queue", "command", "payload", "layer")
-_RARER = frozenset({*STATUS_FIELDS, "milestone", "tres"})
+_RARER = frozenset({*STATUS_FIELDS, "milestone", "tres", "has", "not", "nodes", "alternatives"})
+_SLURM_CHOICE = re.compile(r"[|()\[\]*!]")
+"""What Slurm's constraints have beside names that all must be there."""
 
 _new_tuple = tuple.__new__  # half the time of `Located(…)`, and a large table has a million values
 
@@ -56,6 +63,9 @@ class RowReader:
             **dict.fromkeys(("inputs", "outputs"), self._paths),
         }
         self._lists = [(field, read) for field, read in lists.items() if field in header.columns]
+        self._labels = [(name, field) for name, field in LABELS.items() if name in header.columns]
+        self._alternatives = alternatives_column(header)
+        self._totals = total_cores(header)
         self._has_rarer = bool(
             self._has_memory_per_cpu or self._retry or self._lists or not _RARER.isdisjoint(header.columns)
         )
@@ -105,6 +115,12 @@ class RowReader:
             self._read_milestone(task)
         if self._tres is not None:
             self._read_tres(task, self._tres)
+        for name, target in self._labels:
+            setattr(task, target, self._read_labels(name))
+        if self._alternatives is not None:
+            self._read_alternatives(task, self._alternatives)
+        if task.nodes is not None and task.nodes.value > 1:
+            self._divide(task, task.nodes.value)
         if task.memory_mib is not None and self._has_memory_per_cpu:
             self._multiply_memory(task, task.memory_mib)
 
@@ -168,6 +184,35 @@ class RowReader:
             if amount is not None and getattr(task, name) is None:
                 setattr(task, name, Located(amount, found.place))
 
+    def _read_labels(self, name: str) -> tuple[Located[str], ...] | None:
+        """Return the labels of all columns of a field, or None where they say nothing."""
+        row, found = self._row, []
+        for index in self._header.columns[name]:
+            text = row.texts[index]
+            if normalize(self._header.names[index]) in SLURM_ONLY:
+                if _SLURM_CHOICE.search(text):
+                    message = f"says {show(text.strip())}, which is more than a list of labels"
+                    self._report("csv.labels", index, message, "write what the worker must have, such as `ssd&a100`")
+                    continue
+                text = text.replace("&", ";")
+            found += [Located(label, row.places[index]) for label in split_words(text)]
+        return tuple(found) or None
+
+    def _read_alternatives(self, task: DraftTask, column: ColumnReader[tuple[Mapping[str, Any], ...]]) -> None:
+        said = column.read(self._row, self._report_amount)
+        if said is not None:
+            task.alternatives = tuple(located_alternative(found, said.place) for found in said.value)
+
+    def _divide(self, task: DraftTask, nodes: int) -> None:
+        """Give each rank its part of what Slurm counts over all nodes of a job."""
+        columns = [self._totals, None if self._tres is None else self._tres.index]
+        totals = [self._row.places[index] for index in columns if index is not None]
+        for name in ("cpus", "gpus", "memory_mib"):
+            amount = getattr(task, name)
+            if amount is not None and amount.place in totals:
+                part = amount.value / nodes
+                setattr(task, name, Located(math.ceil(part) if name == "memory_mib" else part, amount.place))
+
     def _multiply_memory(self, task: DraftTask, memory_mib: Located[int]) -> None:
         """Give a job that asks for memory per core (`4Gc`) what all its cores get."""
         index = self._header.index("memory")
@@ -176,6 +221,9 @@ class RowReader:
             task.memory_mib = Located(math.ceil(memory_mib.value * cores), memory_mib.place)
 
     def _report_amount(self, index: int, message: str, hint: str) -> None:
+        self._report("csv.number", index, message, hint)
+
+    def _report(self, code: str, index: int, message: str, hint: str) -> None:
         place = self._row.places[index]
         name = self._header.names[index]
-        self._draft.faults.append(Fault("csv.number", f"column {show(name)} {message}", (place,), hint))
+        self._draft.faults.append(Fault(code, f"column {show(name)} {message}", (place,), hint))

@@ -14,6 +14,7 @@ from taskexec.plan import Plan
 from taskexec.sources.table.fields import FIELDS, METADATA_PREFIX, field_and_unit
 from taskexec.sources.task.instructions import command_text, implied_agent
 from taskexec.sources.values.lists import split_texts, split_words
+from taskexec.sources.values.needs import need_words
 
 __all__ = ["write_csv"]
 
@@ -32,6 +33,13 @@ _COLUMNS: tuple[tuple[str, Callable[[Task], str]], ...] = (
     ("memory_mib", lambda task: _number(task.needs.memory_mib, 0)),
     ("gpus", lambda task: _gpus(task)),
     ("gpu_memory_mib", lambda task: _number(task.needs.gpu_memory_mib, 0)),
+    ("disk_mib", lambda task: _number(task.needs.disk_mib, 0)),
+    ("has", lambda task: _list(task.needs.has, ";", split_words)),
+    ("not", lambda task: _list(task.needs.has_not, ";", split_words)),
+    ("exclusive", lambda task: "yes" if task.needs.exclusive else ""),
+    ("nodes", lambda task: _number(task.needs.nodes, 1)),
+    ("packed", lambda task: "yes" if task.needs.packed else ""),
+    ("alternatives", lambda task: _alternatives(task)),
     ("duration_s", lambda task: _number(task.duration_s, None)),
     ("timeout_s", lambda task: _number(task.timeout_s, None)),
     ("total_timeout_s", lambda task: _number(task.total_timeout_s, None)),
@@ -110,6 +118,12 @@ def _list(texts: Sequence[str], separator: str, split: Callable[[str], list[str]
 def _gpus(task: Task) -> str:
     """Return the GPUs of a task; memory of a GPU asks for one by itself."""
     return _number(task.needs.gpus, 1.0 if task.needs.gpu_memory_mib else 0.0)
+
+
+def _alternatives(task: Task) -> str:
+    """Return what would do as well; labels hold nothing that parts words."""
+    options = task.needs.alternatives
+    return "; ".join(" ".join(need_words(option.needs, option.weight)) for option in options)
 
 
 def _number(value: float | None, default: float | None) -> str:

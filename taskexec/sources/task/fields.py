@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskexec.plan.draft import DraftTask, Located
+from taskexec.sources.task.alternatives import read_alternatives, read_labels
 from taskexec.sources.task.commands import CommandReader
 from taskexec.sources.task.payload import INSTRUCTIONS, read_payload
 from taskexec.sources.task.retry import read_retry
@@ -18,6 +19,7 @@ from taskexec.sources.task.telling import KEEP_ONE, put_value, read_texts, refus
 from taskexec.sources.task.values import VALUES, read_route
 from taskexec.sources.tree.node import Findings, Node
 from taskexec.sources.values.amounts import forbidden_in_id, show
+from taskexec.sources.values.needs import LABELS
 from taskexec.sources.values.words import parse_status
 
 __all__ = ["ID_HINT", "INSTRUCTIONS", "KEEP_ONE", "TASK_FIELDS", "FieldReader"]
@@ -28,7 +30,10 @@ _WORDS = ("labels", "acceptance_criteria", "requirements")
 _PATHS = ("inputs", "outputs")
 
 TASK_FIELDS = dict.fromkeys(
-    ("id", "depends_on", *VALUES, "retry", "queue", "status", *_WORDS, *_PATHS, "metadata", *INSTRUCTIONS)
+    (
+        *("id", "depends_on", *VALUES, *LABELS, "alternatives", "retry", "queue", "status"),
+        *(*_WORDS, *_PATHS, "metadata", *INSTRUCTIONS),
+    )
 ).keys()
 """All fields of a task, in this order."""
 
@@ -156,6 +161,11 @@ class FieldReader:
         for key in _PATHS:
             if key in said:
                 found[key] = tuple(self._paths(said[key]))
+        for key, target in LABELS.items():
+            if key in said:
+                found[target] = read_labels(said[key], self.findings)
+        if "alternatives" in said:
+            found["alternatives"] = read_alternatives(said["alternatives"], self.findings, is_strict=self.is_strict)
 
     def _read_instructions(self, said: list[Node], found: dict[str, Any], inherited: Mapping[str, Any]) -> None:
         if len(said) > 1:

@@ -149,7 +149,10 @@ def _priority(node: Node) -> int | None:
 _CLOCK = re.compile(r"\d{1,2}:[0-5]\d", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _NUMBERS = frozenset(
-    {"cpus", "memory_mib", "gpus", "gpu_memory_mib", "duration_s", "timeout_s", "total_timeout_s", "retries"}
+    {
+        *("cpus", "memory_mib", "gpus", "gpu_memory_mib", "disk_mib", "nodes", "weight"),
+        *("duration_s", "timeout_s", "total_timeout_s", "retries"),
+    }
 )
 AMOUNT = "a number of at least 0"
 """What most numbers are."""
@@ -171,6 +174,11 @@ VALUES = {
     "gpus": ValueField("gpus", _amount, AMOUNT, "1"),
     "gpu_memory_mib": ValueField("gpu_memory_mib", _count, _MIB, "16384"),
     "gpu_memory": ValueField("gpu_memory_mib", _memory, _SIZE, '"16G"', parse_memory_mib),
+    "disk_mib": ValueField("disk_mib", _count, _MIB, "10240"),
+    "disk": ValueField("disk_mib", _memory, _SIZE, '"10G"', parse_memory_mib),
+    "exclusive": ValueField("exclusive", _truth, "`true` or `false`", "true"),
+    "nodes": ValueField("nodes", lambda node: _count(node) or None, "a whole number of at least 1", "4"),
+    "packed": ValueField("packed", _truth, "`true` or `false`", "true"),
     "duration_s": ValueField("duration_s", _amount, AMOUNT, "90"),
     "duration": ValueField("duration_s", duration, SPAN, '"90s"', parse_duration_s),
     "timeout_s": ValueField("timeout_s", _positive, "a number above 0", "600"),
@@ -188,7 +196,7 @@ VALUES = {
 NUMBER_FIELDS = frozenset(
     {
         *("cpus", "memory_mib", "gpus", "gpu_memory_mib", "duration_s", "timeout_s", "total_timeout_s", "retries"),
-        *("retry", "satisfied"),
+        *("retry", "satisfied", "disk_mib", "exclusive", "nodes", "packed"),
     }
 )
 """Fields that no text can stand for."""

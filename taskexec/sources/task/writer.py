@@ -52,7 +52,9 @@ def task_fields(task: Task) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a whole number without its decimals, also within what is said of retries."""
+    """Return a whole number without its decimals, also within what is said of retries and alternatives."""
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value

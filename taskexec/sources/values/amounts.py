@@ -9,6 +9,7 @@ import math
 import re
 
 from taskexec.domain.resources import Route
+from taskexec.domain.sizes import parse_memory_mib
 
 __all__ = [
     "ROUTES",
@@ -26,14 +27,8 @@ ROUTES = {route.value: route for route in Route}
 """The routes by the word that names them in a plan, in small letters."""
 
 _SHOWN_MAX = 60
-_MEMORY_MAX_MIB = 2**53
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"(?P<integer>[+-]?\d{1,18})(?:\.0*)?", re.ASCII)
-_MEMORY = re.compile(
-    r"\+?(?P<number>\d{1,18}(?:\.\d*)?)\s*(?:(?P<unit>[KMGTP])i?B?n?|(?P<bytes>B(?:ytes)?))?",
-    re.ASCII | re.IGNORECASE,
-)
-_MIB_PER_UNIT = {"b": 2.0**-20, "k": 2.0**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20, "p": 2.0**30}
 _COMMA = re.compile(r"(?<=\d),(?=\d)", re.ASCII)
 _MAY_BE_THOUSANDS = re.compile(r"[1-9]\d{0,2},\d{3}(?!\d)", re.ASCII)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -103,22 +98,3 @@ def parse_count(text: str) -> int:
     if match and int(match["integer"]) >= 0:
         return int(match["integer"])
     raise ValueError("a whole number of at least 0, such as `3`, was expected")
-
-
-def parse_memory_mib(text: str, unit: str = "m") -> int:
-    """Return MiB of memory, rounded up.
-
-    Units are powers of 1,024: `K M G T P`, as `Ki`, with a `B` behind, or bytes as `B`. Slurm's `n` (a node) behind
-    a unit means nothing more.
-
-    Args:
-        text: The amount.
-        unit: What a bare number counts: `b k m g t p`. Of MiB, only whole ones.
-    """
-    match = _MEMORY.fullmatch(text)
-    if match and (match["unit"] or match["bytes"] or unit != "m" or not match["number"].partition(".")[2].strip("0")):
-        written = "b" if match["bytes"] else (match["unit"] or unit).lower()
-        mib = math.ceil(float(match["number"]) * _MIB_PER_UNIT[written])
-        if mib <= _MEMORY_MAX_MIB:
-            return mib
-    raise ValueError("MiB as a whole number, or a number with `K`, `M` or `G`, such as `4G`, was expected")

@@ -2,20 +2,29 @@
 -- ARGV: worker, token of this delivery, lease in microseconds, then index, attempt of each member.
 -- May be repeated: members already leased to the same token are given again.
 -- Returns {server time, positions of the claimed members (from 0), their specs, {index, result, …} of what
--- they depend on, limits of each (microseconds left or '', and how many times the memory)}.
+-- they depend on, limits of each (microseconds left or '', and how many times the memory), where each was placed ('' for
+-- what took a slot), 1 when the worker has no slot for them: the message is back where it was}.
 local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local indexes = {}
 for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
 local ends = tonumber(meta('deadline_us') or '0')
-if ends > 0 and now >= ends then return {text(now), {}, {}, {}, {}} end  -- whoever reaps next stops the run
+if ends > 0 and now >= ends then return {text(now), {}, {}, {}, {}, {}, 0} end  -- whoever reaps next stops the run
 local until_us = text(now + lease)
-local positions, claimed, states, leases, seen = {}, {}, {}, {}, {}
+local positions, claimed, states, leases, seen, slotted, places = {}, {}, {}, {}, {}, {}, {}
+local placed = meta('has_asks') and fetch(K.placed, indexes) or {}
 for at, state in ipairs(fetch(K.state, indexes)) do
   local index, attempt = indexes[at], ARGV[3 + 2 * at]
   local member = index .. '|' .. attempt .. '|' .. token
   local fresh = state == 'Q' .. attempt
   local again = state == 'R' .. attempt and redis.call('ZSCORE', K.lease, member)
-  if (fresh or again) and not seen[member] then  -- what one message names twice runs once
+  local is_ours = true
+  if placed[at] then
+    local workers, placed_attempt = spots_of(index)
+    is_ours = placed_attempt == attempt and workers[1] == worker
+  end
+  if (fresh or again) and is_ours and not seen[member] then  -- what one message names twice runs once
+    places[#places + 1] = placed[at] or ''
+    if fresh and not placed[at] then slotted[#slotted + 1] = {index, attempt} end
     positions[#positions + 1] = at - 1
     claimed[#claimed + 1] = index
     leases[#leases + 1] = until_us
@@ -28,9 +37,19 @@ for at, state in ipairs(fetch(K.state, indexes)) do
   end
   seen[member] = true
 end
-if #claimed == 0 then return {text(now), {}, {}, {}, {}} end
+if #claimed == 0 then return {text(now), {}, {}, {}, {}, {}, 0} end
+if #slotted > 0 and not take_slot(worker, token, slotted) then
+  local record = parse(redis.call('HGET', K.task, slotted[1][1]))
+  local since = redis.call('ZSCORE', K['queued:' .. record.route], slotted[1][1])
+  publish(slotted, record, {run = meta('run'), template = meta('template')}, 0, text(tonumber(since)))
+  redis.call('HINCRBY', 'tek:waiters', worker, 1)
+  lines = {}
+  finish(worker)
+  return {text(now), {}, {}, {}, {}, {}, 1}
+end
 set_states(states)
-redis.call('ZREM', K.queued, unpack(claimed))
+for _, route in ipairs(ROUTES) do redis.call('ZREM', K['queued:' .. route], unpack(claimed)) end
+if #placed > 0 then redis.call('ZREM', K.assigned, unpack(claimed)) end
 redis.call('ZADD', K.lease, unpack(leases))
 local specs, wanted, inputs = fetch(K.spec, claimed), {}, {}
 seen = {}
@@ -61,4 +80,4 @@ for at, index in ipairs(meta('has_policies') and claimed or {}) do
   limits[at] = (left < math.huge and text(math.max(left, 0)) or '') .. ' ' .. string.format('%.17g', policy.memory ^ starved)
 end
 finish(worker)
-return {text(now), positions, specs, inputs, limits}
+return {text(now), positions, specs, inputs, limits, places, 0}

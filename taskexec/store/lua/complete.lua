@@ -66,10 +66,17 @@ for at, index in ipairs(indexes) do
       end
     end
   end
+  if not judged[member] then
+    give_back_attempt(worker, index, attempt, token)
+    cause = (meta('run') or '') .. ':' .. index
+  end
   judged[member] = replies[at]
 end
 set_states(states)
 sliced(results, function(slice) redis.call('HSET', K.result, unpack(slice)) end)
+if meta('has_asks') then
+  for at = 1, #states, 2 do redis.call('HSET', K.where, states[at], worker) end
+end
 add('succeeded', #states / 2)
 add('left', -#states / 2)
 

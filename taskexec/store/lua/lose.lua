@@ -12,15 +12,17 @@ local suffix = '|' .. worker .. '/'
 for _, member in ipairs(redis.call('ZRANGE', K.lease, 0, -1)) do
   local mine = string.find(member, suffix, 1, true)
   if mine and (#ARGV == 2 or wanted[string.match(member, '^(%d+|%d+)|')]) then
+    give_back_attempt(worker, string.match(member, '^(%d+)|(%d+)|(.*)$'))
     lost = lost + end_lease(member, record)
   end
 end
 for at = 3, #ARGV, 2 do
   if redis.call('HGET', K.state, ARGV[at]) == 'Q' .. ARGV[at + 1] then
     ready[#ready + 1] = {ARGV[at], tonumber(ARGV[at + 1])}
+    for _, route in ipairs(ROUTES) do redis.call('ZREM', K['queued:' .. route], ARGV[at]) end
     lost = lost + 1
   end
 end
-if #ARGV == 2 then lost = lost + requeue_popped(now) end
+if #ARGV == 2 then lost = lost + requeue_popped(now) + requeue_unassigned(0, worker) end
 finish(worker)
 return lost

@@ -108,7 +108,7 @@ end
 sliced(attempts, function(slice) redis.call('HSET', K.tried, unpack(slice)) end)
 redis.call('HSET', K.meta, 'has_tried', '1', 'retry_request', ARGV[2], 'retried', table.concat(again, ','))
 sliced(again, function(slice)
-  for _, key in ipairs({K.state, K.lost, K.result, K.first, K.starved}) do redis.call('HDEL', key, unpack(slice)) end
+  for _, key in ipairs({K.state, K.lost, K.result, K.first, K.starved, K.placed}) do redis.call('HDEL', key, unpack(slice)) end
 end)
 add('left', #again)
 local free, latches = {}, {}

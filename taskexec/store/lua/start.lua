@@ -16,5 +16,6 @@ if meta('status') == 'running' and not meta('stopping') then
   end
   open(free)
 end
+local count = #ready
 finish('')
-return #ready
+return count

@@ -78,3 +78,18 @@ def test_end_says_how_many_tasks_were_cut(tmp_path: Path) -> None:
     lines = list(end_lines(summary(truncated=2), tmp_path))
 
     assert "evidence of 2 tasks was cut at a limit: see `truncated_bytes` in run.json" in lines
+
+
+def test_end_shows_a_few_hints_each_once(tmp_path: Path) -> None:
+    hints = [["used 3.8 cores on average and asked for 1"], ["one"], ["one", "two"], ["three"]]
+    results = [{"task": f"t{number}", "status": "succeeded", "hints": told} for number, told in enumerate(hints)]
+    results.append({"task": "quiet", "status": "succeeded"})
+
+    lines = [line for line in end_lines(summary(results=results), tmp_path) if line.startswith(("hint:", "… and"))]
+
+    assert lines == [
+        "hint: t0 used 3.8 cores on average and asked for 1",
+        "hint: t1 and 1 more one",
+        "hint: t2 two",
+        "… and 1 more hints (run.json lists all)",
+    ]

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from taskexec.agents import Exit
+from taskexec.agents import Assignment, Exit, python_helper
 from taskexec.domain.command import Command
 from taskexec.domain.states import Reason
+from taskexec.runtime.confinement import Confiner
 from taskexec.runtime.workplace import AttemptRunner, Workplace, WorkplaceFailed
 
 RunnerOf = Callable[..., AttemptRunner]
@@ -429,3 +430,42 @@ def test_folder_of_helpers_that_became_a_link_is_made_anew(place: Workplace, tmp
 
     assert folder.is_dir()
     assert not folder.is_symlink()
+
+
+def test_usage_of_all_processes_is_added_up(runner_of: RunnerOf) -> None:
+    runner = runner_of()
+    before = runner.usage
+
+    runner.run(python("sum(range(10**6))"))
+    first = runner.usage
+    runner.run(python("x = bytearray(400 << 20)"))
+
+    assert before is None
+    assert first is not None
+    assert runner.usage is not None
+    assert 0 < first.cpu_s < runner.usage.cpu_s
+    assert runner.usage.peak_memory_mib >= 400
+
+
+def test_helper_that_is_warm_tells_the_cpu_time_of_each_attempt(runner_of: RunnerOf) -> None:
+    busy, idle = runner_of(), runner_of()
+    helper = (sys.executable, str(Path(python_helper.__file__)))
+    request: dict[str, Any] = {"args": [], "kwargs": {}, "inputs": {}}
+
+    busy.ask(helper, {**request, "call": "math:factorial", "args": [20_000]})
+    idle.ask(helper, {**request, "call": "os:getpid"})
+
+    assert busy.usage is not None
+    assert idle.usage is not None
+    assert 0 <= idle.usage.cpu_s < busy.usage.cpu_s
+
+
+def test_worker_with_gpus_shows_none_to_who_was_given_none(tmp_path: Path, kept: Any) -> None:
+    place = Workplace("w", tmp_path, grace_s=1.0, confiner=Confiner("w", gpus=("GPU-a",)))
+    assignment = Assignment(run_id="r", task_id="t", attempt=1, payload={}, inputs={})
+    runner = AttemptRunner(place, assignment, kept.evidence, timeout_s=30.0)
+
+    runner.run(shell('echo "[$CUDA_VISIBLE_DEVICES]"', CUDA_VISIBLE_DEVICES="0"))
+    place.close()
+
+    assert kept.content("stdout.log") == b"[]\n"

@@ -41,7 +41,7 @@ MALFORMED = [
     (H + A + "- Tasks: `a\0b`\n", "sot.character", (3, 11)),
     (H + A + "- Tasks: `a`\n- Order: sequentially\n", "sot.order", (4, 10)),
     (H + A + "- Tasks: `a`\n- Resources: cpus=many\n", "sot.number", (4, 14)),
-    (H + A + "- Tasks: `a`\n- Resources: disk=1\n", "sot.resource", (4, 14)),
+    (H + A + "- Tasks: `a`\n- Resources: tape=1\n", "sot.resource", (4, 14)),
     (H + A + T + "  - Retries: many\n", "sot.number", (4, 14)),
     (H + A + T + "  - Timeout: 0s\n", "sot.number", (4, 14)),
     (H + A + T + "  - Duration: soon\n", "sot.number", (4, 15)),

@@ -200,7 +200,7 @@ def test_agent_and_resources_hold_for_every_task_of_the_queue():
         assert (task.memory_mib.value, task.gpus.value) == (4096, 0.5)
 
 
-@pytest.mark.parametrize(("words", "code"), [("cpus=many", "sot.number"), ("disk=1", "sot.resource")])
+@pytest.mark.parametrize(("words", "code"), [("cpus=many", "sot.number"), ("tape=1", "sot.resource")])
 def test_wrong_resource_is_a_fault_at_its_place(words, code):
     draft = read(QUEUE_A + f"- Tasks: `a`\n- Resources: cpus=1, {words}\n")
 

@@ -1,0 +1,19 @@
+-- Forgets workers and what they held: it returns with them. What was placed on them and not started is placed anew by
+-- whoever reaps its run. Atomic. ARGV: workers. May be repeated.
+-- Returns how many were known.
+local count = 0
+for _, worker in ipairs(ARGV) do
+  if redis.call('ZREM', 'tek:joined', worker) == 1 then count = count + 1 end
+  for _, found in ipairs(redis.call('HVALS', 'tek:holds:' .. worker)) do
+    local hold = parse_hold(found)
+    pay(hold.payers, -hold.share)
+  end
+  redis.call('DEL', 'tek:holds:' .. worker, 'tek.' .. worker, 'tek:wake:' .. worker)
+  for _, name in ipairs({'tek:traits', 'tek:total', 'tek:free', 'tek:earmarks', 'tek:waiters'}) do
+    redis.call('HDEL', name, worker)
+  end
+end
+sum_up()
+is_news = count > 0
+finish('')
+return count

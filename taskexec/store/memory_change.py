@@ -1,0 +1,601 @@
+"""One atomic change of a run in memory: what a call of a script in `store/lua/` does.
+
+The methods follow the functions of `lua/attempts.lua` and `lua/placing.lua`; decisions are those of the pure rules in
+`domain`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from taskexec.domain import placing, rules
+from taskexec.domain.again import RetryPlan, is_done
+from taskexec.domain.fate import Failure, fate_after, is_last_chance, time_left_us
+from taskexec.domain.fit import Ask
+from taskexec.domain.placing import Want
+from taskexec.domain.program import ClaimedMember, Completion, Grant, Member, Rank
+from taskexec.domain.proof import Seal
+from taskexec.domain.resources import Route
+from taskexec.domain.rules import CompletionVerdict, TaskState
+from taskexec.domain.states import LOST_REASONS, Reason, RunStatus, TaskStatus, run_outcome
+from taskexec.store.keys import direct_key
+from taskexec.store.memory_nodes import Placement
+from taskexec.store.memory_run import MemoryRun, Placed, PublishedMessage, Surroundings
+from taskexec.store.port import lease_name
+from taskexec.store.stored import payers_of
+
+__all__ = ["RunChange"]
+
+_REASON = re.compile(rb'"reason":"([a-z_]+)"')
+_LOOKED_AT_MOST = 500
+"""Queued tasks that one round looks at, twice: the oldest and some others (`MANY` in `lua/prelude.lua`)."""
+
+
+class RunChange:
+    """One atomic change of a run, as one call of a script is; `finish` ends it."""
+
+    def __init__(self, run: MemoryRun, surroundings: Surroundings, *, now_us: int, worker: str = "") -> None:
+        self.run = run
+        self.now_us = now_us
+        self.ready: list[Member] = []
+        """Attempts that `finish` queues, in order."""
+        self.ends_tasks = False
+        """Whether counters moved, so that the run may have ended."""
+        self.cause = ""
+        """The task whose end made room, `run:index`."""
+        self.seal: Seal | None = None
+        """The worker's signature of the records that the change puts into the log."""
+        self._shared = surroundings
+        self._worker = worker
+        self._lines: list[str] = []
+
+    def write_line(self, letter: str, index: int | str, attempt: int, rest: bytes | None = None) -> None:
+        """Write a line of the log, in the form of `lua/prelude.lua`."""
+        self._lines.append(f"{letter} {index} {attempt}" + ("" if rest is None else f" {rest.decode()}"))
+
+    def begin(self, *, starts: bool) -> None:
+        """Make the stored run a started one; satisfied tasks enter the log, but in a further life of the run."""
+        run, head = self.run, self.run.program.head
+        run.status, run.started_us = RunStatus.RUNNING, self.now_us
+        run.deadline_us = run.new_deadline_us(self.now_us)
+        if head.head:
+            self.write_line("U", 0, 0, b"\t".join((head.head, head.key.encode(), head.signature.encode())))
+        if starts:
+            self.write_line("A", 0, 0)
+        self.ends_tasks = True
+        for index in () if run.program.is_continued else sorted(run.state):
+            if run.state[index].status is TaskStatus.SATISFIED:
+                self.write_line("P", index, 0, run.program.tasks[index].reused or None)
+
+    def open(self, indexes: Iterable[int]) -> None:
+        """Make tasks whose latches are open ready for their first attempt (of this life)."""
+        self.ready += [Member(index, self.run.tried[index] + 1) for index in indexes]
+
+    def expire(self) -> bool:
+        """Stop the run if its time is up; return whether it was."""
+        run = self.run
+        if not run.is_overdue(self.now_us) or run.status is not RunStatus.RUNNING:
+            return False
+        run.is_expired = True
+        self.write_line("K", 0, 0)
+        self.cancel_all(running=True)
+        return True
+
+    def release_due(self) -> None:
+        """Queue what is held and whose time has come."""
+        due = sorted((at_us, str(index)) for index, at_us in self.run.delayed.items() if at_us <= self.now_us)
+        for _, name in due[:_LOOKED_AT_MOST]:
+            index = int(name)
+            del self.run.delayed[index]
+            state = self.run.state.get(index)
+            if state is not None and state.status is TaskStatus.READY:
+                self.ready.append(Member(index, state.attempt))
+
+    def claimed(self, member: Member) -> ClaimedMember:
+        """Return what a claim gives for a member that it has won."""
+        run, policy = self.run, self.run.policy[member.index]
+        if policy.budget_us:
+            run.first.setdefault(member.index, self.now_us)
+        left_us = time_left_us(policy, now_us=self.now_us, first_us=run.first.get(member.index, 0))
+        return ClaimedMember(
+            member,
+            run.before(member.index),
+            run.program.tasks[member.index].spec.partition(b"\n")[2],
+            None if left_us is None else left_us / 1e6,
+            policy.memory ** run.starved[member.index],
+            self._grant(member.index),
+        )
+
+    def renew(self, lease: str, lease_us: int) -> bool:
+        """Renew a lease; return whether it is held. One that had lapsed and was not ended yet enters the log."""
+        ends_us = self.run.lease.get(lease)
+        if ends_us is None:
+            return False
+        self.run.lease[lease] = self.now_us + lease_us
+        if ends_us < self.now_us:
+            index, attempt, _ = lease.split("|", 2)
+            self.write_line("N", index, int(attempt), str(self.now_us - ends_us).encode())
+        return True
+
+    def run_again(self, plan: RetryPlan, by: bytes, request: str) -> None:
+        """Have tasks run again; the run goes on if it had ended, and a deadline that has passed no longer holds."""
+        run = self.run
+        run.retry_request, run.retried = request, plan.again
+        if run.deadline_at_us is not None and run.deadline_at_us <= self.now_us:
+            run.deadline_at_us = None
+        self.write_line("O", 0, 0, by)
+        for index in plan.again:
+            state = run.state.pop(index)
+            self.write_line("G", index, state.attempt)
+            run.count[state.status] -= 1
+            run.tried[index] = max(run.tried[index], state.attempt)
+            run.lost[index] = run.starved[index] = 0
+            run.result.pop(index, None)
+            run.first.pop(index, None)
+            run.placed.pop(index, None)
+        for index in plan.reset:
+            run.pending[index] = sum(not is_done(run.state.get(before)) for before in run.before(index))
+        run.status, run.finished_us, run.is_stopping, run.is_expired = RunStatus.RUNNING, None, False, False
+        run.expires_us, run.deadline_us = math.inf, run.new_deadline_us(self.now_us)
+        self.ends_tasks = True
+        self.open(sorted(index for index in plan.reset if not run.pending[index]))
+
+    def _settle(self, index: int, state: TaskState) -> None:
+        """Give a task its final state and count it."""
+        self.run.state[index] = state
+        self.run.count[state.status] += 1
+        self.ends_tasks = True
+
+    def _cancel(self, index: int, state: TaskState) -> None:
+        self._settle(index, state)
+        self.write_line("C", index, state.attempt)
+
+    def cancel_all(self, *, running: bool) -> None:
+        """Cancel what has not started, with `running` what has; nothing is queued in this run any more."""
+        run = self.run
+        run.is_stopping = True
+        for index in range(len(run.program.tasks)):
+            state = rules.cancelled_state(run.state.get(index), running=running)
+            if state is not None:
+                self._cancel(index, state)
+        self._stop_wanting()
+        run.queued.clear()
+        run.backlog.clear()
+        run.delayed.clear()
+        run.suspects.clear()
+        if running:
+            run.lease.clear()
+        self.ends_tasks = True
+
+    def _fail(self, index: int, attempt: int, record: bytes) -> None:
+        run = self.run
+        self._settle(index, TaskState(TaskStatus.FAILED, attempt))
+        self.write_line("F", index, attempt, record)
+        skipped = rules.skipped_after(
+            index, successors_of=lambda before: run.program.tasks[before].successors, settled=run.state
+        )
+        for successor in skipped:
+            self._settle(successor, TaskState(TaskStatus.SKIPPED, 0))
+            self.write_line("X", successor, index)
+        if run.program.options.fail_fast and not run.is_stopping:
+            self.cancel_all(running=False)
+
+    def _delay_after(self, member: Member, reason: str, exit_status: int | None) -> int | None:
+        """Return the microseconds until the attempt after one that did not succeed; None when the task has failed."""
+        run, index = self.run, member.index
+        if reason in LOST_REASONS:
+            run.lost[index] += 1
+        if reason == Reason.OUT_OF_MEMORY:
+            run.starved[index] += 1
+        failure = Failure(
+            run_id=run.program.run_id,
+            index=index,
+            attempt=member.attempt,
+            reason=reason,
+            exit_status=exit_status,
+            before=run.tried[index],
+            lost=run.lost[index],
+            lost_max=run.program.options.lost_max,
+            first_us=run.first.get(index, 0),
+        )
+        fate = fate_after(failure, run.policy[index], now_us=self.now_us)
+        return fate.delay_us if fate.is_tried_again else None
+
+    def _try_again(self, member: Member, delay_us: int) -> None:
+        """Have a task tried again, with the attempt after this one, after a delay."""
+        again = Member(member.index, member.attempt + 1)
+        if delay_us == 0 or self.run.is_stopping:
+            self.ready.append(again)
+            return
+        self.run.state[again.index] = TaskState(TaskStatus.READY, again.attempt)
+        self.run.delayed[again.index] = self.now_us + delay_us
+        self.write_line("H", again.index, again.attempt, str(self.now_us + delay_us).encode())
+
+    def _lose(self, member: Member, record: bytes) -> None:
+        self.write_line("L", member.index, member.attempt, record)
+        found = _REASON.search(record)
+        delay_us = self._delay_after(member, found[1].decode() if found else Reason.LOST_WORKER, None)
+        lost, lost_max = self.run.lost[member.index], self.run.program.options.lost_max
+        if delay_us is None:
+            self._fail(member.index, member.attempt, record)
+        elif is_last_chance(lost, lost_max=lost_max) and not self.run.is_stopping:
+            self._put_on_trial(Member(member.index, member.attempt + 1))
+        else:
+            self._try_again(member, delay_us)
+
+    def _put_on_trial(self, member: Member) -> None:
+        """Queue an attempt that may be the last, or hold it while another one of these is at work."""
+        run = self.run
+        if run.trial is None:
+            run.trial = member
+            self.ready.append(member)
+            return
+        run.state[member.index] = TaskState(TaskStatus.READY, member.attempt)
+        run.suspects[member.index] = self.now_us
+        self.write_line("H", member.index, member.attempt)
+
+    def _end_trial(self) -> None:
+        """Queue the next suspect once the one on trial has ended, or is on another attempt by now."""
+        run = self.run
+        if run.trial is None:
+            return
+        coming = [member for member in self.ready if member.index == run.trial.index]
+        if run.trial in coming or (not coming and (run.is_queued(run.trial) or run.is_running(run.trial))):
+            return
+        run.trial = None
+        while run.suspects and run.trial is None:
+            index = min(run.suspects, key=lambda one: (run.suspects[one], str(one)))
+            del run.suspects[index]
+            state = run.state.get(index)
+            if state is not None and state.status is TaskStatus.READY:
+                self._put_on_trial(Member(index, state.attempt))
+
+    def end_lease(self, lease: str, record: bytes) -> bool:
+        """End a lease, and with it the attempt that it was for; return whether that one still ran."""
+        index, attempt, _ = lease.split("|", 2)
+        member = Member(int(index), int(attempt))
+        del self.run.lease[lease]
+        if not self.run.is_running(member):
+            return False
+        self._lose(member, record)
+        return True
+
+    def complete(self, done: Completion) -> CompletionVerdict:
+        """Record how an attempt ended; latches behind a success are counted down by `open_latches`."""
+        run, index, attempt = self.run, done.member.index, done.member.attempt
+        lease = lease_name(done.member, done.token)
+        verdict = rules.judge_completion(
+            run.state.get(index), attempt, succeeded=done.succeeded, holds_lease=lease in run.lease
+        )
+        if verdict is CompletionVerdict.LATE and run.has_log:
+            self.write_line("D", index, attempt, done.record)
+        if verdict is not CompletionVerdict.ACCEPTED:
+            return verdict
+        del run.lease[lease]
+        delay_us = None if done.succeeded else self._delay_after(done.member, done.reason, done.exit_status)
+        if done.celery_key:
+            result = done.celery_result if delay_us is None else done.celery_retry
+            self._shared.celery_results[done.celery_key] = result
+        if delay_us is not None:
+            self.write_line("T", index, attempt, done.record)
+            self._try_again(done.member, delay_us)
+        elif done.succeeded:
+            self._settle(index, TaskState(TaskStatus.SUCCEEDED, attempt))
+            self.write_line("S", index, attempt, done.record)
+            if done.result:
+                run.result[index] = done.result
+        else:
+            self._fail(index, attempt, done.record)
+        return verdict
+
+    def open_latches(self, succeeded: Iterable[int]) -> None:
+        """Count down the latches behind tasks that succeeded, and queue those that open."""
+        run = self.run
+        opened = []
+        for index in succeeded:
+            for successor in run.program.tasks[index].successors:
+                run.pending[successor] -= 1
+                if run.pending[successor] == 0:
+                    opened.append(successor)
+        self.open(index for index in opened if index not in run.state)
+
+    def requeue_popped(self, before_us: int) -> int:
+        """Queue again what was queued by then, is in no list any more and was claimed by nobody; return how many."""
+        run = self.run
+        count = 0
+        for index, queued_us in [item for route in Route for item in self._long_queued(route, before_us)]:
+            waiting = self._shared.queues.get(run.dispatches[index].list_key)
+            oldest = waiting[0].queued_us if waiting else math.inf
+            state = run.state.get(index)
+            if rules.is_popped(queued_us, oldest) and state and state.status is TaskStatus.QUEUED:
+                self.ready.append(Member(index, state.attempt))
+                del run.queued[index]
+                count += 1
+        return count
+
+    def requeue_unassigned(self, before_us: int, gone: str = "") -> int:
+        """Have placed attempts wait for another place that nobody has started, and return how many.
+
+        Those whose worker is gone, or was (it then holds nothing for them), or that were placed by `before_us` and are
+        not in its list any more.
+        """
+        run, count = self.run, 0
+        assigned = sorted(run.assigned.items(), key=lambda item: (item[1], str(item[0])))
+        for index, since_us in assigned[:_LOOKED_AT_MOST]:
+            placed = run.placed[index]
+            is_lost = self._is_unassigned(index, placed, gone) or (
+                since_us <= before_us and rules.is_popped(since_us, self._oldest_us(placed.ranks[0].worker))
+            )
+            if is_lost and run.is_queued(Member(index, placed.attempt)):
+                self.ready.append(Member(index, placed.attempt))
+                count += 1
+        return count
+
+    def _is_unassigned(self, index: int, placed: Placed, gone: str) -> bool:
+        holds = self._shared.nodes.holds
+        return any(
+            rank.worker == gone
+            or f"{self.run.program.run_id}:{index}:{placed.attempt}:{number}" not in holds.get(rank.worker, {})
+            for number, rank in enumerate(placed.ranks)
+        )
+
+    def _oldest_us(self, worker: str) -> float:
+        waiting = self._shared.queues.get(direct_key(worker))
+        return waiting[0].queued_us if waiting else math.inf
+
+    def _long_queued(self, route: str, before_us: int) -> list[tuple[int, int]]:
+        """Return queued tasks to look at: those that wait longest and, of a long backlog, others in turn."""
+        old = [item for item in self.run.queued_on(route).items() if item[1] <= before_us]
+        old.sort(key=lambda item: (item[1], str(item[0])))
+        found = old[:_LOOKED_AT_MOST]
+        if len(found) == _LOOKED_AT_MOST:
+            first = self.run.looked[route] + _LOOKED_AT_MOST
+            others = old[first : first + _LOOKED_AT_MOST]
+            self.run.looked[route] = 0 if len(others) < _LOOKED_AT_MOST else first
+            found += others
+        return found
+
+    def _push(self) -> None:
+        """Queue everything in `ready`, or cancel it in a run that is being stopped."""
+        if self.run.is_stopping:
+            for member in self.ready:
+                state = self.run.state.get(member.index)
+                if state is None or state.status is not TaskStatus.CANCELLED:  # fail-fast may have, in this very change
+                    self._cancel(member.index, TaskState(TaskStatus.CANCELLED, member.attempt - 1))
+            return
+        groups: dict[tuple[str, str, int], list[Member]] = {}
+        self._want_places()
+        for member in self._in_window():
+            self.run.state[member.index] = TaskState(TaskStatus.QUEUED, member.attempt)
+            self.run.queued[member.index] = self.now_us
+            self.write_line("Q", member.index, member.attempt)
+            dispatch = self.run.dispatches[member.index]
+            alone = member.index if self.run.lost[member.index] else -1  # it may be what kills its process
+            groups.setdefault((dispatch.list_key, dispatch.agent, alone), []).append(member)
+        for group in groups.values():
+            size = self._batch_size(group)
+            for first in range(0, len(group), size):
+                self._publish(group[first : first + size])
+
+    def _want_places(self) -> None:
+        """Take out of what is ready what asks for a place of its own."""
+        others = []
+        for member in self.ready:
+            text = self.run.program.tasks[member.index].ask
+            if not text:
+                others.append(member)
+                continue
+            self._unplace(member.index)
+            self.run.state[member.index] = TaskState(TaskStatus.READY, member.attempt)
+            policy = self.run.policy[member.index]
+            ask = Ask.decode(text).with_memory(policy.memory ** self.run.starved[member.index])
+            nodes = self._shared.nodes
+            want = Want(self.run.program.run_id, member.index, member.attempt, ask, self.now_us, nodes.started)
+            nodes.want(want, self.run.rank(member.index)[0])
+        self.ready = others
+
+    def _in_window(self) -> list[Member]:
+        """Return what may be queued now, of what is ready and of the backlog; the rest waits there."""
+        run, found = self.run, []
+        for route in Route:
+            mine = [member for member in self.ready if run.dispatches[member.index].route == route]
+            backlog = run.backlog.setdefault(route, set())
+            if not mine and not backlog:
+                continue
+            first = mine[0].index if mine else min(backlog, key=run.rank)
+            most = rules.window_size(
+                len(mine) + len(backlog),
+                slots=self._shared.slots.get(route, 1),
+                each_us=run.average_us.get(run.dispatches[first].agent, 0),
+                target_us=self._target_us,
+                most=run.program.options.batch_max,
+                weight=run.program.options.weight,
+            )
+            room = most - len(run.queued_on(route))
+            if not backlog and len(mine) <= room:
+                found += mine
+                continue
+            for member in mine:
+                run.state[member.index] = TaskState(TaskStatus.READY, member.attempt)
+                backlog.add(member.index)
+            if 2 * room >= most:
+                turn = sorted(backlog, key=run.rank)[:room]
+                backlog.difference_update(turn)
+                found += [Member(index, run.state[index].attempt) for index in turn]
+        return found
+
+    def _unplace(self, index: int) -> None:
+        """Take a task off the workers that it was placed on and has not started on."""
+        placed = self.run.placed.pop(index, None)
+        self.run.assigned.pop(index, None)
+        if placed is None:
+            return
+        for number, rank in enumerate(placed.ranks):
+            name = f"{self.run.program.run_id}:{index}:{placed.attempt}:{number}"
+            self._shared.nodes.give_back(rank.worker, name)
+
+    def _stop_wanting(self) -> None:
+        """Take everything out of what waits to be placed, or to start where it was."""
+        for index in list(self.run.assigned):
+            self._unplace(index)
+        self._shared.nodes.stop_wanting(self.run.program.run_id)
+
+    def _grant(self, index: int) -> Grant | None:
+        placed = self.run.placed.get(index)
+        return None if placed is None else Grant.of(placed.option, placed.ranks)
+
+    def is_ours(self, member: Member, worker: str) -> bool:
+        """Return whether an attempt was placed on a worker, or on none."""
+        placed = self.run.placed.get(member.index)
+        return placed is None or (placed.attempt == member.attempt and placed.ranks[0].worker == worker)
+
+    def take_slot(self, members: Sequence[Member], worker: str, token: str) -> bool:
+        """Take a slot of a worker for those members that were placed nowhere; return whether there was one."""
+        slotted = [(member.index, member.attempt) for member in members if member.index not in self.run.placed]
+        payers = payers_of(self.run.program)
+        return not slotted or self._shared.nodes.take_slot(worker, token, slotted, payers)
+
+    def hand_back(self, members: Sequence[Member]) -> None:
+        """Put a message back where it was taken."""
+        slotted = [member for member in members if member.index not in self.run.placed]
+        self._publish(slotted, at_us=self.run.queued[slotted[0].index])
+
+    def give_back_attempt(self, worker: str, member: Member, token: str) -> None:
+        """Give back what an attempt that is over held on a worker."""
+        nodes, run_id = self._shared.nodes, self.run.program.run_id
+        if not nodes.give_back(worker, f"{run_id}:{member.index}:{member.attempt}:0"):
+            nodes.give_back(worker, token, (member.index, member.attempt))
+
+    def place(self, cause: str = "") -> None:
+        """Place what waits, of all runs."""
+        shared, nodes = self._shared, self._shared.nodes
+        runs = {run_id: shared.runs[run_id] for run_id in nodes.since}
+        starving = [
+            route
+            for route in Route
+            if any(
+                min(run.queued_on(route).values(), default=self.now_us) < self.now_us - placing.PATIENCE_US
+                for run in shared.runs.values()
+                if run.status is RunStatus.RUNNING
+            )
+        ]
+        near = {
+            owner: [
+                runs[want.run_id].where[before]
+                for before in runs[want.run_id].before(want.index)[: placing.WIDEST]
+                if before in runs[want.run_id].where
+            ]
+            for owner, want in nodes.wants.items()
+        }
+        told: dict[str, list[str]] = {}
+        placements = nodes.place(
+            now_us=self.now_us,
+            payers={run_id: payers_of(run.program) for run_id, run in runs.items()},
+            weights={run_id: run.program.options.weight for run_id, run in runs.items()},
+            near=near,
+            starving=starving,
+        )
+        for placement in placements:
+            self._assign(placement, cause, told)
+        for run_id, lines in told.items():
+            if run_id == self.run.program.run_id:
+                self._lines += lines
+            else:
+                runs[run_id].append(self.now_us, self._worker, lines)
+        nodes.is_news = False
+        nodes.roomy.clear()
+
+    def _assign(self, placement: Placement, cause: str, told: dict[str, list[str]]) -> None:
+        want, shared = placement.want, self._shared
+        run = shared.runs[want.run_id]
+        run.state[want.index] = TaskState(TaskStatus.QUEUED, want.attempt)
+        run.assigned[want.index] = self.now_us
+        ranks = tuple(Rank(chosen.spot.name, chosen.gpus) for chosen in placement.ranks)
+        run.placed[want.index] = Placed(want.attempt, want.ask.options[placement.option], ranks)
+        workers = [rank.worker for rank in ranks]
+        note = {"on": workers, "waited_us": self.now_us - want.since_us, "after": cause}
+        told.setdefault(want.run_id, []).append(f"Q {want.index} {want.attempt} {orjson.dumps(note).decode()}")
+        for number, worker in enumerate(workers):
+            dispatch = run.dispatches[want.index]
+            message = PublishedMessage(
+                id=f"{want.run_id}.{want.index}" + (f".r{number}" if number else ""),
+                run_id=want.run_id,
+                members=(Member(want.index, want.attempt),),
+                route=dispatch.route,
+                agent=dispatch.agent,
+                label=dispatch.label,
+                queued_us=self.now_us,
+            )
+            shared.queues.setdefault(direct_key(worker), []).append(message)
+
+    @property
+    def _target_us(self) -> int:
+        return int(self.run.program.options.batch_target_s * 1e6)
+
+    def _batch_size(self, group: Sequence[Member]) -> int:
+        first, options = self.run.dispatches[group[0].index], self.run.program.options
+        return rules.batch_size(
+            len(group),
+            slots=self._shared.slots.get(first.route, 1),
+            waiting=len(self._shared.queues.get(first.list_key, ())),
+            each_us=self.run.average_us.get(first.agent, 0),
+            target_us=self._target_us,
+            most=options.batch_max,
+        )
+
+    def _publish(self, members: Sequence[Member], at_us: int | None = None) -> None:
+        run, dispatch = self.run, self.run.dispatches[members[0].index]
+        name, label = str(members[0].index), dispatch.label
+        if len(members) > 1:
+            run.batches += 1
+            name, label = f"b{run.batches}", f"{len(members)} tasks from {label}"
+        message = PublishedMessage(
+            id=f"{run.program.run_id}.{name}",
+            run_id=run.program.run_id,
+            members=tuple(members),
+            route=dispatch.route,
+            agent=dispatch.agent,
+            label=label,
+            queued_us=self.now_us if at_us is None else at_us,
+        )
+        waiting = self._shared.queues.setdefault(dispatch.list_key, [])
+        waiting.insert(len(waiting) if at_us is None else 0, message)
+
+    def measure(self, agent: str, *, spent_us: int, tasks: int) -> None:
+        """Take in how long an agent spent on tasks that succeeded; batches are sized by it."""
+        if spent_us > 0 and tasks > 0:
+            known = self.run.average_us.get(agent, 0)
+            self.run.average_us[agent] = rules.average_duration(known, spent_us / tasks)
+
+    def give_back(self, members: Sequence[Member]) -> None:
+        """Queue members again that were claimed and not started; what they stood behind is long."""
+        for member in members:
+            self.write_line("B", member.index, member.attempt)
+        self.ready += members
+        if members:
+            agent, target_us = self.run.dispatches[members[-1].index].agent, self._target_us
+            known = self.run.average_us.get(agent, 0)
+            self.run.average_us[agent] = rules.duration_behind_a_long_one(known, target_us=target_us)
+
+    def finish(self) -> None:
+        """End the change: push, close the run when nothing is left, write the log entry."""
+        run = self.run
+        self._end_trial()
+        self._push()
+        self.place(self.cause)
+        if self.ends_tasks and run.left == 0 and run.status is RunStatus.RUNNING:
+            run.status = run_outcome(
+                failed=run.count[TaskStatus.FAILED],
+                cancelled=run.count[TaskStatus.CANCELLED],
+                is_expired=run.is_expired,
+            )
+            run.finished_us = self.now_us
+            self.write_line("E", str(run.status), 0)
+        if self._lines:
+            run.append(self.now_us, self._worker, self._lines, self.seal)
+        if self.ends_tasks and run.finished_us is not None:
+            run.expires_us = self.now_us + run.program.options.retention_s * 1_000_000

@@ -1,0 +1,281 @@
+"""The workers of a store in memory, what they hold and what waits for them: what `lua/placing.lua` does.
+
+The fields are named as the keys there are. Decisions are those of `domain/fit.py` and `domain/placing.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from taskexec.domain import placing
+from taskexec.domain.fit import GPUS, READY, Chosen, Spot, Vector, choose_all, route_trait, slot_debit
+from taskexec.domain.placing import Account, Want
+from taskexec.domain.resources import Route
+
+__all__ = ["Hold", "MemoryNodes", "Placement"]
+
+
+@dataclass(slots=True)
+class Hold:
+    """What was taken of a worker."""
+
+    vector: Vector
+    share: int
+    payers: tuple[str, ...]
+    """Whose shares it counts towards: the run, its user, its tag."""
+    behind: str = ""
+    """Whom the worker was kept for when it was taken."""
+    members: set[tuple[int, int]] = field(default_factory=set)
+    """Index and attempt of the members of a delivery that are not over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A task that was given a place."""
+
+    want: Want
+    option: int
+    ranks: tuple[Chosen, ...]
+
+
+@dataclass(slots=True)
+class _Round:
+    """What one round of placing knows."""
+
+    spots: list[Spot]
+    spare: dict[str, Vector]
+    cap: dict[str, Vector]
+
+
+class MemoryNodes:
+    """Workers in the order in which they joined."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, Vector] = {}
+        self.free: dict[str, Vector] = {}
+        self.traits: dict[str, frozenset[str]] = {}
+        self.holds: dict[str, dict[str, Hold]] = {}
+        self.earmarks: dict[str, tuple[str, Vector]] = {}
+        self.used: Counter[str] = Counter()
+        self.weights: dict[str, float] = {}
+        self.wants: dict[str, Want] = {}
+        """What waits to be placed, by `run:index`."""
+        self.ranks: dict[str, int] = {}
+        """The place of each in its run's order."""
+        self.since: dict[str, int] = {}
+        """Since when runs have something that waits."""
+        self.started = 0
+        self.roomy: set[str] = set()
+        """Workers that got something back in this change."""
+        self.is_news = False
+
+    def join(self, name: str, traits: frozenset[str], total: Sequence[int]) -> bool:
+        """Make a worker known, or renew what is known of it; return whether it was not."""
+        is_new = name not in self.total
+        self.is_news |= is_new or self.traits[name] != traits or self.total[name] != list(total)
+        self.total[name], self.traits[name] = list(total), traits
+        left = list(total)
+        for hold in self.holds.setdefault(name, {}).values():
+            left = _moved(left, hold.vector, -1)
+        self.free[name] = left
+        return is_new
+
+    def leave(self, name: str) -> bool:
+        """Forget a worker and what it held; return whether it was known."""
+        for hold in self.holds.pop(name, {}).values():
+            self._pay(hold.payers, -hold.share)
+        for kept in (self.free, self.traits, self.earmarks):
+            kept.pop(name, None)
+        is_known = self.total.pop(name, None) is not None
+        self.is_news |= is_known
+        return is_known
+
+    def _sums(self) -> tuple[int, int, int]:
+        vectors = self.total.values()
+        return sum(v[0] for v in vectors), sum(v[1] for v in vectors), sum(sum(v[GPUS::2]) for v in vectors)
+
+    def _pay(self, payers: Sequence[str], share: int) -> None:
+        for payer in payers if share else ():
+            self.used[payer] += share
+            if self.used[payer] <= 0:
+                del self.used[payer]
+
+    def _put(self, worker: str, name: str, hold: Hold) -> None:
+        self.free[worker] = _moved(self.free[worker], hold.vector, -1)
+        self.holds[worker][name] = hold
+        self._pay(hold.payers, hold.share)
+
+    def give_back(self, worker: str, name: str, member: tuple[int, int] | None = None) -> bool:
+        """Give back what a worker held, exactly once, a delivery with its last member; return whether it was held."""
+        hold = self.holds.get(worker, {}).get(name)
+        if hold is None:
+            return False
+        if member is not None:
+            hold.members.discard(member)
+            if hold.members:
+                return True
+        del self.holds[worker][name]
+        self._pay(hold.payers, -hold.share)
+        if worker in self.free:
+            self.free[worker] = _moved(self.free[worker], hold.vector, 1)
+            self.roomy.add(worker)
+            self.is_news = True
+        return True
+
+    def _spare(self, worker: str) -> Vector:
+        owner, vector = self.earmarks[worker]
+        later = [hold.vector for hold in self.holds[worker].values() if hold.behind == owner]
+        return placing.spare_of(self.total[worker], vector, later)
+
+    def take_slot(self, worker: str, token: str, members: Sequence[tuple[int, int]], payers: Sequence[str]) -> bool:
+        """Take a slot for the members of a delivery; return whether there was one. Unknown workers are not counted."""
+        if worker not in self.total or token in self.holds[worker]:
+            return True
+        taken = slot_debit(self.total[worker])
+        if READY not in self.traits[worker] or not _within(taken, self.free[worker]):
+            return False
+        behind = ""
+        if worker in self.earmarks:
+            behind = self.earmarks[worker][0]
+            if not _within(taken, self._spare(worker)):
+                return False
+        share = placing.share_of(taken, self._sums())
+        self._put(worker, token, Hold(taken, share, tuple(payers), behind, set(members)))
+        if self.since:
+            self.started += len(members)
+        return True
+
+    def want(self, want: Want, rank: int) -> None:
+        """Have a task wait to be placed."""
+        self.wants[want.owner], self.ranks[want.owner] = want, rank
+        self.since.setdefault(want.run_id, want.since_us)
+        self.is_news = True
+
+    def stop_wanting(self, run_id: str) -> None:
+        """Take all tasks of a run out of what waits."""
+        for owner in [owner for owner, want in self.wants.items() if want.run_id == run_id]:
+            del self.wants[owner], self.ranks[owner]
+        self.since.pop(run_id, None)
+
+    def place(
+        self,
+        *,
+        now_us: int,
+        payers: Mapping[str, Sequence[str]],
+        weights: Mapping[str, float],
+        near: Mapping[str, Sequence[str]],
+        starving: Sequence[Route],
+    ) -> Iterator[Placement]:
+        """Place what fits now, and keep workers for what has waited too long.
+
+        Args:
+            now_us: The time, microseconds since the epoch.
+            payers: Whose shares each run's tasks count towards, the run itself first.
+            weights: Weight of each run.
+            near: Workers that hold what a task reads, by `run:index`.
+            starving: Routes on which a task that needs nothing has waited too long.
+        """
+        if not self.is_news or not self.since:
+            return
+        for worker in [worker for worker, (owner, _) in self.earmarks.items() if owner not in self.wants]:
+            del self.earmarks[worker]
+        spots = [Spot(name, total, self.free[name], self.traits[name]) for name, total in self.total.items()]
+        at_hand = _Round(spots, {worker: self._spare(worker) for worker in self.earmarks}, {})
+        for route in starving:
+            self._leave_a_slot(at_hand, route)
+        started, hopeless = self.started, set()
+        for want in self._in_order(payers, weights):
+            is_owner = any(owner == want.owner for owner, _ in self.earmarks.values())
+            found = None
+            if is_owner or want.ask not in hopeless:
+                spare = self._spare_for(want, at_hand)
+                found = choose_all(want.ask, at_hand.spots, near=near.get(want.owner, ()), spare=spare)
+            if found is not None:
+                number, ranks = found
+                yield self._take(want, number, ranks, payers[want.run_id], at_hand)
+                continue
+            if not is_owner:
+                hopeless.add(want.ask)
+            if placing.has_waited(want, now_us=now_us, started=started):
+                self._keep(want, at_hand)
+        for run_id in [run_id for run_id in self.since if not any(w.run_id == run_id for w in self.wants.values())]:
+            del self.since[run_id]
+
+    def _in_order(self, payers: Mapping[str, Sequence[str]], weights: Mapping[str, float]) -> Iterator[Want]:
+        """Yield what is looked at in one round; the order follows what is placed on the way."""
+        runs = sorted(self.since, key=lambda run_id: (self.since[run_id], run_id))
+        lists = {run_id: self._candidates(run_id) for run_id in runs}
+        for _ in range(placing.WINDOW):
+            waiting = [run_id for run_id, wants in lists.items() if wants]
+            if not waiting:
+                return
+            first = min(waiting, key=lambda run_id: self._precedence(lists[run_id][0], payers[run_id], weights[run_id]))
+            yield lists[first].pop(0)
+
+    def _precedence(self, want: Want, payers: Sequence[str], weight: float) -> tuple[float, ...]:
+        own = Account(self.used[payers[0]], weight)
+        others = [Account(self.used[payer], self.weights.get(payer, 1.0)) for payer in payers[1:]]
+        return placing.precedence(want.ask, own, others)
+
+    def _candidates(self, run_id: str) -> list[Want]:
+        mine = [want for want in self.wants.values() if want.run_id == run_id]
+        mine.sort(key=lambda want: (self.ranks[want.owner], str(want.index)))
+        wide = [want for want in mine if placing.size_of(want.ask) > 1000]
+        wide.sort(key=lambda want: (-placing.size_of(want.ask), str(want.index)))
+        shown = {want.owner for want in (*mine[: placing.WINDOW], *wide[: placing.WIDEST])}
+        return [want for want in mine if want.owner in shown]
+
+    def _leave_a_slot(self, at_hand: _Round, route: Route) -> None:
+        for spot in at_hand.spots:
+            slot, spare = slot_debit(spot.total), at_hand.spare.get(spot.name)
+            if spot.name in at_hand.cap or READY not in spot.traits or route_trait(route) not in spot.traits:
+                continue
+            if _within(slot, spot.free) and (spare is None or _within(slot, spare)):
+                at_hand.cap[spot.name] = _moved(spot.free, slot, -1)
+                return
+
+    def _spare_for(self, want: Want, at_hand: _Round) -> dict[str, Vector]:
+        spare = dict(at_hand.cap)
+        for worker, vector in at_hand.spare.items():
+            if self.earmarks[worker][0] != want.owner:
+                capped = spare.get(worker, vector)
+                spare[worker] = [min(one, other) for one, other in zip(vector, capped, strict=True)]
+        return spare
+
+    def _take(
+        self, want: Want, number: int, ranks: Sequence[Chosen], payers: Sequence[str], at_hand: _Round
+    ) -> Placement:
+        sums = self._sums()
+        for rank, chosen in enumerate(ranks):
+            worker = chosen.spot.name
+            owner = self.earmarks[worker][0] if worker in self.earmarks else ""
+            behind = "" if owner == want.owner else owner
+            hold = Hold(chosen.debit, placing.share_of(chosen.debit, sums), tuple(payers), behind)
+            self._put(worker, f"{want.owner}:{want.attempt}:{rank}", hold)
+            for kept in (at_hand.cap, at_hand.spare if behind else {}):
+                if worker in kept:
+                    kept[worker] = _moved(kept[worker], chosen.debit, -1)
+        at_hand.spots = [spot._replace(free=self.free[spot.name]) for spot in at_hand.spots]
+        for worker in [worker for worker, (owner, _) in self.earmarks.items() if owner == want.owner]:
+            del self.earmarks[worker], at_hand.spare[worker]
+        del self.wants[want.owner], self.ranks[want.owner]
+        self.started += 1
+        return Placement(want, number, tuple(ranks))
+
+    def _keep(self, want: Want, at_hand: _Round) -> None:
+        taken = {worker: owner for worker, (owner, _) in self.earmarks.items()}
+        if want.owner in taken.values() or not placing.may_keep(len(taken), len(at_hand.spots)):
+            return
+        for worker, vector in placing.kept_for(want.ask, at_hand.spots, taken).items():
+            self.earmarks[worker] = want.owner, vector
+            at_hand.spare[worker] = self._spare(worker)
+
+
+def _moved(vector: Sequence[int], by: Sequence[int], sign: int) -> Vector:
+    return [amount + sign * (by[at] if at < len(by) else 0) for at, amount in enumerate(vector)]
+
+
+def _within(part: Sequence[int], limit: Sequence[int]) -> bool:
+    return all(amount <= left for amount, left in zip(part, limit, strict=True))

@@ -1,0 +1,230 @@
+"""The server's users: each role can do its work with what `deploy/server/users.acl.in` allows, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from support.deployed import Deployed, free_port, serving
+from support.isolation import Place, new_place
+from support.tek import EXECUTABLE
+from support.waiting import wait_until
+
+from taskexec.store.connection import Connection
+from taskexec.store.embedded import ServerProgram
+
+pytestmark = [pytest.mark.xdist_group("access"), pytest.mark.timeout(180)]
+
+PLAN = """id,command,depends_on,retries,retry_delay,priority
+a,echo hi,,,,9
+big,head -c 20000000 /dev/zero > "$TEK_OUTPUT/big",a,,,0
+again,false,a,1,0.1,
+after,echo never,again,,,
+lost,kill -9 $PPID,,,,
+long,seq 20000,,,,4
+"""
+
+
+class Roles:
+    """A server with its users, and `tek` as one of them, each with folders of its own."""
+
+    def __init__(self, place: Place, server: Deployed) -> None:
+        self.place = place
+        self.server = server
+        self.log = place.folder / "roles.log"
+        self.work = place.folder / "work"
+        self.work.mkdir()
+        (self.work / "plan.csv").write_text(PLAN)
+
+    def environ(self, role: str) -> dict[str, str]:
+        folders = {
+            "XDG_STATE_HOME": str(self.place.folder / "state"),
+            "XDG_CONFIG_HOME": str(self.place.folder / "cfg"),
+        }
+        return self.place.environ() | folders | {"TEK_REDIS_URL": self.server.url(role)}
+
+    def start(self, role: str, *arguments: object) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as errors:
+            return subprocess.Popen(
+                [EXECUTABLE, *map(str, arguments)],
+                cwd=self.work,
+                env=self.environ(role),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+
+    def tek(self, role: str, *arguments: object, status: int = 0) -> Any:
+        process = self.start(role, *arguments, "--output", "json")
+        try:
+            stdout, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise AssertionError(f"{arguments} did not end; refused: {self.server.denials()}") from None
+        assert process.returncode == status, (arguments, stdout, self.seen())
+        return json.loads(stdout)
+
+    def seen(self) -> str:
+        return self.log.read_text(errors="replace")[-3000:]
+
+
+@pytest.fixture(scope="module")
+def roles(server_program: ServerProgram) -> Iterator[Roles]:
+    with new_place() as place, serving(server_program, place.folder, place.environ(), with_tls=False) as server:
+        roles = Roles(place, server)
+        classes = ("--class", "cpu", "--class", "gpu", "--class", "distributed")
+        settings = ("--set", "worker.lease_s=2", "--set", "worker.reap_interval_s=0.3")
+        worker = roles.start("worker", "worker", "--concurrency", 2, *classes, *settings)
+        try:
+            wait_until(lambda: roles.tek("submitter", "workers")["workers"], "the worker", timeout_s=40.0)
+            yield roles
+        finally:
+            worker.terminate()
+            worker.communicate(timeout=30)
+
+
+def test_each_role_does_its_work_and_nothing_is_refused(roles: Roles) -> None:
+    run = roles.tek("submitter", "submit", "plan.csv", "--wait", status=1)
+    run_id = run["run_id"]
+    assert run["counts"] == {"succeeded": 3, "failed": 2, "skipped": 1}
+    roles.tek("submitter", "retry", run_id, "--wait", status=1)
+    assert roles.tek("submitter", "verify", run_id)["ok"]
+    roles.tek("submitter", "collect", run_id, "--set", "evidence.runs_dir=other", status=1)
+    for role in ("submitter", "monitor"):
+        assert roles.tek(role, "runs")["runs"][0]["run_id"] == run_id
+        assert len(roles.tek(role, "events", run_id)) == 6
+        assert roles.tek(role, "workers")["workers"]
+        roles.tek(role, "status", run_id, status=1)
+    roles.tek("submitter", "runs", "rm", run_id, "--yes")
+
+    assert roles.server.denials() == []
+
+
+def test_flower_sees_workers_and_tasks_as_monitor(roles: Roles) -> None:
+    password = roles.work / "flower.password"
+    password.write_text("only-here\n")
+    port = free_port()
+    flower = roles.start("monitor", "flower", "--port", port, "--password-file", password)
+    credentials = base64.b64encode(b"tek:only-here").decode()
+
+    def asked(path: str) -> Any:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/{path}")
+        request.add_header("Authorization", f"Basic {credentials}")
+        try:
+            return json.load(urllib.request.urlopen(request, timeout=10))
+        except OSError:
+            return None
+
+    try:
+        workers = wait_until(
+            lambda: asked("workers?refresh=1"), "workers in Flower", timeout_s=40.0, diagnose=roles.seen
+        )
+        roles.tek("submitter", "submit", "plan.csv", "--wait", status=1)
+        wait_until(lambda: asked("tasks"), "tasks in Flower", timeout_s=20.0, diagnose=roles.seen)
+    finally:
+        flower.terminate()
+        stdout, _ = flower.communicate(timeout=20)
+
+    assert len(workers) == 1
+    assert "only-here" not in stdout.decode() + roles.seen()
+    assert roles.server.denials() == []
+
+
+ANYWHERE = [
+    ("FLUSHALL",),
+    ("FLUSHDB",),
+    ("KEYS", "*"),
+    ("SCAN", "0"),
+    ("CONFIG", "GET", "*"),
+    ("ACL", "LIST"),
+    ("SHUTDOWN",),
+    ("MONITOR",),
+    ("CLIENT", "LIST"),
+    ("SCRIPT", "FLUSH"),
+    ("FUNCTION", "LIST"),
+    ("SAVE",),
+    ("REPLICAOF", "NO", "ONE"),
+    ("MODULE", "LIST"),
+    ("GET", "somebody-elses"),
+    ("SET", "somebody-elses", "1"),
+    ("PUBLISH", "somebody-elses", "1"),
+]
+"""What no role but the admin may do."""
+
+REFUSED = {
+    "submitter": [
+        ("SET", "tek:worker:w", "{}"),
+        ("ZADD", "tek:workers", "1", "w"),
+        ("HSET", "tek:slots", "cpu", "9"),
+        ("PUBLISH", "/0.celery.pidbox", "shutdown"),
+        ("EVAL", "return redis.call('SET', 'tek:worker:w', '1')", "0"),
+    ],
+    "worker": [
+        ("SET", "tek:{r}:plan", "another"),
+        ("HSET", "tek:{r}:spec", "0", "another"),
+        ("HSET", "tek:{r}:policy", "0", "{}"),
+        ("SET", "tek:{r}:leaves", "another"),
+        ("DEL", "tek:{r}:canvas"),
+        ("SET", "tek:submission:s", "r"),
+        ("ZREM", "tek:runs", "r"),
+        ("LPUSH", "another-queue", "m"),
+        ("EVAL", "return redis.call('SET', 'somebody-elses', '1')", "0"),
+    ],
+    "monitor": [
+        ("SET", "tek:anything", "1"),
+        ("DEL", "tek:{r}:meta"),
+        ("SADD", "tek:active", "r"),
+        ("LPUSH", "cpu", "message"),
+        ("BRPOP", "cpu", "0.01"),
+        ("EXPIRE", "tek:runs", "1"),
+        ("SET", "celery-task-meta-r.0", "1"),
+        ("EVAL", "return redis.call('LPUSH', 'cpu', '1')", "0"),
+        ("EVAL", "return redis.call('LPUSH', KEYS[1], '1')", "1", "cpu"),
+        ("EVAL", "return redis.call('SET', KEYS[1], '1')", "1", "tek:anything"),
+    ],
+}
+
+
+@pytest.mark.parametrize("role", ["submitter", "worker", "monitor"])
+def test_role_is_refused_what_is_not_its_own(roles: Roles, role: str) -> None:
+    connection = Connection(roles.server.url(role))
+    allowed = []
+    for command in (*ANYWHERE, *REFUSED[role]):
+        try:
+            connection.call(*command)
+        except (redis.exceptions.NoPermissionError, redis.ResponseError) as error:
+            if "ermission" in str(error) or "NOPERM" in str(error) or "can't access" in str(error).lower():
+                continue
+            raise
+        allowed.append(command)
+    connection.close()
+    roles.server.denials()
+
+    assert allowed == []
+
+
+def test_nobody_enters_without_a_name(roles: Roles) -> None:
+    client = redis.Redis(port=roles.server.port, protocol=2)
+
+    with pytest.raises(redis.AuthenticationError):
+        client.get("tek:active")
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(port=roles.server.port, protocol=2, password=roles.server.password("worker")).get("tek:active")
+    client.close()
+
+
+def test_script_of_the_autoscaler_may_look_at_the_queues(roles: Roles) -> None:
+    connection = Connection(roles.server.url("monitor"))
+    script = "if redis.call('type', KEYS[1]).ok == 'list' then return redis.call('llen', KEYS[1]) end return 0"
+
+    lengths = [connection.call("EVAL", script, "1", name) for name in ("cpu", "cpu\x06\x163", "gpu\x06\x169")]
+    connection.close()
+
+    assert lengths == [0, 0, 0]
