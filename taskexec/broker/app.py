@@ -53,20 +53,23 @@ def _with_verification(url: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
-def make_app(url: str, *, latch: Latch | None = None, routes: Sequence[Route] = tuple(Route)) -> Celery:
+def make_app(
+    url: str, *, latch: Latch | None = None, routes: Sequence[Route] = tuple(Route), worker: str = ""
+) -> Celery:
     """Return a Celery app on one server; with a `latch`, results of our messages complete through it.
 
     Args:
         url: Server address as `check_url` accepts it.
         latch: What completions go to; None for apps that only look (Flower, inspection).
         routes: Queues that a worker on this app consumes.
+        worker: Name of the worker, for the queue of what is placed on it; empty for none.
     """
     app: Any = Celery("taskexec", loader=_LatchLoader, set_as_current=False)
     app.latch = latch
     app.conf.update(
         broker_url=broker_url(url),
         result_backend=result_url(url),
-        task_queues=declare_queues(list(routes)),
+        task_queues=declare_queues(list(routes), worker),
         task_default_queue=str(routes[0]),
         task_default_exchange=Exchange("", type="direct").name,
         broker_transport_options=_TRANSPORT,

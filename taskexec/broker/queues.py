@@ -7,6 +7,7 @@ from bisect import bisect
 from kombu import Queue
 
 from taskexec.domain.resources import Route
+from taskexec.store.keys import direct_key
 
 __all__ = ["HIGHEST", "PRIORITY_STEPS", "declare_queues", "queue_key", "to_redis_priority"]
 
@@ -19,9 +20,10 @@ PRIORITY_STEPS = (0, 3, 6, 9)
 _SEPARATOR = "\x06\x16"
 
 
-def declare_queues(routes: list[Route]) -> list[Queue]:
-    """Return the Celery queues of some routes."""
-    return [Queue(str(route), routing_key=str(route)) for route in routes]
+def declare_queues(routes: list[Route], worker: str = "") -> list[Queue]:
+    """Return the Celery queues of some routes, behind that of what was placed on a worker."""
+    names = [*([direct_key(worker)] if worker else []), *map(str, routes)]
+    return [Queue(name, routing_key=name) for name in names]
 
 
 def to_redis_priority(priority: int) -> int:

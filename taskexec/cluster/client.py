@@ -90,6 +90,7 @@ class Cluster:
             ConnectionLost: The server did not answer.
         """
         from taskexec.domain.program import RunOptions
+        from taskexec.submission.submitter import user_name
 
         worker, evidence, run = self.settings.worker, self.settings.evidence, self.settings.run
         options = RunOptions(
@@ -102,6 +103,9 @@ class Cluster:
             timeout_s=run.timeout_s,
             deadline_at=deadline_at,
             output_limit_bytes=evidence.run_limit_mib * MIB,
+            user=run.user or user_name(),
+            tag=run.tag,
+            weight=run.weight,
         )
         return self.submitter.submit(plan, options, key=key, here=here, takeover=takeover)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import orjson
 
 from taskexec.compiler.canvas import Canvas
+from taskexec.domain.fit import Ask
 from taskexec.domain.program import Program, ProgramTask, RunOptions, Standing
 from taskexec.domain.proof import spec_leaf
 from taskexec.domain.resources import Route
@@ -60,6 +62,7 @@ def compile_program(
         successors[index_of[before]].append(index_of[after])
         predecessors[index_of[after]].append(index_of[before])
     done = {index for index, stands in standing.items() if stands.is_done}
+    ranks = _ranks(plan)
     tasks = []
     for index, task in enumerate(plan.tasks):
         stands = standing.get(index, _NOTHING_DONE)
@@ -77,6 +80,8 @@ def compile_program(
                 state=stands.state,
                 attempts_before=stands.attempts_before,
                 result=stands.result,
+                ask=_ask(task),
+                rank=ranks.get(index),
             )
         )
     return Program(
@@ -95,6 +100,34 @@ def compile_program(
 def _dispatch(task: Task, queue_key: QueueKey) -> str:
     agent = orjson.dumps(task.agent).decode()[1:-1]
     return "\t".join((queue_key(task.route, task.priority), task.route, agent, _label(task.id)))
+
+
+def _ask(task: Task) -> str:
+    """Return what a task asks for beyond a slot; empty for nothing."""
+    if task.needs.is_default:
+        return ""
+    return Ask.of(
+        task.needs,
+        task.route,
+        task.agent,
+        priority=task.priority,
+        deadline_at=task.deadline_at,
+        duration_s=task.duration_s,
+    ).encode()
+
+
+def _ranks(plan: Plan) -> dict[int, int]:
+    """Return the place of each task in the order of the run, where that is not its position.
+
+    High priorities come first, then early deadlines, then the order of the plan.
+    """
+    if not any(task.priority or task.deadline_at for task in plan.tasks):
+        return {}
+    order = sorted(
+        range(len(plan.tasks)),
+        key=lambda index: (-plan.tasks[index].priority, plan.tasks[index].deadline_at or math.inf, index),
+    )
+    return {index: rank for rank, index in enumerate(order) if rank != index}
 
 
 def _policy(task: Task) -> bytes:

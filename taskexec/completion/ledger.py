@@ -153,6 +153,7 @@ def _head(detail: str) -> dict[str, Any]:
 _FIELDS: Mapping[TransitionKind, Callable[[str], dict[str, Any]]] = {
     TransitionKind.SUBMITTED: _head,
     TransitionKind.REFUSED: _late,
+    TransitionKind.QUEUED: orjson.loads,
     TransitionKind.ENDED: lambda status: {"status": status},
     TransitionKind.REOPENED: lambda by: {"by": orjson.loads(by)},
     TransitionKind.RETRIED: lambda by: {"by": orjson.loads(by)},

@@ -94,6 +94,7 @@ class Transition:
     """JSON record of the attempt (and, behind a tab, its inline evidence); for SKIPPED the index of the failed task,
     for ENDED the run's status, for SUBMITTED head, key and signature (tab-separated), for REOPENED and RETRIED who
     and why as JSON, for DELAYED the server time (µs) it is due, for RENEWED the microseconds since the lease lapsed,
+    for QUEUED empty, or JSON: on which workers it was placed, after how long a wait, and what had made room,
     for SATISFIED empty, or JSON that says which attempt of which run was taken over."""
 
 

@@ -22,12 +22,15 @@ from taskexec.runtime.sweep import end_orphans
 from taskexec.runtime.watch import Watch
 from taskexec.runtime.workplace import Workplace
 from taskexec.store.connection import Connection, keep_trying
+from taskexec.store.nodes import RedisNodes
 from taskexec.store.runs import RedisRunStore
 
 __all__ = ["AttemptFailed", "Attendant", "celery_meta", "short_result"]
 
 _KNOWN_RUNS = 64
 _SHOWN_CHARACTERS = 200
+_ROOM_S = 1.0
+"""So long a slot waits at a time for room on its worker."""
 
 
 class AttemptFailed(Exception):
@@ -40,6 +43,7 @@ class _Process:
 
     pid: int
     store: RedisRunStore
+    nodes: RedisNodes
     place: Workplace
     watch: Watch
     warrants: dict[str, Warrant]
@@ -68,9 +72,11 @@ class Attendant:
         own = self._own
         if own is None or own.pid != os.getpid():
             settings = self._settings
+            connection = self._connect()
             own = self._own = _Process(
                 os.getpid(),
-                RedisRunStore(self._connect()),
+                RedisRunStore(connection),
+                RedisNodes(connection),
                 Workplace(settings.worker, settings.scratch, grace_s=self._grace_s, confiner=settings.confiner()),
                 Watch(
                     lease_s=settings.lease_s,
@@ -125,6 +131,8 @@ class Attendant:
                 run.run_id, members, worker=self._settings.worker, token=token, lease_s=self._settings.lease_s
             )
         )
+        if claim.is_denied:  # it is back in its queue; this slot takes the next message when there is room for it
+            own.nodes.await_room(self._settings.worker, wait_s=_ROOM_S)
         if not claim.members:
             return None
         refusals = self._refusals(warrant, claim)

@@ -10,9 +10,10 @@ from typing import Any
 
 from taskexec.errors import ConnectionLost
 from taskexec.runtime.attempt import lost_record
-from taskexec.runtime.carrier import child_of
+from taskexec.runtime.carrier import child_of, number_of
 from taskexec.runtime.sweep import end_orphans, is_alive
 from taskexec.store.connection import Connection
+from taskexec.store.nodes import RedisNodes
 from taskexec.store.runs import RedisRunStore
 from taskexec.store.workers import WorkerRegistry
 
@@ -41,6 +42,7 @@ class Caretaker:
         self._record = record
         self._store = RedisRunStore(connection)
         self._registry = WorkerRegistry(connection)
+        self._nodes = RedisNodes(connection)
         self._interval_s = interval_s
         self._lease_s = lease_s
         self._load = load
@@ -88,7 +90,23 @@ class Caretaker:
                 log.warning("run %s: %d leases lapsed, %d lost messages queued again", *told)
             if reaped.due_s is not None:
                 pause_s = min(pause_s, max(reaped.due_s, _SHORTEST_S))
+        self._give_back_what_is_over()
+        self._nodes.place()
         return pause_s
+
+    def _give_back_what_is_over(self) -> None:
+        """Give back slots of deliveries whose pool child has died, or has taken another delivery since.
+
+        A child that works says so itself; what it cannot say is found here.
+        """
+        holds = next((view.holds for view in self._nodes.views() if view.name == self._worker), ())
+        tokens = [hold.name for hold in holds if hold.name.startswith(f"{self._worker}/")]
+        newest: dict[int, int] = {}
+        for token in tokens:
+            newest[child_of(token)] = max(newest.get(child_of(token), 0), number_of(token))
+        dead = {child for child in newest if not is_alive(child)}
+        over = [token for token in tokens if child_of(token) in dead or number_of(token) < newest[child_of(token)]]
+        self._nodes.give_back(self._worker, over)
 
     def _present(self) -> dict[str, Any]:
         """Return the registration with the load of now."""

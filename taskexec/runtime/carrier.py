@@ -32,7 +32,7 @@ from taskexec.store.connection import keep_trying
 from taskexec.store.port import lease_name
 from taskexec.store.runs import RedisRunStore
 
-__all__ = ["Carrier", "CarrierSettings", "child_of", "delivery_token"]
+__all__ = ["Carrier", "CarrierSettings", "child_of", "delivery_token", "number_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,11 @@ def delivery_token(worker: str, child: int, number: int) -> str:
 def child_of(token: str) -> int:
     """Return the process id of the pool child that a token names."""
     return int(token.rpartition("/")[2].partition("-")[0])
+
+
+def number_of(token: str) -> int:
+    """Return the number of the delivery that a token names, which counts up in its pool child."""
+    return int(token.rpartition("-")[2])
 
 
 class Carrier:
@@ -200,8 +205,11 @@ class Carrier:
             if any(performed.claimed.member == member for performed in self._done):
                 return  # done in the meantime: completing it finds out whether it still counts
             self._lost.add(member)
+            is_waiting = any(claimed.member == member for claimed in self._todo)
             self._todo = deque(claimed for claimed in self._todo if claimed.member != member)
             current = self._current
+        if is_waiting:
+            self._release([member])  # nobody else says that this one is over
         if current is not None and current.claimed.member == member:
             current.runner.abort(Reason.CANCELLED)
 
@@ -214,10 +222,14 @@ class Carrier:
             if rest:
                 self._todo.clear()
         if rest:
-            keep_trying(
-                lambda: self._store.release(self._run.run_id, rest, worker=self._settings.worker, token=self._token)
-            )
+            self._release(rest)
         self.complete_done(encode)
+
+    def _release(self, members: Sequence[Member]) -> None:
+        """Give back members that were not started, and what they hold."""
+        keep_trying(
+            lambda: self._store.release(self._run.run_id, members, worker=self._settings.worker, token=self._token)
+        )
 
     def overdue(self, margin_s: float) -> AttemptWork | None:
         """Return the attempt that runs longer than its timeout and a margin, if its agent works in this process.

@@ -75,7 +75,7 @@ def run_worker(
     attendant = Attendant(
         settings, connect=lambda: Connection(url, socket_timeout_s=timeout_s), agents=agents, grace_s=grace_s
     )
-    app = make_app(url, latch=attendant, routes=profile.routes)
+    app = make_app(url, latch=attendant, routes=profile.routes, worker=profile.name)
     register_tasks(app, attendant)
     registration = _registration(profile, agents) | _spool_id(settings)
     caretaker = Caretaker(

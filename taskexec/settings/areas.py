@@ -322,6 +322,13 @@ class RunSettings(Area):
     timeout_s: float | None = Field(
         default=None, gt=0, le=3_162_240_000, description="A run is stopped, and has failed, after so many seconds"
     )
+    user: str = Field(
+        default="", max_length=100, description="Whose share of the cluster your runs take; empty is your user name"
+    )
+    tag: str = Field(default="", max_length=100, description="What runs are counted under beside their user")
+    weight: float = Field(
+        default=1.0, ge=0.01, le=100, description="How much of the cluster a run may have beside other runs"
+    )
 
 
 class SecuritySettings(Area):

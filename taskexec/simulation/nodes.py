@@ -156,6 +156,11 @@ class Nodes:
         del former.kind.members[bisect_left(former.kind.members, worker)]
         self.state[worker] = None
         self.present -= 1
+        mark = self.marks.pop(worker, None)
+        if mark is not None:
+            self.owned[mark.owner].remove(worker)
+            if not self.owned[mark.owner]:
+                del self.owned[mark.owner]
         self.touch(worker)
 
     def take(self, worker: int, debit: Amounts, owner: int = -1) -> int:
@@ -219,4 +224,3 @@ class Nodes:
         for worker in self.caps:
             self.touch(worker)
         self.caps.clear()
-

@@ -76,9 +76,7 @@ class _Simulator:
         size = len(work.durations_us)
         self._work, self._cluster = work, cluster
         self._workers = cluster.workers()
-        self._overheads = [
-            round(cluster.groups[worker.group].start_overhead_s * 1_000_000) for worker in self._workers
-        ]
+        self._overheads = [round(cluster.groups[worker.group].start_overhead_s * 1_000_000) for worker in self._workers]
         self._nodes = Nodes(len(self._workers))
         self._now = 0
         self._holding = [0] * len(self._workers)
@@ -238,9 +236,8 @@ class _Simulator:
                 hopeless.add(same)
             since, started_then = self._since[task]
             if (
-                (self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES)
-                and placing.may_keep(len(nodes.marks), nodes.present)
-            ):  # `placing.has_waited`
+                self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES
+            ) and placing.may_keep(len(nodes.marks), nodes.present):  # `placing.has_waited`
                 asked.keep(task)
         nodes.lift_caps()
         return placed

@@ -10,23 +10,17 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-import orjson
-
-from taskexec.domain import placing, rules
+from taskexec.domain import rules
 from taskexec.domain.again import RetryPlan, is_done
 from taskexec.domain.fate import Failure, fate_after, is_last_chance, time_left_us
-from taskexec.domain.fit import Ask
-from taskexec.domain.placing import Want
-from taskexec.domain.program import ClaimedMember, Completion, Grant, Member, Rank
+from taskexec.domain.program import ClaimedMember, Completion, Member
 from taskexec.domain.proof import Seal
 from taskexec.domain.resources import Route
 from taskexec.domain.rules import CompletionVerdict, TaskState
 from taskexec.domain.states import LOST_REASONS, Reason, RunStatus, TaskStatus, run_outcome
-from taskexec.store.keys import direct_key
-from taskexec.store.memory_nodes import Placement
-from taskexec.store.memory_run import MemoryRun, Placed, PublishedMessage, Surroundings
+from taskexec.store.memory_placing import Placing
+from taskexec.store.memory_run import MemoryRun, PublishedMessage, Surroundings
 from taskexec.store.port import lease_name
-from taskexec.store.stored import payers_of
 
 __all__ = ["RunChange"]
 
@@ -35,7 +29,7 @@ _LOOKED_AT_MOST = 500
 """Queued tasks that one round looks at, twice: the oldest and some others (`MANY` in `lua/prelude.lua`)."""
 
 
-class RunChange:
+class RunChange(Placing):
     """One atomic change of a run, as one call of a script is; `finish` ends it."""
 
     def __init__(self, run: MemoryRun, surroundings: Surroundings, *, now_us: int, worker: str = "") -> None:
@@ -107,7 +101,7 @@ class RunChange:
             run.program.tasks[member.index].spec.partition(b"\n")[2],
             None if left_us is None else left_us / 1e6,
             policy.memory ** run.starved[member.index],
-            self._grant(member.index),
+            self.grant(member.index),
         )
 
     def renew(self, lease: str, lease_us: int) -> bool:
@@ -162,7 +156,7 @@ class RunChange:
             state = rules.cancelled_state(run.state.get(index), running=running)
             if state is not None:
                 self._cancel(index, state)
-        self._stop_wanting()
+        self.stop_wanting()
         run.queued.clear()
         run.backlog.clear()
         run.delayed.clear()
@@ -317,36 +311,6 @@ class RunChange:
                 count += 1
         return count
 
-    def requeue_unassigned(self, before_us: int, gone: str = "") -> int:
-        """Have placed attempts wait for another place that nobody has started, and return how many.
-
-        Those whose worker is gone, or was (it then holds nothing for them), or that were placed by `before_us` and are
-        not in its list any more.
-        """
-        run, count = self.run, 0
-        assigned = sorted(run.assigned.items(), key=lambda item: (item[1], str(item[0])))
-        for index, since_us in assigned[:_LOOKED_AT_MOST]:
-            placed = run.placed[index]
-            is_lost = self._is_unassigned(index, placed, gone) or (
-                since_us <= before_us and rules.is_popped(since_us, self._oldest_us(placed.ranks[0].worker))
-            )
-            if is_lost and run.is_queued(Member(index, placed.attempt)):
-                self.ready.append(Member(index, placed.attempt))
-                count += 1
-        return count
-
-    def _is_unassigned(self, index: int, placed: Placed, gone: str) -> bool:
-        holds = self._shared.nodes.holds
-        return any(
-            rank.worker == gone
-            or f"{self.run.program.run_id}:{index}:{placed.attempt}:{number}" not in holds.get(rank.worker, {})
-            for number, rank in enumerate(placed.ranks)
-        )
-
-    def _oldest_us(self, worker: str) -> float:
-        waiting = self._shared.queues.get(direct_key(worker))
-        return waiting[0].queued_us if waiting else math.inf
-
     def _long_queued(self, route: str, before_us: int) -> list[tuple[int, int]]:
         """Return queued tasks to look at: those that wait longest and, of a long backlog, others in turn."""
         old = [item for item in self.run.queued_on(route).items() if item[1] <= before_us]
@@ -368,7 +332,7 @@ class RunChange:
                     self._cancel(member.index, TaskState(TaskStatus.CANCELLED, member.attempt - 1))
             return
         groups: dict[tuple[str, str, int], list[Member]] = {}
-        self._want_places()
+        self.want_places()
         for member in self._in_window():
             self.run.state[member.index] = TaskState(TaskStatus.QUEUED, member.attempt)
             self.run.queued[member.index] = self.now_us
@@ -380,23 +344,6 @@ class RunChange:
             size = self._batch_size(group)
             for first in range(0, len(group), size):
                 self._publish(group[first : first + size])
-
-    def _want_places(self) -> None:
-        """Take out of what is ready what asks for a place of its own."""
-        others = []
-        for member in self.ready:
-            text = self.run.program.tasks[member.index].ask
-            if not text:
-                others.append(member)
-                continue
-            self._unplace(member.index)
-            self.run.state[member.index] = TaskState(TaskStatus.READY, member.attempt)
-            policy = self.run.policy[member.index]
-            ask = Ask.decode(text).with_memory(policy.memory ** self.run.starved[member.index])
-            nodes = self._shared.nodes
-            want = Want(self.run.program.run_id, member.index, member.attempt, ask, self.now_us, nodes.started)
-            nodes.want(want, self.run.rank(member.index)[0])
-        self.ready = others
 
     def _in_window(self) -> list[Member]:
         """Return what may be queued now, of what is ready and of the backlog; the rest waits there."""
@@ -428,109 +375,10 @@ class RunChange:
                 found += [Member(index, run.state[index].attempt) for index in turn]
         return found
 
-    def _unplace(self, index: int) -> None:
-        """Take a task off the workers that it was placed on and has not started on."""
-        placed = self.run.placed.pop(index, None)
-        self.run.assigned.pop(index, None)
-        if placed is None:
-            return
-        for number, rank in enumerate(placed.ranks):
-            name = f"{self.run.program.run_id}:{index}:{placed.attempt}:{number}"
-            self._shared.nodes.give_back(rank.worker, name)
-
-    def _stop_wanting(self) -> None:
-        """Take everything out of what waits to be placed, or to start where it was."""
-        for index in list(self.run.assigned):
-            self._unplace(index)
-        self._shared.nodes.stop_wanting(self.run.program.run_id)
-
-    def _grant(self, index: int) -> Grant | None:
-        placed = self.run.placed.get(index)
-        return None if placed is None else Grant.of(placed.option, placed.ranks)
-
-    def is_ours(self, member: Member, worker: str) -> bool:
-        """Return whether an attempt was placed on a worker, or on none."""
-        placed = self.run.placed.get(member.index)
-        return placed is None or (placed.attempt == member.attempt and placed.ranks[0].worker == worker)
-
-    def take_slot(self, members: Sequence[Member], worker: str, token: str) -> bool:
-        """Take a slot of a worker for those members that were placed nowhere; return whether there was one."""
-        slotted = [(member.index, member.attempt) for member in members if member.index not in self.run.placed]
-        payers = payers_of(self.run.program)
-        return not slotted or self._shared.nodes.take_slot(worker, token, slotted, payers)
-
     def hand_back(self, members: Sequence[Member]) -> None:
         """Put a message back where it was taken."""
         slotted = [member for member in members if member.index not in self.run.placed]
         self._publish(slotted, at_us=self.run.queued[slotted[0].index])
-
-    def give_back_attempt(self, worker: str, member: Member, token: str) -> None:
-        """Give back what an attempt that is over held on a worker."""
-        nodes, run_id = self._shared.nodes, self.run.program.run_id
-        if not nodes.give_back(worker, f"{run_id}:{member.index}:{member.attempt}:0"):
-            nodes.give_back(worker, token, (member.index, member.attempt))
-
-    def place(self, cause: str = "") -> None:
-        """Place what waits, of all runs."""
-        shared, nodes = self._shared, self._shared.nodes
-        runs = {run_id: shared.runs[run_id] for run_id in nodes.since}
-        starving = [
-            route
-            for route in Route
-            if any(
-                min(run.queued_on(route).values(), default=self.now_us) < self.now_us - placing.PATIENCE_US
-                for run in shared.runs.values()
-                if run.status is RunStatus.RUNNING
-            )
-        ]
-        near = {
-            owner: [
-                runs[want.run_id].where[before]
-                for before in runs[want.run_id].before(want.index)[: placing.WIDEST]
-                if before in runs[want.run_id].where
-            ]
-            for owner, want in nodes.wants.items()
-        }
-        told: dict[str, list[str]] = {}
-        placements = nodes.place(
-            now_us=self.now_us,
-            payers={run_id: payers_of(run.program) for run_id, run in runs.items()},
-            weights={run_id: run.program.options.weight for run_id, run in runs.items()},
-            near=near,
-            starving=starving,
-        )
-        for placement in placements:
-            self._assign(placement, cause, told)
-        for run_id, lines in told.items():
-            if run_id == self.run.program.run_id:
-                self._lines += lines
-            else:
-                runs[run_id].append(self.now_us, self._worker, lines)
-        nodes.is_news = False
-        nodes.roomy.clear()
-
-    def _assign(self, placement: Placement, cause: str, told: dict[str, list[str]]) -> None:
-        want, shared = placement.want, self._shared
-        run = shared.runs[want.run_id]
-        run.state[want.index] = TaskState(TaskStatus.QUEUED, want.attempt)
-        run.assigned[want.index] = self.now_us
-        ranks = tuple(Rank(chosen.spot.name, chosen.gpus) for chosen in placement.ranks)
-        run.placed[want.index] = Placed(want.attempt, want.ask.options[placement.option], ranks)
-        workers = [rank.worker for rank in ranks]
-        note = {"on": workers, "waited_us": self.now_us - want.since_us, "after": cause}
-        told.setdefault(want.run_id, []).append(f"Q {want.index} {want.attempt} {orjson.dumps(note).decode()}")
-        for number, worker in enumerate(workers):
-            dispatch = run.dispatches[want.index]
-            message = PublishedMessage(
-                id=f"{want.run_id}.{want.index}" + (f".r{number}" if number else ""),
-                run_id=want.run_id,
-                members=(Member(want.index, want.attempt),),
-                route=dispatch.route,
-                agent=dispatch.agent,
-                label=dispatch.label,
-                queued_us=self.now_us,
-            )
-            shared.queues.setdefault(direct_key(worker), []).append(message)
 
     @property
     def _target_us(self) -> int:

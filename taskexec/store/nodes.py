@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from taskexec.domain.fit import Ask, Vector, parse_vector, vector_text
 from taskexec.domain.placing import Want
+from taskexec.errors import ConnectionLost
 from taskexec.store.connection import Connection
 from taskexec.store.keys import (
     EARMARKS,
@@ -88,7 +90,8 @@ class RedisNodes:
 
     def await_room(self, worker: str, *, wait_s: float) -> None:
         """Wait until something may have become free on a worker, or for so long."""
-        self._connection.call("BLPOP", wake_key(worker), wait_s)
+        with contextlib.suppress(ConnectionLost):
+            self._connection.call("BLPOP", wake_key(worker), wait_s)
 
     def joined(self) -> list[str]:
         """Return the workers in the order in which they joined."""

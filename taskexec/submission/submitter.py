@@ -28,7 +28,7 @@ from taskexec.submission.submit import Before, Submission, new_run_id, prepare
 if TYPE_CHECKING:
     from taskexec.completion.keys import Identity
 
-__all__ = ["Submitter"]
+__all__ = ["Submitter", "user_name"]
 
 _PATIENCE_S = 30.0
 """So long a submission is repeated when the server does not answer; it is the same run each time."""
@@ -191,13 +191,17 @@ def stored_plan(folder: Path) -> Plan:
     return plan
 
 
+def user_name() -> str:
+    """Return the name of the user; empty when there is none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+
+
 def by_whom(why: str) -> bytes:
     """Return who has tasks run again, and why, as the ledger says it."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # no name for this user
-        user = ""
-    return orjson.dumps({"user": user, "host": platform.node(), "why": why})
+    return orjson.dumps({"user": user_name(), "host": platform.node(), "why": why})
 
 
 def _until_answered(call: Callable[[], T]) -> T:

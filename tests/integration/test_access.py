@@ -16,6 +16,7 @@ from support.isolation import Place, new_place
 from support.tek import EXECUTABLE
 from support.waiting import wait_until
 
+from taskexec.errors import ConnectionLost
 from taskexec.store.connection import Connection
 from taskexec.store.embedded import ServerProgram
 
@@ -126,8 +127,14 @@ def test_flower_sees_workers_and_tasks_as_monitor(roles: Roles) -> None:
         workers = wait_until(
             lambda: asked("workers?refresh=1"), "workers in Flower", timeout_s=40.0, diagnose=roles.seen
         )
-        roles.tek("submitter", "submit", "plan.csv", "--wait", status=1)
-        wait_until(lambda: asked("tasks"), "tasks in Flower", timeout_s=20.0, diagnose=roles.seen)
+        # it has workers send events some seconds after its start
+        (roles.work / "small.csv").write_text("id,command\nx,true\n")
+        wait_until(
+            lambda: roles.tek("submitter", "submit", "small.csv") and asked("tasks"),
+            "tasks in Flower",
+            timeout_s=40.0,
+            diagnose=roles.seen,
+        )
     finally:
         flower.terminate()
         stdout, _ = flower.communicate(timeout=20)
@@ -210,14 +217,14 @@ def test_role_is_refused_what_is_not_its_own(roles: Roles, role: str) -> None:
     assert allowed == []
 
 
-def test_nobody_enters_without_a_name(roles: Roles) -> None:
-    client = redis.Redis(port=roles.server.port, protocol=2)
+@pytest.mark.parametrize("who", ["", ":PASSWORD@", "default:PASSWORD@", "worker:wrong@"])
+def test_nobody_enters_without_a_name_and_its_password(roles: Roles, who: str) -> None:
+    user = who.replace("PASSWORD", roles.server.password("worker"))
+    connection = Connection(f"redis://{user}127.0.0.1:{roles.server.plain_port}/0")
 
-    with pytest.raises(redis.AuthenticationError):
-        client.get("tek:active")
-    with pytest.raises(redis.AuthenticationError):
-        redis.Redis(port=roles.server.port, protocol=2, password=roles.server.password("worker")).get("tek:active")
-    client.close()
+    with pytest.raises(ConnectionLost):
+        connection.call("GET", "tek:active")
+    connection.close()
 
 
 def test_script_of_the_autoscaler_may_look_at_the_queues(roles: Roles) -> None:
