@@ -99,6 +99,7 @@ class Placing:
         self._shared.nodes.stop_wanting(self.run.program.run_id)
 
     def grant(self, index: int) -> Grant | None:
+        """Return what was taken of workers for a placed task; None for one that takes a slot."""
         placed = self.run.placed.get(index)
         return None if placed is None else Grant.of(placed.option, placed.ranks)
 
