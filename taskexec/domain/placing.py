@@ -2,7 +2,8 @@
 
 Within a window of the tasks that come next, whatever fits is placed (backfill). Between runs the order is: priority,
 then whose user, whose tag, and which run itself holds the least of the cluster for its weight, then the deadline. What
-has waited too long, or was overtaken too often, gets workers kept for it: others may take of them only what it leaves.
+has waited too long, or was overtaken too often, gets workers kept for it, the widest first: others may take of them
+only what it leaves.
 What fits is in `domain/fit.py`; `store/lua/placing.lua` says the same in Lua.
 """
 
@@ -12,11 +13,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from taskexec.domain.fit import GPUS, Ask, Spot, Vector, choose, choose_all
+from taskexec.domain.fit import GPUS, WHOLE, Ask, Spot, Vector, choose, choose_all
 
 __all__ = [
     "OVERTAKES",
     "PATIENCE_US",
+    "ROUND",
     "WIDEST",
     "WINDOW",
     "Account",
@@ -31,9 +33,11 @@ __all__ = [
 ]
 
 WINDOW = 64
-"""Tasks that are looked at in one round, and first tasks of a run among them."""
+"""Tasks of one run that are looked at in one round: the first in its order, and the widest."""
 WIDEST = 8
-"""Tasks of a run that are looked at because none is wider, wherever they stand; dependencies that locality goes by."""
+"""How many of them because none is wider, wherever they stand; also dependencies that locality goes by."""
+ROUND = 256
+"""Tasks of all runs that are looked at in one round."""
 PATIENCE_US = 2_000_000
 """After so long workers are kept for a task; and a slot is left to a task that waits for nothing but one."""
 OVERTAKES = 64
@@ -69,9 +73,12 @@ class Want:
 
 
 def size_of(ask: Ask) -> int:
-    """Return how wide a task is: thousandths of a core, a GPU counting as eight, over all ranks."""
+    """Return how wide a task is, in thousandths of a core over all ranks.
+
+    A GPU counts as eight cores, 4 GB as one, and a whole worker as 64.
+    """
     option = ask.options[0]
-    return (option.cpus + 8 * option.gpus) * ask.ranks
+    return (option.cpus + 8 * option.gpus + option.memory // 4 + 64 * WHOLE * option.exclusive) * ask.ranks
 
 
 def share_of(vector: Sequence[int], sums: tuple[int, int, int]) -> int:

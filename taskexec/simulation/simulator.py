@@ -220,11 +220,14 @@ class _Simulator:
         started, placed = self._started, False
         hopeless: set[int] = set()
         nodes, by_rank, sames, asks = self._nodes, self._by_rank, self._sames, self._asked
-        for rank in list(self._window.first):
+        owned, log, version, tried = nodes.owned, nodes.log, nodes.version, self._tried
+        for rank in self._window.first.copy():
             task = by_rank[rank]
-            own = nodes.owned.get(task)
             asked = asks[task]
-            if own is not None:
+            if task in owned:
+                own = owned[task]
+                if asked.dry_at == len(log) and tried.get(task) == version[own[0]]:
+                    continue  # nothing has changed for it; most of those that wait are here, most of the time
                 if self._try_owner(task, asked, own):
                     placed = True
                 continue  # what workers are kept for already needs no more of them
@@ -243,13 +246,10 @@ class _Simulator:
         return placed
 
     def _try_owner(self, task: int, asked: Asked, own: Sequence[int]) -> bool:
-        """Try a task again for which workers are kept, if anything has changed for it."""
+        """Try a task again for which workers are kept."""
         nodes = self._nodes
         if asked.ask.ranks == 1:
-            version = nodes.version[own[0]]
-            if asked.dry_at == len(nodes.log) and self._tried.get(task) == version:
-                return False
-            self._tried[task] = version
+            self._tried[task] = nodes.version[own[0]]
         if not self._try(task, asked, own):
             return False
         self._tried.pop(task, None)

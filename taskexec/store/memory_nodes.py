@@ -185,7 +185,7 @@ class MemoryNodes:
         at_hand = _Round(spots, {worker: self._spare(worker) for worker in self.earmarks}, {})
         for route in starving:
             self._leave_a_slot(at_hand, route)
-        started, hopeless = self.started, set()
+        started, hopeless, waiting = self.started, set(), []
         for want in self._in_order(payers, weights):
             is_owner = any(owner == want.owner for owner, _ in self.earmarks.values())
             found = None
@@ -199,7 +199,8 @@ class MemoryNodes:
             if not is_owner:
                 hopeless.add(want.ask)
             if placing.has_waited(want, now_us=now_us, started=started):
-                self._keep(want, at_hand)
+                waiting.append(want)
+        self._keep_for(waiting, at_hand)
         for run_id in [run_id for run_id in self.since if not any(w.run_id == run_id for w in self.wants.values())]:
             del self.since[run_id]
 
@@ -207,7 +208,7 @@ class MemoryNodes:
         """Yield what is looked at in one round; the order follows what is placed on the way."""
         runs = sorted(self.since, key=lambda run_id: (self.since[run_id], run_id))
         lists = {run_id: self._candidates(run_id) for run_id in runs}
-        for _ in range(placing.WINDOW):
+        for _ in range(placing.ROUND):
             waiting = [run_id for run_id, wants in lists.items() if wants]
             if not waiting:
                 return
@@ -224,7 +225,7 @@ class MemoryNodes:
         mine.sort(key=lambda want: (self.ranks[want.owner], str(want.index)))
         wide = [want for want in mine if placing.size_of(want.ask) > 1000]
         wide.sort(key=lambda want: (-placing.size_of(want.ask), str(want.index)))
-        shown = {want.owner for want in (*mine[: placing.WINDOW], *wide[: placing.WIDEST])}
+        shown = {want.owner for want in (*mine[: placing.WINDOW - placing.WIDEST], *wide[: placing.WIDEST])}
         return [want for want in mine if want.owner in shown]
 
     def _leave_a_slot(self, at_hand: _Round, route: Route) -> None:
@@ -263,6 +264,10 @@ class MemoryNodes:
         del self.wants[want.owner], self.ranks[want.owner]
         self.started += 1
         return Placement(want, number, tuple(ranks))
+
+    def _keep_for(self, wants: Sequence[Want], at_hand: _Round) -> None:
+        for want in sorted(wants, key=lambda want: -placing.size_of(want.ask)):
+            self._keep(want, at_hand)
 
     def _keep(self, want: Want, at_hand: _Round) -> None:
         taken = {worker: owner for worker, (owner, _) in self.earmarks.items()}

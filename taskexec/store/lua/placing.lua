@@ -7,7 +7,7 @@
 -- A hold is `run:index:attempt:rank` for what was placed, and the token of a delivery for what takes a slot.
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
-local WINDOW, WIDEST, PATIENCE_US, OVERTAKES = 64, 8, 2000000, 64
+local WINDOW, WIDEST, ROUND, PATIENCE_US, OVERTAKES = 64, 8, 256, 2000000, 64
 local cause = ''           -- the task whose end made room, `run:index`
 local roomy = {}           -- workers that got something back in this call
 local is_news = false      -- whether something is to be placed, or may now be
@@ -196,6 +196,12 @@ local function parse_ask(ask, ratio)
   return parsed[name]
 end
 
+-- How wide a task is: thousandths of a core, over all ranks; see `placing.size_of`.
+local function size_of(ask)
+  local option = ask.options[1]
+  return (option[1] + 8 * option[4] + math.floor(option[2] / 4) + 64000 * option[6]) * ask.ranks
+end
+
 local function suits(option, traits)
   if not string.find(traits, ' s:ready ', 1, true) then return false end
   for _, trait in ipairs(option.has) do
@@ -352,7 +358,7 @@ end
 -- Candidates of a run, in its order: the first of those that wait, and the widest ones wherever they stand.
 local function candidates_of(run)
   local wanting, ranks, indexes = key_of(run, 'wanting'), {}, {}
-  local flat = redis.call('ZRANGE', wanting, 0, WINDOW - 1, 'WITHSCORES')
+  local flat = redis.call('ZRANGE', wanting, 0, WINDOW - WIDEST - 1, 'WITHSCORES')
   for at = 1, #flat, 2 do
     indexes[#indexes + 1] = flat[at]
     ranks[flat[at]] = tonumber(flat[at + 1])
@@ -542,8 +548,8 @@ local function place()
   load_earmarks(cluster)
   leave_a_slot(cluster)
   local started = tonumber(redis.call('GET', 'tek:started') or '0')
-  local hopeless = {}
-  for _ = 1, WINDOW do
+  local hopeless, waiting = {}, {}
+  for _ = 1, ROUND do
     local run
     for _, other in ipairs(runs) do
       if other.at <= #other.list and (not run or comes_before(other, run)) then run = other end
@@ -570,10 +576,12 @@ local function place()
     else
       if not is_owner then hopeless[candidate.text] = true end
       if now - candidate.since > PATIENCE_US or started - candidate.started >= OVERTAKES then
-        earmark(cluster, candidate)
+        waiting[#waiting + 1] = {#waiting, size_of(candidate.ask), candidate}
       end
     end
   end
+  table.sort(waiting, function(one, other) return one[2] > other[2] or (one[2] == other[2] and one[1] < other[1]) end)
+  for _, item in ipairs(waiting) do earmark(cluster, item[3]) end
   for _, run in ipairs(runs) do
     if redis.call('EXISTS', key_of(run.run, 'wanting')) == 0 then redis.call('ZREM', 'tek:wanting', run.run) end
   end
@@ -591,7 +599,7 @@ local function want(index, attempt, ask)
   local parts = parse_ask(ask, ratio)
   redis.call('HSET', K.state, index, 'H' .. text(attempt))
   redis.call('ZADD', K.wanting, redis.call('HGET', K.rank, index) or index, index)
-  local size = parts.options[1][1] * parts.ranks + 8 * parts.options[1][4] * parts.ranks
+  local size = size_of(parts)
   if size > WHOLE then redis.call('ZADD', K.wide, text(0 - size), index) end
   redis.call('HSET', K.wanted, index, text(now) .. ' ' .. (redis.call('GET', 'tek:started') or '0') .. ' ' .. ratio)
   redis.call('ZADD', 'tek:wanting', 'NX', text(now), meta('run'))
