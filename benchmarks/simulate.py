@@ -1,6 +1,6 @@
 """How long it takes to simulate a million tasks on 10,000 workers, beside a bare event loop over as many events.
 
-    python benchmarks/simulate.py [--tasks N] [--workers N] [--only NAME]
+python benchmarks/simulate.py [--tasks N] [--workers N] [--only NAME]
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ SHAPES = [
 ]
 
 
-def workload(count: int, needs_of: Callable[[random.Random], Needs], *, layers: int = 1, longest_s: int = 600) -> Workload:
+def workload(
+    count: int, needs_of: Callable[[random.Random], Needs], *, layers: int = 1, longest_s: int = 600
+) -> Workload:
     """Return tasks with needs by chance, in so many layers; each waits for one or two of the layer before."""
     chance = random.Random(7)
     asks: list[Ask | None] = []
@@ -53,7 +55,14 @@ def workload(count: int, needs_of: Callable[[random.Random], Needs], *, layers: 
             successors[one].append(index)
     durations = [chance.randrange(1_000_000, longest_s * 1_000_000) for _ in range(count)]
     return Workload(
-        asks, routes, durations, range(count), predecessors, successors, [False] * count, frozenset({"shell"})
+        asks=asks,
+        routes=routes,
+        durations_us=durations,
+        ranks=range(count),
+        predecessors=predecessors,
+        successors=successors,
+        is_satisfied=[False] * count,
+        agents=frozenset({"shell"}),
     )
 
 
@@ -116,8 +125,9 @@ def main() -> None:
         spent_s = time.perf_counter() - began
         assert min(schedule.finished_us) >= 0
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        each_us = spent_s / options.tasks * 1e6
         print(
-            f"| {name} | {options.tasks:,} | {options.workers:,} | {spent_s:.1f} | {spent_s / options.tasks * 1e6:.1f} |"
+            f"| {name} | {options.tasks:,} | {options.workers:,} | {spent_s:.1f} | {each_us:.1f} |"
             f" {spent_s / bare_s:.1f} | {peak_mib:,.0f} | {schedule.makespan_us / 1e6:,.0f} s |",
             flush=True,
         )

@@ -15,6 +15,7 @@
     ├── EvidenceForeign               exit 3   what a server holds under a run's id is not that run
     └── Refused                       exit 4   understood, and will not be done
         ├── NeedsUnmet                         no known worker could ever run a task
+        ├── ProtocolUnknown                    no worker speaks a version that goes with this one
         ├── TasksBusy                          tasks are queued or run that would have to stand still
         └── TasksBlocked                       tasks wait for something that has not succeeded
 
@@ -40,6 +41,7 @@ __all__ = [
     "NotFound",
     "Place",
     "PlanRejected",
+    "ProtocolUnknown",
     "Refused",
     "ServerFailed",
     "ServerMissing",
@@ -218,6 +220,21 @@ class NeedsUnmet(Refused):
     def faults(self) -> Sequence[Fault]:
         """Return all of them."""
         return self._faults
+
+
+class ProtocolUnknown(Refused):
+    """All workers of the cluster speak versions of the protocol that do not go with this one; nothing was submitted."""
+
+    code = "protocol.unknown"
+
+    def __init__(self, versions: Sequence[int], *, own: int) -> None:
+        there = ", ".join(map(str, versions))
+        super().__init__(
+            f"the workers of this cluster speak protocol {there}, which does not go with {own} here",
+            hint="install the version of `taskexec` that the workers have, or one next to it",
+        )
+        self.versions = tuple(versions)
+        """Versions that are there, ascending."""
 
 
 class TasksBusy(Refused):

@@ -2,7 +2,7 @@
 
 from taskexec.broker.app import broker_url, make_app, result_url
 from taskexec.broker.backend import Latch, LatchBackend
-from taskexec.broker.messages import ATTEMPT_TASK, BATCH_TASK, HEADER, message_template
+from taskexec.broker.messages import ATTEMPT_TASK, BATCH_TASK, HEADER, RANK_TASK, message_template
 from taskexec.broker.monitor import FlowerAccess, run_flower
 from taskexec.broker.queues import queue_key
 
@@ -10,6 +10,7 @@ __all__ = [
     "ATTEMPT_TASK",
     "BATCH_TASK",
     "HEADER",
+    "RANK_TASK",
     "FlowerAccess",
     "Latch",
     "LatchBackend",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import orjson
 
-__all__ = ["ATTEMPT_TASK", "BATCH_TASK", "HEADER", "message_template"]
+from taskexec.domain.protocol import PROTOCOL
+
+__all__ = ["ATTEMPT_TASK", "BATCH_TASK", "HEADER", "RANK_TASK", "message_template"]
 
 ATTEMPT_TASK = "tek.attempt"
 """Name of the Celery task that performs one attempt; `lua/prelude.lua` writes it too."""
@@ -16,8 +18,11 @@ ATTEMPT_TASK = "tek.attempt"
 BATCH_TASK = "tek.batch"
 """Name of the Celery task that performs a batch; `lua/prelude.lua` writes it too."""
 
+RANK_TASK = "tek.rank"
+"""Name of the Celery task that performs a rank above 0 of a distributed attempt; `lua/prelude.lua` writes it too."""
+
 HEADER = "tek"
-"""Message header with run, members and queue time; a message without it is an ordinary Celery message."""
+"""Message header with version (`v`), run, members and queue time; a message without it is an ordinary Celery message."""
 
 _ID, _KIND, _LABEL, _MEMBERS, _AT, _ROUTE, _TASK = "\1\2\3\4\5\6\7"
 
@@ -45,7 +50,7 @@ def message_template(run_id: str) -> str:
         "expires": None,
         "origin": "taskexec",
         "ignore_result": False,
-        HEADER: {"run": run_id, "members": ["@MEMBERS@"], "tek_at": "@AT@"},
+        HEADER: {"v": PROTOCOL, "run": run_id, "members": ["@MEMBERS@"], "tek_at": "@AT@"},
     }
     message = {
         "body": orjson.dumps([[], {}, embed]).decode(),

@@ -28,6 +28,8 @@ __all__ = ["NodeOptions", "read_state", "serve_node", "start_node", "stop_node"]
 _START_S = 20.0
 _STOP_S = 30.0
 _WARM_S = 10.0
+_GIVE_BACK_S = 8.0
+"""What still runs is then ended and given back, so that it starts at once when the node is up again."""
 _ROUND_S = 0.2
 
 
@@ -115,7 +117,13 @@ def serve_node(settings: Settings, options: NodeOptions) -> None:
     ):
         cluster = Cluster(server.url, settings)
         supervisors = [
-            worker_supervisor(cluster, routes=list(Route), capacity=offer, log_path=folder / f"worker-{number}.log")
+            worker_supervisor(
+                cluster,
+                routes=list(Route),
+                capacity=offer,
+                log_path=folder / f"worker-{number}.log",
+                shutdown_s=min(_WARM_S, settings.worker.shutdown_s),
+            )
             for number, offer in enumerate(offers[: options.workers], 1)
         ]
         with _flower(server.url, wanted=options.with_flower) as flower:
@@ -147,7 +155,7 @@ def _await_workers(cluster: Cluster, supervisors: list[WorkerSupervisor], interr
 def _end(supervisors: list[WorkerSupervisor]) -> None:
     for supervisor in supervisors:
         supervisor.ask_to_stop()
-    deadline = time.monotonic() + _WARM_S
+    deadline = time.monotonic() + _WARM_S + _GIVE_BACK_S
     for supervisor in supervisors:
         supervisor.wait(max(deadline - time.monotonic(), 0.0))
         supervisor.kill()

@@ -11,6 +11,7 @@ from taskexec.cli.joining import join_option
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, emit, say
 from taskexec.cli.where import broker_option, open_cluster
+from taskexec.errors import UsageError
 
 if TYPE_CHECKING:
     from taskexec.domain.resources import Route
@@ -31,6 +32,14 @@ _CLASSES = ("cpu", "gpu", "distributed")
     help="Queue to serve; may be repeated; default: cpu.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 4096), metavar="N", help="Tasks at once; default: one a core.")
+@click.option("--slots", "slots_range", metavar="MIN-MAX", help="Widen and narrow between so many tasks at once.")
+@click.option(
+    "--shutdown-timeout",
+    "shutdown_s",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Time that running tasks have after Ctrl-C or TERM; then they are given back.",
+)
 @click.option("--cpus", type=float, metavar="N", help="Cores to offer, there or not; default: those measured.")
 @click.option("--memory", metavar="SIZE", help="Memory to offer, there or not, as `64G`; default: that measured.")
 @click.option("--disk", metavar="SIZE", help="Disk to offer, there or not; default: what is free for temporary files.")
@@ -52,7 +61,8 @@ def worker(
     It offers what the machine has, as far as control groups and affinity allow. What is given by options is offered
     as it is: such a declared worker may have what the machine has not.
 
-    Ctrl-C (or TERM) lets running tasks finish, a second one kills them; nothing is left behind either way.
+    Ctrl-C (or TERM) lets running tasks finish for as long as `--shutdown-timeout` says, and then gives them back to
+    the cluster; a second one kills them. Nothing is left behind either way. `tek drain` ends it from elsewhere.
     """
     from taskexec.cluster import serve_worker, worker_supervisor
     from taskexec.domain.resources import Route
@@ -60,6 +70,7 @@ def worker(
     from taskexec.runtime.interrupts import Interrupts
 
     given["labels"] = given["labels"] or None
+    given["min_slots"], given["max_slots"] = _read_range(given.pop("slots_range"))
     settings = settings_request.load({f"worker.{name}": value for name, value in given.items()})
     cluster = open_cluster(settings, broker, join=join)
     routes = [Route(name) for name in classes or ("cpu",)]
@@ -68,6 +79,21 @@ def worker(
         supervisor = worker_supervisor(cluster, routes=routes, capacity=offer, log_path=None)
         _tell(routes, offer)
         return serve_worker(supervisor, interrupts)
+
+
+def _read_range(text: str | None) -> tuple[int | None, int | None]:
+    """Return the two limits of `MIN-MAX`, or of one number that is both.
+
+    Raises:
+        UsageError: It is no such thing.
+    """
+    if text is None:
+        return None, None
+    least, dash, most = text.partition("-")
+    parts = (least, most) if dash else (least, least)
+    if not all(part.isascii() and part.isdigit() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]) <= 4096:
+        raise UsageError(f"slots `{text}` should be two numbers like `2-8`, from 1 to 4096")
+    return int(parts[0]), int(parts[1])
 
 
 def _tell(routes: Sequence[Route], offer: Offer) -> None:

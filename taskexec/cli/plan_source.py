@@ -61,14 +61,18 @@ _OPTIONS = (
 )
 
 
-def plan_source_options(command: _Command) -> _Command:
-    """Add `PLAN` and what says how it is read, given to the command as `source: PlanSource`."""
+def plan_source_options(command: _Command, *, is_needed: bool = True) -> _Command:
+    """Add `PLAN` and what says how it is read, given to the command as `source: PlanSource`.
+
+    Where no plan is needed, the source is None when none was given.
+    """
 
     @click.argument("source_argument", metavar="[PLAN]", required=False, type=_FILE)
     @functools.wraps(command)
     def with_source(*args: Any, **options: Any) -> Any:
         given = {name: options.pop(name) for name in list(options) if name.startswith("source_")}
-        return command(*args, source=_source(given), **options)
+        has_plan = any(given[f"source_{name}"] is not None for name in ("argument", "sot", "plan"))
+        return command(*args, source=_source(given) if is_needed or has_plan else None, **options)
 
     for option in reversed(_OPTIONS):
         with_source = option(with_source)

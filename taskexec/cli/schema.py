@@ -19,6 +19,7 @@ SCHEMAS = {
     "hooks": "hooks-1",
     "manifest": "manifest-1",
     "events": "events-1",
+    "cluster": "cluster-1",
 }
 """Name of a schema, and its file in `taskexec/schemas` without suffix, which ends in its version."""
 
@@ -29,7 +30,8 @@ SCHEMAS = {
 def schema(name: str | None, output: Output) -> None:
     """Print the JSON Schema of NAME, or list the schemas.
 
-    NAME is plan (plan.json), workflow (YAML or JSON), hooks, manifest, or events (`tek events RUN --output json`).
+    NAME is plan (plan.json), workflow (YAML or JSON), hooks, manifest, events (`tek events RUN --output json`), or
+    cluster (what `tek simulate` takes).
     Give an editor the file, and it checks and completes what you write.
     """
     if name is not None:

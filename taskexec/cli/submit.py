@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
-from taskexec.cli.output import Output, emit, say
+from taskexec.cli.output import Output, emit, report_faults, say
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
 from taskexec.cli.reuse import find_takeover, reuse_option, tell_takeover
 from taskexec.cli.run_limits import RunLimits, run_limit_options
@@ -18,6 +20,7 @@ from taskexec.domain.states import RunStatus, TaskStatus
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
+    from taskexec.errors import Fault
     from taskexec.plan import Plan
 
 __all__ = ["collect_to_end", "submit"]
@@ -32,6 +35,7 @@ __all__ = ["collect_to_end", "submit"]
 @click.option("--dry-run", is_flag=True, help="Go the whole way, but only describe what would be executed.")
 @click.option("--fail-fast", is_flag=True, default=None, help="Start nothing new after the first failure.")
 @click.option("--key", metavar="TEXT", help="The same plan with the same key is the same run, however often submitted.")
+@click.option("--wait-for-workers", is_flag=True, help="Accept what no worker that is known now could run.")
 @run_limit_options
 @reuse_option
 @click.option("--runs-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where evidence goes.")
@@ -44,6 +48,7 @@ def submit(
     dry_run: bool,
     fail_fast: bool | None,
     key: str | None,
+    wait_for_workers: bool,
     limits: RunLimits,
     reuse: str | None,
     runs_dir: Path | None,
@@ -59,7 +64,7 @@ def submit(
     if output is not Output.JSON:
         report_warnings(plan.warnings)
     cluster = open_cluster(settings, broker)
-    cluster.admit(plan)
+    _tell_unmet(cluster.admit(plan, wait_for_workers=wait_for_workers))
     takeover = find_takeover(reuse, plan, settings)
     tell_takeover(takeover)
     submission = cluster.submit(plan, dry_run=dry_run, deadline_at=limits.deadline_at, key=key, takeover=takeover)
@@ -68,6 +73,18 @@ def submit(
         return collect_to_end(cluster, run_id, output)
     _show_submitted(output, plan, run_id, settings.evidence.runs_dir / run_id)
     return 0
+
+
+def _tell_unmet(faults: Sequence[Fault]) -> None:
+    """Say what is accepted although no worker could run it: on stderr, the first of very many."""
+    hint = "start a worker that has what they ask for; `tek why` says what one lacks"
+    waits = [
+        replace(fault, message=fault.message.replace("can never run", "waits for workers"), hint=None)
+        for fault in faults
+    ]
+    if waits:
+        waits[-1] = replace(waits[-1], hint=hint)
+        report_faults(waits, "warning")
 
 
 def _show_submitted(output: Output, plan: Plan, run_id: str, folder: Path) -> None:

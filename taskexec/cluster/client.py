@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from taskexec.cluster.spools import MIB, local_spool
 from taskexec.domain.resources import Capacity, Route
-from taskexec.errors import ConnectionLost
+from taskexec.errors import ConnectionLost, Fault, NeedsUnmet
 from taskexec.store.connection import Connection
 from taskexec.store.runs import RedisRunStore
 from taskexec.store.workers import WorkerRegistry
 
 if TYPE_CHECKING:
     from taskexec.completion.keys import Identity
+    from taskexec.observability.why import Present, Story
     from taskexec.plan import Plan
     from taskexec.settings import Settings
     from taskexec.submission import Collector, FormerRun, Here, Submission, Submitter, Takeover
@@ -41,27 +42,54 @@ class Cluster:
         self.runs = RedisRunStore(self.connection)
         self.workers = WorkerRegistry(self.connection)
 
-    def admit(self, plan: Plan) -> None:
+    def admit(self, plan: Plan, *, wait_for_workers: bool = False) -> Sequence[Fault]:
         """Check a plan against the workers that are registered.
 
+        Args:
+            plan: The plan.
+            wait_for_workers: Accept tasks that none of them could run: workers that can will come.
+
+        Returns:
+            What none of them could run; only with `wait_for_workers`.
+
         Raises:
+            ProtocolUnknown: No worker understands what would be submitted.
             NeedsUnmet: Some tasks could never run.
             PlanRejected: An agent is missing everywhere, or refuses its instructions.
         """
         from taskexec.agents import AgentRegistry, check_agents
-        from taskexec.submission import KnownWorker, admit
+        from taskexec.submission import KnownWorker, unmet
+        from taskexec.submission.versions import understanding
 
-        workers = self.workers.listed()
+        workers = understanding(self.workers.listed())
         known = [
             KnownWorker(
                 worker["name"],
                 frozenset(Route(name) for name in worker["classes"]),
                 Capacity.from_record(worker["capacity"]),
+                frozenset(worker["agents"]),
             )
             for worker in workers
         ]
         check_agents(plan, AgentRegistry(), elsewhere={name for worker in workers for name in worker["agents"]})
-        admit(plan, known)
+        faults = unmet(plan, known)
+        if faults and not wait_for_workers:
+            raise NeedsUnmet(faults)
+        return faults
+
+    def present(self, story: Story) -> Present:
+        """Return how things stand now, for the answer to why a task of a run stands where it stands."""
+        from taskexec.cluster.explaining import LivePresent
+
+        return LivePresent(self.connection, story)
+
+    def names_of(self, story: Story, index: int) -> Mapping[str, str]:
+        """Return the tasks of other runs, `run:index`, that the ledger speaks of when it speaks of one task."""
+        from taskexec.cluster.explaining import task_names
+        from taskexec.store.standings import RedisStandings
+
+        owners = {entry["after"] for entry in story.entries[index] if entry.get("after")}
+        return task_names(RedisStandings(self.connection), story, owners)
 
     @property
     def submitter(self) -> Submitter:

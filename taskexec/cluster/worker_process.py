@@ -58,9 +58,11 @@ def main() -> int:
     ).start()
     from taskexec.completion.evidence import EvidenceLimits
     from taskexec.completion.spool import Spool, server_origin
+    from taskexec.domain.pool_size import PoolLimits
     from taskexec.runtime.authority import Authority
     from taskexec.runtime.carrier import CarrierSettings
     from taskexec.runtime.confinement import prepare_groups
+    from taskexec.runtime.gang import host_address
     from taskexec.runtime.limits import LimitPolicy
     from taskexec.runtime.worker import WorkerProfile, run_worker
     from taskexec.settings import SecuritySettings
@@ -75,6 +77,8 @@ def main() -> int:
         with_events=spec["with_events"],
         driver=spec["driver"],
         notes=tuple(spec["notes"]),
+        shutdown_s=spec["shutdown_s"],
+        pool_limits=PoolLimits(**spec["pool"]) if spec["pool"] else None,
     )
     policy = LimitPolicy(**spec["limits"])
     carrier = CarrierSettings(
@@ -94,6 +98,8 @@ def main() -> int:
         gpus=tuple(gpu.uuid for gpu in profile.capacity.gpus),
         policy=policy,
         groups=prepare_groups(policy),
+        address=spec["address"] or host_address(spec["url"]),
+        gang_timeout_s=spec["gang_timeout_s"],
     )
     try:
         return run_worker(

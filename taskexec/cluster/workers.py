@@ -6,8 +6,9 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskexec.cluster.spools import MIB, spool_folder
 from taskexec.domain.resources import Capacity, Route
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from taskexec.cluster.client import Cluster
     from taskexec.runtime.interrupts import Interrupts
     from taskexec.runtime.supervisor import WorkerSupervisor
+    from taskexec.settings import WorkerSettings
 
 __all__ = ["SPEC", "serve_worker", "worker_supervisor"]
 
@@ -31,6 +33,7 @@ def worker_supervisor(
     capacity: Capacity | Offer,
     log_path: Path | None,
     with_events: bool = False,
+    shutdown_s: float | None = None,
 ) -> WorkerSupervisor:
     """Return a supervisor (not started) for a worker on a cluster.
 
@@ -40,6 +43,7 @@ def worker_supervisor(
         capacity: What it offers, with or without what is told with it.
         log_path: File for its messages; None leaves them on our standard error.
         with_events: Whether it sends Celery events from the start.
+        shutdown_s: Time that running attempts have when it is told to leave; None is that of the settings.
 
     Raises:
         KeyUnusable: The worker would have no key to sign with.
@@ -48,6 +52,10 @@ def worker_supervisor(
 
     settings = cluster.settings
     offer = capacity if isinstance(capacity, Offer) else Offer(capacity)
+    pool = pool_limits(settings.worker, offer.capacity.slots)
+    if pool is not None:
+        slots = min(max(offer.capacity.slots, pool["smallest"]), pool["largest"])
+        offer = replace(offer, capacity=replace(offer.capacity, slots=slots))
     _ = cluster.identity  # made here, so that whoever starts the worker is told what is wrong with it
 
     def launch(name: str, scratch: Path) -> tuple[list[str], Mapping[str, str]]:
@@ -64,6 +72,8 @@ def worker_supervisor(
             "reap_interval_s": settings.worker.reap_interval_s,
             "patience_s": settings.worker.batch_target_s,
             "kill_grace_s": settings.worker.kill_grace_s,
+            "gang_timeout_s": settings.worker.gang_timeout_s,
+            "address": settings.worker.address,
             "inline_limit_bytes": settings.evidence.inline_limit_bytes,
             "output_limit_bytes": settings.evidence.output_limit_mib * MIB,
             "spool_above_bytes": settings.evidence.spool_above_mib * MIB,
@@ -77,6 +87,8 @@ def worker_supervisor(
             },
             "limits": settings.limits.model_dump(),
             "with_events": with_events,
+            "shutdown_s": settings.worker.shutdown_s if shutdown_s is None else shutdown_s,
+            "pool": pool,
             "supervisor": os.getpid(),
         }
         return [sys.executable, "-m", "taskexec.cluster"], {**os.environ, SPEC: json.dumps(spec)}
@@ -89,8 +101,23 @@ def worker_supervisor(
     )
 
 
+def pool_limits(settings: WorkerSettings, slots: int) -> dict[str, Any] | None:
+    """Return between what the slots of a worker move (`PoolLimits`), which begins with some; None for not at all."""
+    if settings.min_slots is None and settings.max_slots is None:
+        return None
+    smallest = settings.min_slots or min(slots, settings.max_slots or slots)
+    return {
+        "smallest": smallest,
+        "largest": max(settings.max_slots or slots, smallest),
+        "load_limit": settings.widen_load,
+        "idle_s": settings.narrow_after_s,
+    }
+
+
 def serve_worker(supervisor: WorkerSupervisor, interrupts: Interrupts) -> int:
     """Keep a worker alive until it is interrupted: once lets running attempts finish, twice kills them.
+
+    A worker that was drained is not started again.
 
     Returns:
         0 after an orderly end, 130 after a kill.
@@ -108,5 +135,7 @@ def serve_worker(supervisor: WorkerSupervisor, interrupts: Interrupts) -> int:
                 if is_asked:
                     return 0
                 supervisor.tend()
+                if supervisor.has_left:
+                    return 0
     finally:
         supervisor.kill()

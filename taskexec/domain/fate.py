@@ -31,6 +31,8 @@ class Failure:
     """Attempts that ended for one of `LOST_REASONS`, this one included."""
     lost_max: int = 3
     """So many of them are the end of the task."""
+    is_given_back: bool = False
+    """Whether its worker was told to leave and gave it back: that counts neither as a loss nor as a failure."""
     first_us: int = 0
     """Server time at which its first attempt started; 0 when the policy has no budget."""
 
@@ -53,11 +55,11 @@ _INFRASTRUCTURE_DELAY_US = 1_000_000
 
 def fate_after(failure: Failure, policy: AttemptPolicy, *, now_us: int) -> Fate:
     """Return what follows an attempt that did not succeed: a further one after a delay, or the end of the task."""
-    is_lost = failure.reason in LOST_REASONS
+    is_lost = failure.reason in LOST_REASONS and not failure.is_given_back
     number = failure.lost if is_lost else failure.attempt - failure.before - failure.lost
     if failure.reason not in policy.on and f"exit {failure.exit_status}" not in policy.on:
         return _FAILED
-    if number >= failure.lost_max if is_lost else number > policy.retries:
+    if not failure.is_given_back and (number >= failure.lost_max if is_lost else number > policy.retries):
         return _FAILED
     delay_us = 0 if failure.reason == Reason.LOST_WORKER else _delay_us(failure, policy, number)
     due_us = now_us + delay_us

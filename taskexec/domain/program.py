@@ -10,6 +10,7 @@ from taskexec.domain.fit import WHOLE, Option
 from taskexec.domain.proof import NO_HEAD, SignedHead
 
 __all__ = [
+    "Begun",
     "Claim",
     "ClaimedMember",
     "Completion",
@@ -178,6 +179,16 @@ class Rank(NamedTuple):
     """Name of its worker."""
     gpus: tuple[int, ...]
     """Positions of its GPUs among the worker's."""
+
+
+class Begun(NamedTuple):
+    """A rank of a distributed attempt that has begun."""
+
+    attempt: int
+    token: str
+    """The token of its delivery."""
+    told: str
+    """Where it is to be found, as it said; empty for the one that leads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from taskexec.domain.proof import given_fields, value_digest
 from taskexec.domain.states import Reason
 from taskexec.domain.usage import HINT_S, hints
 from taskexec.runtime.declared import DeclaredMissing, digests_of, find_declared
+from taskexec.runtime.gang import Gang
 from taskexec.runtime.limits import NO_ALLOWANCE, Allowance
 from taskexec.runtime.workplace import AttemptRunner, Workplace, WorkplaceFailed
 
@@ -75,6 +76,7 @@ class AttemptWork:
         *,
         place: Workplace,
         evidence: AttemptEvidence,
+        gang: Gang | None = None,
     ) -> None:
         spec = orjson.loads(claimed.spec)
         self.claimed = claimed
@@ -82,8 +84,9 @@ class AttemptWork:
         self.is_performing = False
         """Whether the agent is at work; bringing its evidence on the way may outlast the task's time limit."""
         self.timeout_s = _shorter(spec["timeout_s"], claimed.left_s)
-        grant = claimed.grant
-        self._allowance = NO_ALLOWANCE if grant is None else Allowance.of(grant, place.confiner.gpus)
+        self._gang = gang
+        grant, rank = claimed.grant, 0 if gang is None else gang.rank
+        self._allowance = NO_ALLOWANCE if grant is None else Allowance.of(grant, place.confiner.gpus, rank=rank)
         self._memory_mib = self._allowance.memory_mib
         if grant is None:
             self._memory_mib = math.ceil(spec.get("memory_mib", 0) * claimed.memory_ratio)
@@ -91,7 +94,7 @@ class AttemptWork:
         self._agent_name: str = spec["agent"]
         self._evidence = evidence
         self._declared_inputs: Sequence[str] = spec.get("inputs", ())
-        self._declared_outputs: Sequence[str] = spec.get("outputs", ())
+        self._declared_outputs: Sequence[str] = () if rank else spec.get("outputs", ())
         self._input_digests: dict[str, str] = {}
         inputs = {
             task_id: orjson.loads(results[index]) if index in results else None
@@ -117,8 +120,10 @@ class AttemptWork:
 
     def perform(self, agents: AgentRegistry, clock: ServerClock, worker: str) -> Performed:
         """Perform the attempt and return its account; what the agent raises becomes a failed outcome."""
+        self.started = time.monotonic()
+        outcome = self._meet()
         self.started = begun = time.monotonic()
-        outcome = self._lacks_time() or self._lacks_inputs()
+        outcome = outcome or self._lacks_time() or self._lacks_inputs()
         if outcome is None:
             self.is_performing = True
             outcome = self._outcome(agents)
@@ -131,7 +136,23 @@ class AttemptWork:
             what = f"evidence could not be kept: {error.strerror or error}"
             outcome = Outcome(succeeded=False, reason=Reason.INFRASTRUCTURE, error=what, commands=outcome.commands)
         ended = time.monotonic()
+        if self._gang is not None:
+            outcome = self._gang.conclude(outcome, (clock.at(begun), clock.at(ended)))
+            ended = time.monotonic()
         return self.account(outcome, (clock.at(begun), clock.at(ended)), worker)
+
+    def _meet(self) -> Outcome | None:
+        """Wait for the other ranks of a distributed attempt; return the outcome of one that does not begin."""
+        if self._gang is None or self._run.dry_run:
+            return None
+        found = self._gang.meet(self.runner)
+        if isinstance(found, Outcome):
+            return found
+        try:
+            self.runner.place_in(found, self._gang.rank)
+        except WorkplaceFailed as error:
+            return Outcome(succeeded=False, reason=Reason.INFRASTRUCTURE, error=str(error))
+        return None
 
     def account(self, outcome: Outcome, span: tuple[float, float], worker: str) -> Performed:
         """Return the account of an outcome that spanned two server times (seconds since the epoch)."""
@@ -160,13 +181,7 @@ class AttemptWork:
         }
         if self._memory_mib:
             record["memory_mib"] = self._memory_mib
-        usage = self.runner.usage
-        if usage is not None:
-            record["usage"] = usage.to_record()
-            duration_s = span[1] - span[0]
-            is_telling = duration_s > HINT_S or usage.peak_memory_mib > 0  # else nothing is said: spare the call
-            if is_telling and (told := hints(usage, self._allowance.asked, duration_s)):
-                record["hints"] = told
+        record |= self._usage_fields(span[1] - span[0])
         if self._input_digests:
             record["inputs"] = self._input_digests
         if self._given:
@@ -177,8 +192,21 @@ class AttemptWork:
             record["result"] = outcome.result
         if self._run.dry_run:
             record["dry_run"] = True
+        elif self._gang is not None:
+            self._gang.add_to(record, inline)
         line = orjson.dumps(record) + b"\t" + (orjson.dumps(inline) if inline else b"")
         return Performed(self.claimed, outcome, line, b"" if omitted else result, span[1] - span[0])
+
+    def _usage_fields(self, duration_s: float) -> dict[str, Any]:
+        """Return what the record says of what was used; nothing when no process was started."""
+        usage = self.runner.usage
+        if usage is None:
+            return {}
+        fields: dict[str, Any] = {"usage": usage.to_record()}
+        is_telling = duration_s > HINT_S or usage.peak_memory_mib > 0  # else nothing is said: spare the call
+        if is_telling and (told := hints(usage, self._allowance.asked, duration_s)):
+            fields["hints"] = told
+        return fields
 
     def _lacks_time(self) -> Outcome | None:
         """Return the outcome of an attempt that was claimed when the time of its task was up."""

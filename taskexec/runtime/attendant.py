@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +19,18 @@ from taskexec.domain.states import Reason
 from taskexec.runtime.attempt import Performed, RunInfo, lost_record
 from taskexec.runtime.authority import Warrant
 from taskexec.runtime.carrier import Carrier, CarrierSettings, delivery_token
+from taskexec.runtime.gang import Follower, Gang, Leader, told_of
 from taskexec.runtime.sweep import end_orphans
 from taskexec.runtime.watch import Watch
 from taskexec.runtime.workplace import Workplace
+from taskexec.store.bells import RedisBells
 from taskexec.store.connection import Connection, keep_trying
 from taskexec.store.nodes import RedisNodes
 from taskexec.store.runs import RedisRunStore
 
 __all__ = ["AttemptFailed", "Attendant", "celery_meta", "short_result"]
 
+_RANK = re.compile(r"\.r\d+$")
 _KNOWN_RUNS = 64
 _SHOWN_CHARACTERS = 200
 _ROOM_S = 1.0
@@ -44,6 +48,7 @@ class _Process:
     pid: int
     store: RedisRunStore
     nodes: RedisNodes
+    bells: RedisBells
     place: Workplace
     watch: Watch
     warrants: dict[str, Warrant]
@@ -77,6 +82,7 @@ class Attendant:
                 os.getpid(),
                 RedisRunStore(connection),
                 RedisNodes(connection),
+                RedisBells(connection),
                 Workplace(settings.worker, settings.scratch, grace_s=self._grace_s, confiner=settings.confiner()),
                 Watch(
                     lease_s=settings.lease_s,
@@ -98,7 +104,10 @@ class Attendant:
         if carrier is None:
             return None
         self.process.watch.begin(carrier, _no_result, is_batch=False)
-        performed = carrier.perform_one()
+        try:
+            performed = carrier.perform_one()
+        finally:
+            carrier.close()
         request.tek_carrier = carrier
         request.tek_performed = performed
         return performed
@@ -119,16 +128,55 @@ class Attendant:
         finally:
             self.process.watch.end()
 
+    def rank(self, request: Any) -> None:
+        """Perform a rank above 0 of a distributed attempt; its leader completes it.
+
+        Whatever becomes of it, the leader hears of it and must be there to hear it.
+        """
+        header = getattr(request, HEADER)
+        own, member = self.process, Member(*header["members"][0])
+        rank = int(request.id.rpartition(".r")[2])
+        token = delivery_token(self._settings.worker, own.pid, next(own.deliveries))
+        warrant = self._warrant(header["run"])
+        claim = keep_trying(
+            lambda: own.store.enter(
+                warrant.run_id,
+                member,
+                rank,
+                worker=self._settings.worker,
+                token=token,
+                lease_s=self._settings.lease_s,
+                told=told_of(self._settings.address),
+            )
+        )
+        if not claim.members:
+            return
+        grant = claim.members[0].grant
+        gang = Follower(own.bells, token, rank=rank, ranks=len(grant.ranks) if grant else 1)
+        refusals = self._refusals(warrant, claim)
+        carrier = self._carrier(warrant, claim, token, refusals, gang)
+        own.watch.begin(carrier, _no_result, is_batch=False)
+        performed = None
+        try:
+            if warrant.is_dry_run or refusals:
+                gang.await_word()
+            if not warrant.is_dry_run:
+                performed = carrier.perform_rank()
+        finally:
+            carrier.close()
+        record, worker = b"" if performed is None else performed.record, self._settings.worker
+        keep_trying(lambda: own.store.part(warrant.run_id, member, rank, worker=worker, token=token, record=record))
+        own.watch.end()
+
     def _claim(self, request: Any) -> Carrier | None:
         header = getattr(request, HEADER)
         own = self.process
         members = [Member(index, attempt) for index, attempt in header["members"]]
         token = delivery_token(self._settings.worker, own.pid, next(own.deliveries))
         warrant = self._warrant(header["run"])
-        run = RunInfo(warrant.run_id, warrant.is_dry_run)
         claim = keep_trying(
             lambda: own.store.claim(
-                run.run_id, members, worker=self._settings.worker, token=token, lease_s=self._settings.lease_s
+                warrant.run_id, members, worker=self._settings.worker, token=token, lease_s=self._settings.lease_s
             )
         )
         if claim.is_denied:  # it is back in its queue; this slot takes the next message when there is room for it
@@ -136,8 +184,14 @@ class Attendant:
         if not claim.members:
             return None
         refusals = self._refusals(warrant, claim)
+        return self._carrier(warrant, claim, token, refusals, self._leader(warrant, claim, token))
+
+    def _carrier(
+        self, warrant: Warrant, claim: Claim, token: str, refusals: Mapping[Member, str], gang: Gang | None
+    ) -> Carrier:
+        own = self.process
         return Carrier(
-            run,
+            RunInfo(warrant.run_id, warrant.is_dry_run),
             claim,
             token,
             settings=self._settings,
@@ -145,6 +199,23 @@ class Attendant:
             agents=self._agents,
             place=own.place,
             refusals=refusals,
+            gang=gang,
+        )
+
+    def _leader(self, warrant: Warrant, claim: Claim, token: str) -> Leader | None:
+        """Return the gang of a distributed attempt that was claimed; None for any other."""
+        own, first = self.process, claim.members[0]
+        if first.grant is None or len(first.grant.ranks) < 2:
+            return None
+        return Leader(
+            own.bells,
+            token,
+            store=own.store,
+            run_id=warrant.run_id,
+            member=first.member,
+            grant=first.grant,
+            address=self._settings.address,
+            timeout_s=self._settings.gang_timeout_s,
         )
 
     def _refusals(self, warrant: Warrant, claim: Claim) -> dict[Member, str]:
@@ -190,7 +261,7 @@ class Attendant:
 
         An attempt at work is left alone: if Celery has killed its process, it is released as that of any dead child.
         """
-        run_id, _, index = task_id.rpartition(".")
+        run_id, _, index = _RANK.sub("", task_id).rpartition(".")
         store = self.process.store
         states = keep_trying(lambda: store.states(run_id))
         if not states:

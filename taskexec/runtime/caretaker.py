@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from taskexec.domain.protocol import PROTOCOL, understands
 from taskexec.errors import ConnectionLost
 from taskexec.runtime.attempt import lost_record
 from taskexec.runtime.carrier import child_of, number_of
+from taskexec.runtime.departure import end_running, given_back_record, leave
+from taskexec.runtime.pool import Measured, Pool
+from taskexec.runtime.presence import Presence
 from taskexec.runtime.sweep import end_orphans, is_alive
 from taskexec.store.connection import Connection
 from taskexec.store.nodes import RedisNodes
 from taskexec.store.runs import RedisRunStore
-from taskexec.store.workers import WorkerRegistry
+from taskexec.store.workers import DRAINING, WorkerRegistry
 
 __all__ = ["Caretaker"]
 
@@ -23,6 +28,11 @@ log = logging.getLogger("taskexec.caretaker")
 
 _SHORTEST_S = 0.02
 """Between two rounds, however much is due."""
+_KNOWN_RUNS = 1000
+
+
+def _foreign_note(version: int) -> str:
+    return f"what is of protocol {version} is left alone: this worker speaks {PROTOCOL} and its neighbours"
 
 
 class Caretaker:
@@ -37,6 +47,9 @@ class Caretaker:
         interval_s: float,
         lease_s: float,
         load: Callable[[], Mapping[str, Any]] = dict,
+        presence: Presence | None = None,
+        pool: Pool | None = None,
+        grace_s: float = 5.0,
     ) -> None:
         self._worker = worker
         self._record = record
@@ -46,6 +59,11 @@ class Caretaker:
         self._interval_s = interval_s
         self._lease_s = lease_s
         self._load = load
+        self._presence = presence
+        self._pool = pool
+        self._grace_s = grace_s
+        self._foreign: set[int] = set()
+        self._runs: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="tek-caretaker", daemon=True)
 
@@ -66,6 +84,8 @@ class Caretaker:
         pause_s = self._interval_s
         while not self._stop.wait(pause_s):
             pause_s = self._interval_s
+            if self._presence is not None and self._presence.is_overdue:
+                self._leave_at_once()
             try:
                 pause_s = self.make_round()
             except ConnectionLost as error:
@@ -80,9 +100,12 @@ class Caretaker:
             Seconds until the next round: the interval, or less when something is due before.
         """
         pause_s = self._interval_s
+        self._heed_wishes()
         self._registry.register(self._worker, self._present(), lifetime_s=3 * self._interval_s + 1)
+        runs = [run_id for run_id in self._store.active() if self._is_understood(run_id)]
+        self._take_back(runs)
         record = lost_record("its lease lapsed: the worker died, hung or lost its connection", worker=self._worker)
-        for run_id in self._store.active():
+        for run_id in runs:
             self._release_dead_children(run_id)
             reaped = self._store.reap(run_id, worker=self._worker, lease_s=self._lease_s, record=record)
             if reaped.lapsed or reaped.requeued:
@@ -99,7 +122,10 @@ class Caretaker:
 
         A child that works says so itself; what it cannot say is found here.
         """
-        holds = next((view.holds for view in self._nodes.views() if view.name == self._worker), ())
+        views = self._nodes.views()
+        holds = next((view.holds for view in views if view.name == self._worker), ())
+        if self._pool is not None:
+            self._measure(self._pool, len(holds))
         tokens = [hold.name for hold in holds if hold.name.startswith(f"{self._worker}/")]
         newest: dict[int, int] = {}
         for token in tokens:
@@ -110,7 +136,76 @@ class Caretaker:
 
     def _present(self) -> dict[str, Any]:
         """Return the registration with the load of now."""
-        return self._record | {"load": dict(self._load())}
+        record = self._record | {"load": dict(self._load())}
+        if self._presence is not None:
+            record |= self._presence.present()
+        if self._foreign:
+            told = [_foreign_note(version) for version in sorted(self._foreign)]
+            record["notes"] = [*record.get("notes", ()), *told]
+        return record
+
+    def meet(self, version: int) -> bool:
+        """Note that something of a version is there that this worker does not understand; return whether it is news."""
+        is_new = version not in self._foreign
+        self._foreign.add(version)
+        if is_new:
+            log.warning("%s", _foreign_note(version))
+        return is_new
+
+    def _is_understood(self, run_id: str) -> bool:
+        """Return whether the keys of a run are of a version that may be touched here."""
+        version = self._runs.get(run_id)
+        if version is None:
+            if len(self._runs) >= _KNOWN_RUNS:
+                self._runs.clear()
+            version = self._runs[run_id] = self._store.protocol(run_id)
+        if understands(version):
+            return True
+        self.meet(version)
+        return False
+
+    def _heed_wishes(self) -> None:
+        """Learn what is wished of this worker, and say that it leaves once it was told to."""
+        presence = self._presence
+        if presence is None:
+            return
+        presence.wish = self._registry.state_of(self._worker)
+        if presence.is_asked and presence.wish != DRAINING:
+            self._registry.wish(self._worker, DRAINING)
+
+    def _take_back(self, runs: Sequence[str]) -> None:
+        """Have what was placed here, and has not started, placed elsewhere, once nothing more is placed here."""
+        presence = self._presence
+        if presence is None or presence.state != DRAINING or self._registry.state_of(self._worker) != DRAINING:
+            return
+        taken = sum(self._store.take_back(run_id, worker=self._worker) for run_id in runs)
+        if taken:
+            log.warning("%d tasks that had not started wait for another worker", taken)
+        presence.is_taken_back = True
+
+    def _measure(self, pool: Pool, held: int) -> None:
+        """Tell the pool what waits for a slot here, and how busy the machine is."""
+        load = self._load()
+        pool.measure(
+            Measured(
+                waiting=self._registry.waiting(self._worker, self._record["classes"]),
+                held=held,
+                load=float(load.get("load1", 0.0)) / (os.cpu_count() or 1),
+                memory_available_mib=int(load.get("memory_available_mib", 0)),
+            )
+        )
+
+    def _leave_at_once(self) -> None:
+        """End what still runs when the time of an orderly end is up, give it back, and end this process with 0."""
+        log.warning("the time to finish is up; what still runs is given back")
+        end_running(self._worker, grace_s=self._grace_s)
+        record = given_back_record(self._worker)
+        with contextlib.suppress(ConnectionLost):
+            for run_id in self._store.active():
+                if self._is_understood(run_id):
+                    self._store.lose(run_id, [], worker=self._worker, record=record)
+            self._registry.remove(self._worker)
+        leave()
 
     def _release_dead_children(self, run_id: str) -> None:
         """End the attempts of pool children that are gone; Celery itself takes five seconds to notice."""

@@ -11,13 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from taskexec.agents import AgentRegistry
-from taskexec.completion.evidence import AttemptEvidence, EvidenceLimits
+from taskexec.completion.evidence import CHUNK_BYTES, AttemptEvidence, EvidenceLimits
 from taskexec.completion.spool import RunSpool, Spool
 from taskexec.domain.program import Claim, ClaimedMember, Completion, Member
 from taskexec.domain.states import Reason
@@ -25,6 +25,7 @@ from taskexec.runtime.attempt import AttemptWork, Performed, RunInfo, ServerCloc
 from taskexec.runtime.authority import Authority
 from taskexec.runtime.confinement import Confiner, cores_file
 from taskexec.runtime.control_group import ControlGroups
+from taskexec.runtime.gang import Gang
 from taskexec.runtime.limits import LimitPolicy
 from taskexec.runtime.refusal import refused_attempt
 from taskexec.runtime.workplace import Workplace
@@ -61,6 +62,10 @@ class CarrierSettings:
     """How attempts are held to what they were given."""
     groups: ControlGroups | None = None
     """Where control groups of attempts can be made; None where they cannot."""
+    address: str = "127.0.0.1"
+    """Where ranks on other hosts find those on this one."""
+    gang_timeout_s: float = 60.0
+    """How long the first rank of a distributed task waits for the others, in seconds."""
 
     def confiner(self) -> Confiner:
         """Return what confines the attempts of one executing process."""
@@ -96,8 +101,13 @@ class Carrier:
         agents: AgentRegistry,
         place: Workplace,
         refusals: Mapping[Member, str] = MappingProxyType({}),
+        gang: Gang | None = None,
     ) -> None:
-        """Carry out what a claim brought; `refusals` are its members that are not to be performed, and why."""
+        """Carry out what a claim brought.
+
+        `refusals` are its members that are not to be performed, and why; `gang` is that of a distributed attempt.
+        """
+        self._gang = gang
         self._run = run
         self._claim = claim
         self._token = token
@@ -126,8 +136,13 @@ class Carrier:
 
     def perform_one(self) -> Performed:
         """Perform the only member. Completing it is the caller's; one whose lease was lost is refused and recorded."""
-        performed = self._perform_next()
+        performed = self.perform_rank()
         assert performed is not None
+        return performed
+
+    def perform_rank(self) -> Performed | None:
+        """Perform the only member, or a rank of it; None when its lease was lost before it began."""
+        performed = self._perform_next()
         with self._lock:
             self._current = None
         return performed
@@ -180,6 +195,11 @@ class Carrier:
                 self._run.run_id, completions, worker=self._settings.worker, agent=agent, spent_s=spent, seal=seal
             )
         )
+
+    def close(self) -> None:
+        """Listen no more to the other ranks of a distributed attempt."""
+        if self._gang is not None:
+            self._gang.close()
 
     def held(self) -> list[Member]:
         """Return the members whose leases are to be renewed."""
@@ -237,7 +257,7 @@ class Carrier:
         One that has started a process is limited by its supervision, and may take longer to send what it wrote.
         """
         current = self._current
-        if current is None or current.started is None or current.timeout_s is None:
+        if self._gang is not None or current is None or current.started is None or current.timeout_s is None:
             return None
         if current.runner.has_processes or not current.is_performing:
             return None
@@ -254,16 +274,20 @@ class Carrier:
 
     def _work(self, claimed: ClaimedMember) -> AttemptWork:
         member = claimed.member
-        spool = self._settings.spool
+        spool, gang, limits = self._settings.spool, self._gang, self._settings.limits
+        if gang is not None and gang.rank:  # its record is the leader's: whatever there is travels in chunks
+            limits = replace(limits, inline_bytes=0, total_bytes=max(limits.total_bytes // gang.ranks, CHUNK_BYTES))
         evidence = AttemptEvidence(
             lambda chunk: self._send(member, chunk),
-            self._settings.limits,
+            limits,
             keeper=None if spool is None else RunSpool(spool, self._run.run_id),
         )
-        return AttemptWork(self._run, claimed, self._claim.results, place=self._place, evidence=evidence)
+        return AttemptWork(self._run, claimed, self._claim.results, place=self._place, evidence=evidence, gang=gang)
 
     def _send(self, member: Member, chunk: dict[str, Any]) -> bool:
         fields = {"i": member.index, "a": member.attempt, **chunk}
+        if self._gang is not None and self._gang.rank:
+            fields["f"] = f"rank-{self._gang.rank}/{chunk['f']}"
         return keep_trying(lambda: self._store.append_output(self._run.run_id, fields))
 
 

@@ -66,6 +66,8 @@ class WorkerSupervisor:
         self._quick_deaths = 0
         self.name = ""
         """Name of the present worker."""
+        self.has_left = False
+        """Whether the worker was drained: it has left in order, and is not started again."""
         self.restarts = 0
         """Times a worker was started again."""
 
@@ -94,7 +96,7 @@ class WorkerSupervisor:
             raise WorkerFailed(f"a worker cannot be started: {error}") from error
 
     def tend(self) -> bool:
-        """Start the worker again if it has died; return whether it had.
+        """Start the worker again if it has died; return whether it had. One that has left in order stays away.
 
         Raises:
             WorkerFailed: It died too often, or again and again right after its start.
@@ -102,6 +104,10 @@ class WorkerSupervisor:
         if self._process is None or self._process.poll() is None:
             return False
         status = self._process.returncode
+        if status == 0:
+            self.has_left = True
+            self._clear()
+            return False
         if time.monotonic() - self._started > _LONG_S:
             self._restarts_left = self._restart_limit
         self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - self._started < _QUICK_S else 0

@@ -1,4 +1,4 @@
-"""The two Celery tasks: `tek.attempt` performs one attempt, `tek.batch` several short ones."""
+"""The Celery tasks: `tek.attempt` performs one attempt, `tek.batch` several short ones, `tek.rank` a rank above 0."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import Ignore
 
-from taskexec.broker import ATTEMPT_TASK, BATCH_TASK
+from taskexec.broker import ATTEMPT_TASK, BATCH_TASK, RANK_TASK
 from taskexec.runtime.attendant import AttemptFailed, Attendant, celery_meta, short_result
 
 __all__ = ["register_tasks"]
 
 
 def register_tasks(app: Celery, attendant: Attendant) -> None:
-    """Register both tasks on an app; they hand their requests to the attendant."""
+    """Register the tasks on an app; they hand their requests to the attendant."""
 
     @app.task(name=ATTEMPT_TASK, bind=True, throws=(AttemptFailed,))
     def attempt(self: Any) -> Any:
@@ -28,3 +28,7 @@ def register_tasks(app: Celery, attendant: Attendant) -> None:
     @app.task(name=BATCH_TASK, bind=True, ignore_result=True)
     def batch(self: Any) -> None:
         attendant.batch(self.request, celery_meta)
+
+    @app.task(name=RANK_TASK, bind=True, ignore_result=True)
+    def rank(self: Any) -> None:
+        attendant.rank(self.request)

@@ -16,6 +16,7 @@ from celery.exceptions import SecurityWarning
 
 from taskexec.agents import AgentRegistry
 from taskexec.broker import make_app
+from taskexec.domain.pool_size import PoolLimits
 from taskexec.domain.protocol import PROTOCOL
 from taskexec.domain.resources import Capacity, Route
 from taskexec.errors import ConnectionLost
@@ -24,10 +25,13 @@ from taskexec.runtime.attendant import Attendant
 from taskexec.runtime.caretaker import Caretaker
 from taskexec.runtime.carrier import CarrierSettings
 from taskexec.runtime.consumer import PromptConsumer
+from taskexec.runtime.pool import Pool
+from taskexec.runtime.presence import Presence
 from taskexec.runtime.spool import SpoolServer
 from taskexec.runtime.sweep import end_all
 from taskexec.runtime.tasks import register_tasks
 from taskexec.store.connection import Connection, keep_trying
+from taskexec.store.keys import direct_key
 
 __all__ = ["WorkerProfile", "run_worker"]
 
@@ -50,6 +54,10 @@ class WorkerProfile:
     """Version of NVIDIA's driver; empty without one."""
     notes: tuple[str, ...] = ()
     """Short texts about what it has, for whoever looks at it."""
+    shutdown_s: float = 3600.0
+    """Time that running attempts have after TERM, in seconds."""
+    pool_limits: PoolLimits | None = None
+    """Between what its slots move; None keeps them as they are."""
     log_level: str = "WARNING"
 
 
@@ -58,7 +66,8 @@ def run_worker(
 ) -> int:
     """Run a Celery worker in this process until it is told to stop; return its exit status.
 
-    TERM ends it warmly (running attempts finish), QUIT at once. Without mingle and gossip it starts in a second less.
+    TERM ends it warmly (running attempts finish, or are given back when their time is up), QUIT at once. Without mingle
+    and gossip it starts in a second less.
     """
     logging.basicConfig(
         level=profile.log_level, stream=sys.stderr, format=f"%(asctime)s {profile.name} %(levelname)s %(message)s"
@@ -75,9 +84,13 @@ def run_worker(
     attendant = Attendant(
         settings, connect=lambda: Connection(url, socket_timeout_s=timeout_s), agents=agents, grace_s=grace_s
     )
-    app = make_app(url, latch=attendant, routes=profile.routes, worker=profile.name)
+    app: Any = make_app(url, latch=attendant, routes=profile.routes, worker=profile.name)
     register_tasks(app, attendant)
     registration = _registration(profile, agents) | _spool_id(settings)
+    pool = None if profile.pool_limits is None else Pool(profile.capacity, profile.pool_limits)
+    presence = Presence(
+        [str(route) for route in profile.routes], direct_key(profile.name), shutdown_s=profile.shutdown_s, pool=pool
+    )
     caretaker = Caretaker(
         profile.name,
         registration,
@@ -85,12 +98,17 @@ def run_worker(
         interval_s=reap_interval_s,
         lease_s=settings.lease_s,
         load=LoadProbe(settings.scratch, [gpu.uuid for gpu in profile.capacity.gpus]),
+        presence=presence,
+        pool=pool,
+        grace_s=grace_s,
     )
+    app.presence, app.meet = presence, caretaker.meet
     spool = None
     if "spool" in registration and settings.spool is not None:
         spool = SpoolServer(settings.spool, Connection(url), retention_s=settings.retention_s)
         signals.worker_ready.connect(lambda **_: spool.start(), weak=False)
     signals.worker_ready.connect(lambda **_: caretaker.start(), weak=False)
+    signals.worker_ready.connect(lambda **_: presence.handle_term(), weak=False)
     signals.worker_process_shutdown.connect(lambda **_: attendant.close(), weak=False)
     worker: Any = app.Worker(
         hostname=profile.name,

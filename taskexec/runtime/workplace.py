@@ -21,6 +21,7 @@ import orjson
 from taskexec.agents import Assignment, Exit
 from taskexec.completion.evidence import AttemptEvidence
 from taskexec.domain.command import Command
+from taskexec.domain.gang import Layout
 from taskexec.domain.states import Reason
 from taskexec.domain.task import JSON
 from taskexec.domain.usage import Usage
@@ -196,6 +197,10 @@ class AttemptRunner:
         self._output = f"{stem}.out"
         self._result = f"{stem}.result.json"
         self._inputs = f"{stem}.inputs.json"
+        self._hostfile = f"{stem}.hosts"
+        self._layout: Layout | None = None
+        self._rank = 0
+        self._timeout_s = timeout_s
         self._has_folder = False
         self._files: list[str] = []
 
@@ -206,7 +211,22 @@ class AttemptRunner:
             "TEK_ATTEMPT": str(self._assignment.attempt),
             "TEK_OUTPUT": self._output,
         }
+        if self._layout is not None:
+            variables |= {**self._layout.variables(self._rank), "TEK_HOSTFILE": self._hostfile}
         return variables | {"TEK_MEMORY_MIB": str(self._memory_mib)} if self._memory_mib else variables
+
+    def place_in(self, layout: Layout, rank: int) -> None:
+        """Make it a rank of a distributed attempt, which begins now: so does the time of its own.
+
+        Raises:
+            WorkplaceFailed: The list of hosts cannot be written.
+        """
+        self._layout, self._rank = layout, rank
+        with _own_files(), open(self._hostfile, "w", encoding="utf-8") as file:
+            file.write(layout.hostfile())
+        self._files.append(self._hostfile)
+        if self._limits.deadline is not None and self._timeout_s is not None:
+            self._limits = replace(self._limits, deadline=time.monotonic() + self._timeout_s)
 
     def run(self, command: Command) -> Exit:
         """Run one process to its end; see `ProcessRunner.run`."""
@@ -331,6 +351,11 @@ class AttemptRunner:
         """Whether the attempt has started a process or asked a helper."""
         return self._has_folder
 
+    @property
+    def is_aborted(self) -> bool:
+        """Whether it was told to end and to start nothing more."""
+        return self._aborted is not None
+
     def abort(self, reason: Reason) -> None:
         """End what runs and start nothing more; from any thread."""
         self._aborted = reason
@@ -370,11 +395,11 @@ class AttemptRunner:
             self.usage = self._confinement.usage(self.usage or Usage())
             self._confinement.close()
             self._confinement = None
-        if not self._has_folder:
-            return
         for path in self._files:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+        if not self._has_folder:
+            return
         if self._place.give_folder_back(self._output):
             return
         try:

@@ -112,6 +112,21 @@ class WorkerSettings(Area):
         le=4096,
         description="Attempts run at once by one worker; none is its usable cores",
     )
+    min_slots: int | None = Field(
+        default=None, ge=1, le=4096, description="Slots below which a worker never narrows; none keeps them as they are"
+    )
+    max_slots: int | None = Field(
+        default=None, ge=1, le=4096, description="Slots above which a worker never widens; none keeps them as they are"
+    )
+    widen_load: float = Field(
+        default=1.0, gt=0, le=1000, description="Load of the machine, by the core, up to which a worker widens"
+    )
+    narrow_after_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="A worker narrows when its slots were not all needed for so many seconds",
+    )
     cpus: float | None = Field(
         default=None, gt=0, le=100_000, description="Cores that a worker offers, there or not; none measures them"
     )
@@ -175,6 +190,24 @@ class WorkerSettings(Area):
         ge=0,
         le=3600,
         description="Time between TERM and KILL when an attempt is ended, in seconds",
+    )
+    shutdown_s: float = Field(
+        default=3600.0,
+        ge=0,
+        le=604_800,
+        description="Time that running attempts have when their worker is told to leave, in seconds; then they are "
+        "ended, and start elsewhere",
+    )
+    gang_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="Longest time that the first rank of a distributed task waits for the others, in seconds",
+    )
+    address: str = Field(
+        default="",
+        description="Address at which ranks on other hosts reach those of this worker; empty is that of the interface "
+        "towards the server",
     )
     max_attempts: int = Field(
         default=3,

@@ -1,7 +1,31 @@
 """Runs on a virtual clock: how long a plan would take on a cluster, which need not exist."""
 
 from taskexec.simulation.cluster import ClusterSpec, WorkerGroup, live_cluster
+from taskexec.simulation.gantt import draw_gantt, gantt_text
+from taskexec.simulation.outcome import Share, Use, Waits, events_of, measure_use, measure_waits
+from taskexec.simulation.recorded import RecordedRun, read_recorded
 from taskexec.simulation.simulator import Schedule, simulate
-from taskexec.simulation.workload import Workload, make_workload
+from taskexec.simulation.spec import read_cluster
+from taskexec.simulation.workload import DEFAULT_DURATION_S, Workload, make_workload
 
-__all__ = ["ClusterSpec", "Schedule", "WorkerGroup", "Workload", "live_cluster", "make_workload", "simulate"]
+__all__ = [
+    "DEFAULT_DURATION_S",
+    "ClusterSpec",
+    "RecordedRun",
+    "Schedule",
+    "Share",
+    "Use",
+    "Waits",
+    "WorkerGroup",
+    "Workload",
+    "draw_gantt",
+    "events_of",
+    "gantt_text",
+    "live_cluster",
+    "make_workload",
+    "measure_use",
+    "measure_waits",
+    "read_cluster",
+    "read_recorded",
+    "simulate",
+]

@@ -92,8 +92,7 @@ def _text_row(plan: Plan, bars: Sequence[Bar], span_us: int, columns: int) -> st
             for at, character in enumerate(f"[{shown:─<{end - begin - 2}}]"):
                 cells[begin + at] = character
     return "".join(
-        cell if cell is not None else _SHADES[min(4, round(4 * share))]
-        for cell, share in zip(cells, used, strict=True)
+        cell if cell is not None else _SHADES[min(4, round(4 * share))] for cell, share in zip(cells, used, strict=True)
     )
 
 
@@ -106,9 +105,9 @@ def draw_gantt(plan: Plan, schedule: Schedule) -> str:
     facts = f"{len(plan.tasks):,} tasks · {len(schedule.workers):,} workers · {format_duration(span / 1e6)}"
     size = f"{number(width)} {number(height)}"
     name = escape(plan.source)
+    shape = f'viewBox="0 0 {size}" width="{number(width)}" height="{number(height)}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{number(width)}"'
-        f' height="{number(height)}" role="img" aria-label="Simulated run of {name}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {shape} role="img" aria-label="Simulated run of {name}">',
         f"<style>{STYLE}</style>",
         '<rect class="paper" width="100%" height="100%"/>',
         f'<text class="name" x="{_MARGIN}" y="40">{name}</text>',
@@ -122,8 +121,7 @@ def draw_gantt(plan: Plan, schedule: Schedule) -> str:
             parts.append(f'<text class="legend" x="{_MARGIN}" y="{number(y + 14)}">{shown}</text>')
             parts.append(f'<path class="edge dense" d="M{_MARGIN} {number(y)}H{number(width - _MARGIN)}"/>')
         former = row.worker
-        for bar in row.bars[: max(0, _BARS_MAX - drawn)]:
-            parts.append(_bar(plan, bar, y, span, queues))
+        parts += [_bar(plan, bar, y, span, queues) for bar in row.bars[: max(0, _BARS_MAX - drawn)]]
         drawn += len(row.bars)
     y = _TOP + _HEIGHT * len(rows)
     for share in range(5):

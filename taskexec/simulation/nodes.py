@@ -32,7 +32,7 @@ def more(one: Iterable[int], other: Iterable[int]) -> Amounts:
 
 def within(part: Iterable[int], limit: Iterable[int]) -> bool:
     """Return whether no amount is above its limit."""
-    return all([mine <= most for mine, most in zip(part, limit, strict=True)])
+    return not any(mine > most for mine, most in zip(part, limit, strict=True))
 
 
 class Kind:

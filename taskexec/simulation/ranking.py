@@ -12,6 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from taskexec.domain.fit import Ask, Option, Spot, choose, debit, find_gpus, fits, score, suits
+from taskexec.domain.placing import size_of
 from taskexec.simulation.nodes import Amounts, Kind, Nodes, State, less, more, within
 
 __all__ = ["Asked", "Fit", "Ranking", "Taken"]
@@ -333,6 +334,8 @@ class Asked:
 
     def __init__(self, nodes: Nodes, ask: Ask, rankings: Sequence[Ranking]) -> None:
         self.ask = ask
+        self.size = size_of(ask)
+        """How wide it is."""
         self.rankings = rankings
         self.dry_at = -1
         """Length of the log when nothing was found last; then nothing is found until it grows."""

@@ -1,8 +1,8 @@
 """A run on a virtual clock: what starts where and when, by the rules of placement of the real thing.
 
 At each moment workers come and go, attempts end, and what they held comes back; then tasks that ask for something are
-placed in rounds, as `placing.lua` does, until a round places nothing; then tasks without needs take slots, of the worker
-that has waited for one longest. The clock jumps to the next moment at which something ends. Nothing fails.
+placed in rounds, as `placing.lua` does, until a round places nothing; then tasks without needs take slots, of the
+worker that has waited for one longest. The clock jumps to the next moment at which something ends. Nothing fails.
 
 Times are microseconds from the start of the run.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from taskexec.domain import placing
-from taskexec.domain.fit import Ask, Option, traits_of, vector_of
+from taskexec.domain.fit import WHOLE, Ask, Option, traits_of, vector_of
 from taskexec.domain.resources import Route
 from taskexec.simulation.cluster import ClusterSpec, SimulatedWorker
 from taskexec.simulation.nodes import Amounts, Nodes
@@ -26,6 +26,9 @@ from taskexec.simulation.workload import Workload
 __all__ = ["Schedule", "simulate"]
 
 _NEVER = -1
+_NOTHING = Ask((Option(0, 0, 0, 0, 0, exclusive=False),))
+_Wide = tuple[int, str, int]
+"""Size, less for wider ones, index as text, and rank."""
 
 
 @dataclass(slots=True)
@@ -91,7 +94,8 @@ class _Simulator:
             self._by_rank[rank] = task
         self._rankings: dict[Option, Ranking] = {}
         self._asked, self._sames = self._make_asked()
-        self._window = Window(placing.WINDOW)
+        self._window = Window[int](placing.WINDOW - placing.WIDEST)
+        self._widest = Window[_Wide](placing.WIDEST)
         self._since: dict[int, tuple[int, int]] = {}
         """Of what waits to be placed: since when, and how many tasks were started then."""
         self._is_news = False
@@ -115,13 +119,7 @@ class _Simulator:
     def run(self) -> Schedule:
         """Carry out the whole run."""
         self._plan_arrivals()
-        for task, is_satisfied in enumerate(self._work.is_satisfied):
-            if is_satisfied:
-                for after in self._work.successors[task]:
-                    self._pending[after] -= 1
-        for task, count in enumerate(self._pending):
-            if not count and not self._work.is_satisfied[task]:
-                self._make_ready(task)
+        self._open_first()
         while True:
             while self._events and self._events[0][0] == self._now:
                 what = heappop(self._events)[2]
@@ -129,13 +127,32 @@ class _Simulator:
                     self._finish(what)
                 else:
                     self._change(~what)
-            while self._is_news and self._since and self._round():
-                pass
-            self._is_news = False
-            self._claim()
+            self._fill()
+            if not self._events and self._since:
+                self._is_news = True  # a round may keep a worker for one task and leave its slot to another: once more
+                self._fill()
             if not self._events:
                 return self._out
             self._now = self._events[0][0]
+
+    def _fill(self) -> None:
+        """Place and start whatever can be now."""
+        while self._is_news and self._since and self._round():
+            pass
+        self._is_news = False
+        self._claim()
+
+    def _open_first(self) -> None:
+        """Make ready what waits for nothing but tasks that were done before."""
+        for task, is_satisfied in enumerate(self._work.is_satisfied):
+            if is_satisfied:
+                for after in self._work.successors[task]:
+                    self._pending[after] -= 1
+        for task, count in enumerate(self._pending):
+            if self._work.is_satisfied[task]:
+                self._pending[task] = _NEVER
+            elif not count:
+                self._make_ready(task)
 
     # What happens to workers
 
@@ -178,7 +195,12 @@ class _Simulator:
             return
         self._since[task] = (self._now, self._started)
         self._window.add(self._work.ranks[task])
+        if self._asked[task].size > WHOLE:
+            self._widest.add(self._wide(task))
         self._is_news = True
+
+    def _wide(self, task: int) -> _Wide:
+        return -self._asked[task].size, str(task), self._work.ranks[task]
 
     def _start(self, task: int) -> None:
         """Begin a task that was given its place."""
@@ -221,7 +243,8 @@ class _Simulator:
         hopeless: set[int] = set()
         nodes, by_rank, sames, asks = self._nodes, self._by_rank, self._sames, self._asked
         owned, log, version, tried = nodes.owned, nodes.log, nodes.version, self._tried
-        for rank in self._window.first.copy():
+        waiting: list[int] = []
+        for rank in self._candidates():
             task = by_rank[rank]
             asked = asks[task]
             if task in owned:
@@ -238,12 +261,22 @@ class _Simulator:
                     continue
                 hopeless.add(same)
             since, started_then = self._since[task]
-            if (
-                self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES
-            ) and placing.may_keep(len(nodes.marks), nodes.present):  # `placing.has_waited`
-                asked.keep(task)
+            if self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES:
+                waiting.append(task)  # as `placing.has_waited` says
+        for task in sorted(waiting, key=lambda task: -asks[task].size):
+            if not placing.may_keep(len(nodes.marks), nodes.present):
+                break
+            asks[task].keep(task)
         nodes.lift_caps()
         return placed
+
+    def _candidates(self) -> list[int]:
+        """Return the ranks of what is looked at in one round: the first, and the widest wherever they stand."""
+        found = self._window.first.copy()
+        if found:
+            last = found[-1]
+            found += sorted(wide[2] for wide in self._widest.first if wide[2] > last)
+        return found
 
     def _try_owner(self, task: int, asked: Asked, own: Sequence[int]) -> bool:
         """Try a task again for which workers are kept."""
@@ -268,7 +301,7 @@ class _Simulator:
 
     def _make_asked(self) -> tuple[list[Asked], list[int]]:
         """Return of each task what it asks for, shared where places are the same, and a number for equal asks."""
-        nobody = Asked(self._nodes, Ask(()), ())
+        nobody = Asked(self._nodes, _NOTHING, ())
         numbers: dict[int, tuple[Asked, int]] = {}
         by_ask: dict[Ask, int] = {}
         by_places: dict[Ask, Asked] = {}
@@ -319,6 +352,8 @@ class _Simulator:
         self._started += 1
         del self._since[task]
         self._window.remove(self._work.ranks[task])
+        if self._asked[task].size > WHOLE:
+            self._widest.remove(self._wide(task))
         self._start(task)
 
     # Slots

@@ -32,7 +32,9 @@ TOP_FIELDS = ("version", "workers")
 """What may stand at the top."""
 _GPUS_MAX = 1024
 _CODE = "cluster_spec"
-_EXAMPLE = "write `workers:`, and below it an entry for each kind, such as `- {name: w, count: 4, cpus: 16, memory: 64G}`"
+_EXAMPLE = (
+    "write `workers:`, and below it an entry for each kind, such as `- {name: w, count: 4, cpus: 16, memory: 64G}`"
+)
 _NUMBERS: Mapping[str, Callable[[str], Any]] = {
     "count": parse_count,
     "cpus": parse_amount,
@@ -60,7 +62,9 @@ def read_cluster(path: Path) -> ClusterSpec:
         data = path.read_bytes()
     except OSError as error:
         place = Place(str(path))
-        raise PlanRejected([Fault(f"{_CODE}.missing", f"the file cannot be read: {error.strerror}", (place,))]) from error
+        raise PlanRejected(
+            [Fault(f"{_CODE}.missing", f"the file cannot be read: {error.strerror}", (place,))]
+        ) from error
     text = decode(data, str(path)).text
     findings = Findings(TextPlaces(text, str(path)), _CODE)
     try:

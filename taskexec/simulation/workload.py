@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from taskexec.domain.fit import Ask, Option
+from taskexec.domain.task import Task
 from taskexec.plan import Plan
 
 __all__ = ["DEFAULT_DURATION_S", "Workload", "make_workload"]
@@ -57,9 +58,7 @@ def make_workload(
     known = observed or {}
     chance = random.Random(seed)
     durations, guessed = [], 0
-    asks: list[Ask | None] = []
-    shared: dict[tuple[object, ...], Ask] = {}
-    options: dict[Option, Option] = {}
+    asked = _Asks()
     for task in plan.tasks:
         seconds = known.get(task.id, task.duration_s)
         if seconds is None:
@@ -68,18 +67,8 @@ def make_workload(
         if jitter_ratio:
             seconds *= 1 + jitter_ratio * chance.uniform(-1, 1)
         durations.append(round(seconds * 1e6))
-        if task.needs.is_default or task.is_satisfied:
-            asks.append(None)
-            continue
-        key = (task.needs, task.route, task.agent, task.priority, task.deadline_at, task.duration_s)
-        ask = shared.get(key)
-        if ask is None:
-            ask = Ask.of(*key[:3], priority=task.priority, deadline_at=task.deadline_at, duration_s=task.duration_s)  # type: ignore[arg-type]
-            ask = ask._replace(options=tuple(options.setdefault(option, option) for option in ask.options))
-            shared[key] = ask
-        asks.append(ask)
     return Workload(
-        asks=asks,
+        asks=[None if task.needs.is_default or task.is_satisfied else asked.of(task) for task in plan.tasks],
         routes=[task.route.value for task in plan.tasks],
         durations_us=durations,
         ranks=_ranks(plan),
@@ -89,6 +78,31 @@ def make_workload(
         agents=frozenset(task.agent for task in plan.tasks),
         guessed=guessed,
     )
+
+
+class _Asks:
+    """What tasks ask for, made once for those that ask for the same."""
+
+    def __init__(self) -> None:
+        self._asks: dict[tuple[object, ...], Ask] = {}
+        self._options: dict[Option, Option] = {}
+
+    def of(self, task: Task) -> Ask:
+        """Return what a task asks for."""
+        key = (task.needs, task.route, task.agent, task.priority, task.deadline_at, task.duration_s)
+        found = self._asks.get(key)
+        if found is None:
+            ask = Ask.of(
+                task.needs,
+                task.route,
+                task.agent,
+                priority=task.priority,
+                deadline_at=task.deadline_at,
+                duration_s=task.duration_s,
+            )
+            options = tuple(self._options.setdefault(option, option) for option in ask.options)
+            found = self._asks[key] = ask._replace(options=options)
+        return found
 
 
 def _ranks(plan: Plan) -> list[int]:

@@ -28,6 +28,7 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:{R}:placed` | hash | task index -> attempt, amounts, workers and GPUs of each rank | the same |
 | `tek:{R}:assigned` | zset | task index -> server time (µs) it was placed | until it is claimed |
 | `tek:{R}:where` | hash | task index -> worker that performed it, in runs with tasks that are placed | the same |
+| `tek:{R}:gang` | hash | `index:rank` -> attempt, token and whereabouts of a rank that has begun | while it works |
 | `tek:{R}:delayed` | zset | task index -> server time (µs) at which its next attempt is due | while held |
 | `tek:{R}:suspects` | zset | task index -> server time (µs) since which it waits to be on trial | while held |
 | `tek:{R}:lease` | zset | `index|attempt|worker/delivery` -> server time (µs) the lease lapses | while running |
@@ -51,12 +52,14 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:holds:<worker>` | hash | `run:index:attempt:rank`, or token of a delivery -> what it takes | while it is there |
 | `tek:earmarks` | hash | worker -> the task it is kept for, and what that will take | until that is placed |
 | `tek:wanting` | zset | runs with tasks that wait to be placed -> since (µs) | while there are some |
-| `tek:used` | hash | run, user or tag -> share of the cluster it holds, in millionths | while it holds some |
+| `tek:used` | hash | run, user and tag -> share of the cluster it holds, in millionths | while it holds some |
+| `tek:slot` | hash | worker -> share and vector of what takes a slot (empty: nothing now) | while it is there |
 | `tek:weights` | hash | user or tag -> weight | for ever |
 | `tek:wishes` | hash | worker -> `cordoned` or `draining`, as somebody wished | while it is there |
 | `tek:started` | string | tasks started while others waited to be placed | for ever |
 | `tek:waiters` | hash | worker -> its slots that found no room | until there is some |
 | `tek:wake:<worker>` | list | one element for each of them once there is room | 5 s |
+| `tek:bell:<token>` | list | words to the delivery of a rank, oldest last (`runtime/gang.py`) | until it is over, 1 h |
 | `tek.<worker>` | list | messages of what was placed on a worker | while it is there |
 | `tek:fetch:<spool>` | list | requests for pieces of large files that a host keeps | a minute |
 | `tek:fetched:<reader>` | list | pieces of a file on their way to a reader | a minute |
@@ -85,6 +88,7 @@ __all__ = [
     "WEIGHTS",
     "WISHES",
     "WORKERS",
+    "bell_key",
     "direct_key",
     "fetch_key",
     "fetched_key",
@@ -145,6 +149,7 @@ RUN_KEYS = frozenset(
         "placed",
         "assigned",
         "where",
+        "gang",
         "lease",
         "log",
         "output",
@@ -164,6 +169,11 @@ def run_key(run_id: str, name: str) -> str:
     """Return one key of a run; `name` is one of `RUN_KEYS`."""
     assert name in RUN_KEYS, name
     return f"{run_prefix(run_id)}:{name}"
+
+
+def bell_key(token: str) -> str:
+    """Return the key of the words to a delivery."""
+    return f"tek:bell:{token}"
 
 
 def fetch_key(spool: str) -> str:

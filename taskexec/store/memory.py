@@ -15,7 +15,7 @@ from typing import Any
 from taskexec.domain import rules
 from taskexec.domain.again import retry_of
 from taskexec.domain.events import LogEntry
-from taskexec.domain.program import Claim, Completion, Member, Program, Reaped, RunHead
+from taskexec.domain.program import Begun, Claim, Completion, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
 from taskexec.domain.rules import ClaimVerdict, CompletionVerdict, TaskState
 from taskexec.domain.states import RunStatus, TaskStatus
@@ -107,6 +107,7 @@ class MemoryRunStore:
                 return Claim(self._clock(), (), {})
             claimed = []
             with self._change(run, worker) as change:
+                change.is_claim = True
                 until = change.now_us + int(lease_s * 1e6)
                 ours = [member for member in dict.fromkeys(members) if change.is_ours(member, worker)]
                 fresh = [member for member in ours if run.is_queued(member)]
@@ -116,10 +117,48 @@ class MemoryRunStore:
                 for member in ours:
                     if _claim_one(change, member, token):
                         run.lease[lease_name(member, token)] = until
+                        change.lead(member, worker, token)
                         claimed.append(change.claimed(member))
             wanted = dict.fromkeys(index for won in claimed for index in won.dependencies)
             results = {index: run.result[index] for index in wanted if index in run.result}
             return Claim(change.now_us, tuple(claimed), results)
+
+    def enter(
+        self, run_id: str, member: Member, rank: int, *, worker: str, token: str, lease_s: float, told: str
+    ) -> Claim:
+        """Have a rank above 0 of a distributed task begin, with a lease of its own; claims nothing if it may not."""
+        with self._changed:
+            run = self._find(run_id)
+            if run is None or run.is_overdue(self._clock()):
+                return Claim(self._clock(), (), {})
+            with self._change(run, worker) as change:
+                if not change.enter(member, rank, worker, Begun(member.attempt, token, told)):
+                    return Claim(change.now_us, (), {})
+                run.lease[lease_name(member, token)] = change.now_us + int(lease_s * 1e6)
+                claimed = change.claimed(member)
+            results = {index: run.result[index] for index in claimed.dependencies if index in run.result}
+            return Claim(change.now_us, (claimed,), results)
+
+    def part(self, run_id: str, member: Member, rank: int, *, worker: str, token: str, record: bytes) -> bool:
+        """End a rank above 0 of a distributed task: its leader is told how it went; return whether it still counted."""
+        with self._changed:
+            run = self._find(run_id)
+            if run is None:
+                return False
+            with self._change(run, worker) as change:
+                return change.part(member, rank, worker, token, record.decode())
+
+    def begun(self, run_id: str, member: Member, ranks: int) -> list[Begun | None]:
+        """Return the ranks of a distributed attempt that have begun, by rank; None for those that have not."""
+        with self._changed:
+            run = self._find(run_id)
+            found = [None if run is None else run.gang.get((member.index, rank)) for rank in range(ranks)]
+            return [one if one is not None and one.attempt == member.attempt else None for one in found]
+
+    @property
+    def bells(self) -> dict[str, list[str]]:
+        """Words to deliveries, by token, oldest first, until somebody takes them."""
+        return self._shared.bells
 
     def renew(self, run_id: str, leases: Sequence[str], *, worker: str, lease_s: float) -> list[int]:
         """Renew leases (`lease_name`); return the positions of those no longer held."""
@@ -154,7 +193,8 @@ class MemoryRunStore:
                     if done.member in verdicts:
                         continue
                     change.give_back_attempt(worker, done.member, done.token)
-                    change.cause = f"{run_id}:{done.member.index}"
+                    if self._shared.nodes.is_news:
+                        change.cause = f"{run_id}:{done.member.index}"
                     verdicts[done.member] = verdict = change.complete(done)
                     if verdict is CompletionVerdict.ACCEPTED and done.succeeded:
                         run.where[done.member.index] = worker
@@ -197,9 +237,10 @@ class MemoryRunStore:
                 count = 0
                 for lease in lost:
                     index, attempt, token = lease.split("|", 2)
-                    change.give_back_attempt(worker, Member(int(index), int(attempt)), token)
+                    if not members or not change.is_gang(int(index)):  # of a gang's ranks some may live
+                        change.give_back_attempt(worker, Member(int(index), int(attempt)), token)
                     count += change.end_lease(lease, record)
-                queued = [member for member in members if run.is_queued(member)]
+                queued = [member for member in members if run.is_queued(member) and member not in change.ready]
                 change.ready += queued
                 for member in queued:
                     run.queued.pop(member.index, None)
@@ -209,6 +250,15 @@ class MemoryRunStore:
                     count += change.requeue_popped(change.now_us)
                     count += change.requeue_unassigned(0, worker)
             return count
+
+    def take_back(self, run_id: str, *, worker: str) -> int:
+        """Take back from a worker what was placed on it and has not started, for another place; return how many."""
+        with self._changed:
+            run = self._find(run_id)
+            if run is None:
+                return 0
+            with self._change(run, worker) as change:
+                return change.requeue_unassigned(0, worker)
 
     def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> Reaped:
         """End lapsed leases, queue again what was popped and never claimed or is due, stop a run whose time is up.

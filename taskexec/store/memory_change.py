@@ -39,6 +39,8 @@ class RunChange(Placing):
         """Attempts that `finish` queues, in order."""
         self.ends_tasks = False
         """Whether counters moved, so that the run may have ended."""
+        self.is_claim = False
+        """Whether tasks are only taken."""
         self.cause = ""
         """The task whose end made room, `run:index`."""
         self.seal: Seal | None = None
@@ -156,6 +158,8 @@ class RunChange(Placing):
             state = rules.cancelled_state(run.state.get(index), running=running)
             if state is not None:
                 self._cancel(index, state)
+        for index in [index for index, rank in run.gang if rank == 0 and running]:
+            self.close_gang(index, "cancelled")
         self.stop_wanting()
         run.queued.clear()
         run.backlog.clear()
@@ -178,10 +182,14 @@ class RunChange(Placing):
         if run.program.options.fail_fast and not run.is_stopping:
             self.cancel_all(running=False)
 
-    def _delay_after(self, member: Member, reason: str, exit_status: int | None) -> int | None:
+    def _delay_after(
+        self, member: Member, reason: str, exit_status: int | None, *, is_given_back: bool = False
+    ) -> int | None:
         """Return the microseconds until the attempt after one that did not succeed; None when the task has failed."""
         run, index = self.run, member.index
-        if reason in LOST_REASONS:
+        if is_given_back:
+            run.tried[index] += 1
+        elif reason in LOST_REASONS:
             run.lost[index] += 1
         if reason == Reason.OUT_OF_MEMORY:
             run.starved[index] += 1
@@ -194,6 +202,7 @@ class RunChange(Placing):
             before=run.tried[index],
             lost=run.lost[index],
             lost_max=run.program.options.lost_max,
+            is_given_back=is_given_back,
             first_us=run.first.get(index, 0),
         )
         fate = fate_after(failure, run.policy[index], now_us=self.now_us)
@@ -212,7 +221,8 @@ class RunChange(Placing):
     def _lose(self, member: Member, record: bytes) -> None:
         self.write_line("L", member.index, member.attempt, record)
         found = _REASON.search(record)
-        delay_us = self._delay_after(member, found[1].decode() if found else Reason.LOST_WORKER, None)
+        reason = found[1].decode() if found else Reason.LOST_WORKER
+        delay_us = self._delay_after(member, reason, None, is_given_back=b'"given_back":true' in record)
         lost, lost_max = self.run.lost[member.index], self.run.program.options.lost_max
         if delay_us is None:
             self._fail(member.index, member.attempt, record)
@@ -252,9 +262,15 @@ class RunChange(Placing):
         """End a lease, and with it the attempt that it was for; return whether that one still ran."""
         index, attempt, _ = lease.split("|", 2)
         member = Member(int(index), int(attempt))
-        del self.run.lease[lease]
+        if self.run.lease.pop(lease, None) is None:  # it has gone with that of another rank
+            return False
+        if self.run.is_queued(member):  # a rank has begun before the one that leads it
+            self._unplace(member.index)
+            self.ready.append(member)
+            return True
         if not self.run.is_running(member):
             return False
+        self.close_gang(member.index, "lost")
         self._lose(member, record)
         return True
 
@@ -270,6 +286,7 @@ class RunChange(Placing):
         if verdict is not CompletionVerdict.ACCEPTED:
             return verdict
         del run.lease[lease]
+        self.close_gang(index, "over")
         delay_us = None if done.succeeded else self._delay_after(done.member, done.reason, done.exit_status)
         if done.celery_key:
             result = done.celery_result if delay_us is None else done.celery_retry
@@ -325,6 +342,8 @@ class RunChange(Placing):
 
     def _push(self) -> None:
         """Queue everything in `ready`, or cancel it in a run that is being stopped."""
+        if self.is_claim and not self.ready:
+            return  # the backlog waits for the end of something
         if self.run.is_stopping:
             for member in self.ready:
                 state = self.run.state.get(member.index)

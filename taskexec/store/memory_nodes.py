@@ -10,7 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from taskexec.domain import placing
-from taskexec.domain.fit import GPUS, READY, Chosen, Spot, Vector, choose_all, route_trait, slot_debit
+from taskexec.domain.fit import (
+    GPUS,
+    READY,
+    SLOTS,
+    WHOLE,
+    Ask,
+    Chosen,
+    Spot,
+    Vector,
+    choose_all,
+    route_trait,
+    slot_debit,
+)
 from taskexec.domain.placing import Account, Want
 from taskexec.domain.resources import Route
 
@@ -47,6 +59,11 @@ class _Round:
     spots: list[Spot]
     spare: dict[str, Vector]
     cap: dict[str, Vector]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether some worker could take something."""
+        return any(READY in spot.traits and spot.free[SLOTS] >= 1 for spot in self.spots)
 
 
 class MemoryNodes:
@@ -185,32 +202,67 @@ class MemoryNodes:
         at_hand = _Round(spots, {worker: self._spare(worker) for worker in self.earmarks}, {})
         for route in starving:
             self._leave_a_slot(at_hand, route)
-        started, hopeless, waiting = self.started, set(), []
-        for want in self._in_order(payers, weights):
-            is_owner = any(owner == want.owner for owner, _ in self.earmarks.values())
-            found = None
-            if is_owner or want.ask not in hopeless:
-                spare = self._spare_for(want, at_hand)
-                found = choose_all(want.ask, at_hand.spots, near=near.get(want.owner, ()), spare=spare)
-            if found is not None:
-                number, ranks = found
-                yield self._take(want, number, ranks, payers[want.run_id], at_hand)
-                continue
-            if not is_owner:
-                hopeless.add(want.ask)
-            if placing.has_waited(want, now_us=now_us, started=started):
-                waiting.append(want)
-        self._keep_for(waiting, at_hand)
+        hopeless: set[Ask] = set()
+        for want in self._in_order(at_hand, payers, weights):
+            placement = self._try(want, payers, near, at_hand, hopeless)
+            if placement is not None:
+                yield placement
+        yield from self._see_to_the_widest(payers, near, at_hand, hopeless, now_us)
         for run_id in [run_id for run_id in self.since if not any(w.run_id == run_id for w in self.wants.values())]:
             del self.since[run_id]
 
-    def _in_order(self, payers: Mapping[str, Sequence[str]], weights: Mapping[str, float]) -> Iterator[Want]:
-        """Yield what is looked at in one round; the order follows what is placed on the way."""
-        runs = sorted(self.since, key=lambda run_id: (self.since[run_id], run_id))
-        lists = {run_id: self._candidates(run_id) for run_id in runs}
+    def _try(
+        self,
+        want: Want,
+        payers: Mapping[str, Sequence[str]],
+        near: Mapping[str, Sequence[str]],
+        at_hand: _Round,
+        hopeless: set[Ask],
+    ) -> Placement | None:
+        is_owner = any(owner == want.owner for owner, _ in self.earmarks.values())
+        if not is_owner and want.ask in hopeless:
+            return None
+        spare = self._spare_for(want, at_hand)
+        found = choose_all(want.ask, at_hand.spots, near=near.get(want.owner, ()), spare=spare)
+        if found is not None:
+            return self._take(want, *found, payers[want.run_id], at_hand)
+        if not is_owner:
+            hopeless.add(want.ask)
+        return None
+
+    def _see_to_the_widest(
+        self,
+        payers: Mapping[str, Sequence[str]],
+        near: Mapping[str, Sequence[str]],
+        at_hand: _Round,
+        hopeless: set[Ask],
+        now_us: int,
+    ) -> Iterator[Placement]:
+        """Give the widest tasks a try wherever they stand; keep workers for those that have waited long."""
+        started, waiting = self.started, []
+        for run_id in self._runs():
+            wide = [want for want in self.wants.values() if want.run_id == run_id and placing.size_of(want.ask) > WHOLE]
+            wide.sort(key=lambda want: (-placing.size_of(want.ask), str(want.index)))
+            for want in wide[: placing.WIDEST]:
+                placement = self._try(want, payers, near, at_hand, hopeless) if at_hand.has_room else None
+                if placement is not None:
+                    yield placement
+                elif placing.has_waited(want, now_us=now_us, started=started):
+                    waiting.append(want)
+        for want in sorted(waiting, key=lambda want: -placing.size_of(want.ask)):
+            self._keep(want, at_hand)
+
+    def _runs(self) -> list[str]:
+        return sorted(self.since, key=lambda run_id: (self.since[run_id], run_id))
+
+    def _in_order(
+        self, at_hand: _Round, payers: Mapping[str, Sequence[str]], weights: Mapping[str, float]
+    ) -> Iterator[Want]:
+        """Yield what is looked at while there is room; the order follows what is placed on the way."""
+        lists = {run_id: self._ahead(run_id) for run_id in self._runs()}
         for _ in range(placing.ROUND):
             waiting = [run_id for run_id, wants in lists.items() if wants]
-            if not waiting:
+            if not waiting or not at_hand.has_room:
                 return
             first = min(waiting, key=lambda run_id: self._precedence(lists[run_id][0], payers[run_id], weights[run_id]))
             yield lists[first].pop(0)
@@ -220,13 +272,10 @@ class MemoryNodes:
         others = [Account(self.used[payer], self.weights.get(payer, 1.0)) for payer in payers[1:]]
         return placing.precedence(want.ask, own, others)
 
-    def _candidates(self, run_id: str) -> list[Want]:
+    def _ahead(self, run_id: str) -> list[Want]:
         mine = [want for want in self.wants.values() if want.run_id == run_id]
         mine.sort(key=lambda want: (self.ranks[want.owner], str(want.index)))
-        wide = [want for want in mine if placing.size_of(want.ask) > 1000]
-        wide.sort(key=lambda want: (-placing.size_of(want.ask), str(want.index)))
-        shown = {want.owner for want in (*mine[: placing.WINDOW - placing.WIDEST], *wide[: placing.WIDEST])}
-        return [want for want in mine if want.owner in shown]
+        return mine[: placing.WINDOW - placing.WIDEST]
 
     def _leave_a_slot(self, at_hand: _Round, route: Route) -> None:
         for spot in at_hand.spots:
@@ -264,10 +313,6 @@ class MemoryNodes:
         del self.wants[want.owner], self.ranks[want.owner]
         self.started += 1
         return Placement(want, number, tuple(ranks))
-
-    def _keep_for(self, wants: Sequence[Want], at_hand: _Round) -> None:
-        for want in sorted(wants, key=lambda want: -placing.size_of(want.ask)):
-            self._keep(want, at_hand)
 
     def _keep(self, want: Want, at_hand: _Round) -> None:
         taken = {worker: owner for worker, (owner, _) in self.earmarks.items()}

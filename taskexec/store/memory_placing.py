@@ -15,6 +15,7 @@ from taskexec.domain.resources import Route
 from taskexec.domain.rules import TaskState
 from taskexec.domain.states import RunStatus, TaskStatus
 from taskexec.store.keys import direct_key
+from taskexec.store.memory_gang import Gangs
 from taskexec.store.memory_nodes import Placement
 from taskexec.store.memory_run import MemoryRun, Placed, PublishedMessage, Surroundings
 from taskexec.store.stored import payers_of
@@ -25,7 +26,7 @@ _LOOKED_AT_MOST = 500
 """Placed tasks that one round looks at (`MANY` in `lua/prelude.lua`)."""
 
 
-class Placing:
+class Placing(Gangs):
     """The part of a change that is about workers; `RunChange` has the rest."""
 
     run: MemoryRun
@@ -57,7 +58,8 @@ class Placing:
         holds = self._shared.nodes.holds
         return any(
             rank.worker == gone
-            or f"{self.run.program.run_id}:{index}:{placed.attempt}:{number}" not in holds.get(rank.worker, {})
+            or (self.begun_as(index, placed.attempt, number) or self.hold_name(index, placed.attempt, number))
+            not in holds.get(rank.worker, {})
             for number, rank in enumerate(placed.ranks)
         )
 
@@ -84,6 +86,7 @@ class Placing:
 
     def _unplace(self, index: int) -> None:
         """Take a task off the workers that it was placed on and has not started on."""
+        self.close_gang(index, "lost")
         placed = self.run.placed.pop(index, None)
         self.run.assigned.pop(index, None)
         if placed is None:

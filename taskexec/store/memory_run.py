@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from taskexec.domain.events import LogEntry
 from taskexec.domain.fit import Option
-from taskexec.domain.program import Member, Program, Rank
+from taskexec.domain.program import Begun, Member, Program, Rank
 from taskexec.domain.proof import Seal
 from taskexec.domain.retry import AttemptPolicy
 from taskexec.domain.rules import TaskState
@@ -57,6 +57,8 @@ class Surroundings:
     nodes: MemoryNodes = field(default_factory=MemoryNodes)
     """The workers."""
     runs: dict[str, MemoryRun] = field(default_factory=dict)
+    bells: dict[str, list[str]] = field(default_factory=dict)
+    """Words to deliveries, by token, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class MemoryRun:
     placed: dict[int, Placed] = field(default_factory=dict)
     assigned: dict[int, int] = field(default_factory=dict)
     where: dict[int, str] = field(default_factory=dict)
+    gang: dict[tuple[int, int], Begun] = field(default_factory=dict)
+    """Ranks of distributed tasks that have begun, by index and rank."""
     delayed: dict[int, int] = field(default_factory=dict)
     suspects: dict[int, int] = field(default_factory=dict)
     trial: Member | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from taskexec.domain.fit import Ask, Vector, parse_vector, vector_text
-from taskexec.domain.placing import Want
+from taskexec.domain.placing import WIDEST, WINDOW, Want
 from taskexec.errors import ConnectionLost
 from taskexec.store.connection import Connection
 from taskexec.store.keys import (
@@ -41,6 +43,8 @@ class Hold:
     """When it is expected to end, server time in microseconds; 0 is unknown."""
     members: tuple[tuple[int, int], ...] = ()
     """Index and attempt of the members of a delivery that are not over."""
+    behind: str = ""
+    """Whom the worker was kept for when it was taken, `run:index`."""
 
     @property
     def tasks(self) -> tuple[int, ...]:
@@ -119,7 +123,29 @@ class RedisNodes:
 
     def wants(self, run_id: str) -> list[Want]:
         """Return the tasks of a run that wait to be placed, in its order."""
-        flat = self._connection.call("ZRANGE", run_key(run_id, "wanting"), 0, -1)
+        return self._wants_of(run_id, self._connection.call("ZRANGE", run_key(run_id, "wanting"), 0, -1))
+
+    def first_wants(self, run_id: str, *, also: int | None = None) -> list[Want]:
+        """Return the tasks of a run that a round of placing may look at, in its order, and one more that waits."""
+        wanting = run_key(run_id, "wanting")
+        first, wide, mine = self._connection.pipeline(
+            [
+                ("ZRANGE", wanting, 0, WINDOW - 1, "WITHSCORES"),
+                ("ZRANGE", run_key(run_id, "wide"), 0, WIDEST - 1),
+                ("ZSCORE", wanting, -1 if also is None else also),
+            ]
+        )
+        ranks = {index: float(rank) for index, rank in _scored(first)}
+        others = [index for index in wide if index not in ranks]
+        if others:
+            for index, rank in zip(others, self._connection.call("ZMSCORE", wanting, *others), strict=True):
+                if rank is not None:
+                    ranks[index] = float(rank)
+        if mine is not None:
+            ranks[str(also).encode()] = float(mine)
+        return self._wants_of(run_id, sorted(ranks, key=lambda index: (ranks[index], index)))
+
+    def _wants_of(self, run_id: str, flat: Sequence[bytes]) -> list[Want]:
         if not flat:
             return []
         names = ("ask", "wanted", "state")
@@ -143,7 +169,11 @@ class RedisNodes:
 
     def used(self) -> dict[str, int]:
         """Return the shares of the cluster that runs (`r:`), users (`u:`) and tags (`t:`) hold, in millionths."""
-        return {name.decode(): int(value) for name, value in _pairs(self._connection.call("HGETALL", USED))}
+        shares: Counter[str] = Counter()
+        for payers, share in _pairs(self._connection.call("HGETALL", USED)):
+            for payer in payers.decode().split():
+                shares[payer] += int(share)
+        return dict(shares)
 
     def weights(self) -> dict[str, float]:
         """Return the weights of users and tags that have one."""
@@ -161,9 +191,17 @@ def _pairs(reply: object) -> Iterator[tuple[bytes, bytes]]:
         yield from zip(reply[::2], reply[1::2], strict=True)
 
 
+def _scored(reply: Sequence[Any]) -> Iterator[tuple[bytes, float]]:
+    """Yield members and scores, however the protocol's version nests them."""
+    if reply and isinstance(reply[0], list | tuple):
+        yield from ((member, score) for member, score in reply)
+    else:
+        yield from zip(reply[::2], reply[1::2], strict=True)
+
+
 def _holds(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[Hold]:
     for name, text in pairs:
-        vector, _, _, until, members, run_id, _ = text.decode().split("|")
+        vector, _, behind, until, members, run_id, _ = text.decode().split("|")
         pairs_of = (part.split(":") for part in members.split(",") if part)
         listed = tuple((int(index), int(attempt)) for index, attempt in pairs_of)
-        yield Hold(name.decode(), parse_vector(vector), run_id, int(until), listed)
+        yield Hold(name.decode(), parse_vector(vector), run_id, int(until), listed, behind)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from taskexec.domain.events import LogEntry
-from taskexec.domain.program import Claim, Completion, Member, Program, Reaped, RunHead
+from taskexec.domain.program import Begun, Claim, Completion, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import Seal, SignedHead
 from taskexec.errors import TasksBlocked, TasksBusy
 
@@ -32,6 +32,24 @@ class RunStore(Protocol):
     def claim(self, run_id: str, members: Sequence[Member], *, worker: str, token: str, lease_s: float) -> Claim:
         """Win members of a message, each with a lease of `lease_s` seconds."""
 
+    def enter(
+        self, run_id: str, member: Member, rank: int, *, worker: str, token: str, lease_s: float, told: str
+    ) -> Claim:
+        """Have a rank above 0 of a distributed task begin, with a lease of its own; nothing is claimed if it may not.
+
+        Who leads it hears `begun <rank>` at its bell. `told` says where the rank is to be found, in one line. When any
+        lease of the attempt ends, all of them do, and those who held them hear `lost`, `cancelled` or `over`.
+        """
+
+    def part(self, run_id: str, member: Member, rank: int, *, worker: str, token: str, record: bytes) -> bool:
+        """End a rank above 0 whose processes have ended, and give back what it holds; return whether it still counted.
+
+        Who leads it hears `done <rank> <record>` at its bell then.
+        """
+
+    def begun(self, run_id: str, member: Member, ranks: int) -> list[Begun | None]:
+        """Return the ranks of a distributed attempt that have begun, by rank; None for those that have not."""
+
     def renew(self, run_id: str, leases: Sequence[str], *, worker: str, lease_s: float) -> list[int]:
         """Renew leases (`lease_name`); return the positions of those no longer held."""
 
@@ -55,6 +73,9 @@ class RunStore(Protocol):
 
     def lose(self, run_id: str, members: Sequence[Member], *, worker: str, record: bytes) -> int:
         """End attempts that were lost with their process: these members, or all of the worker's when empty."""
+
+    def take_back(self, run_id: str, *, worker: str) -> int:
+        """Take back from a worker what was placed on it and has not started, for another place; return how many."""
 
     def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> Reaped:
         """End lapsed leases, queue again what was popped and never claimed or is due, stop a run whose time is up."""

@@ -9,8 +9,9 @@ import orjson
 
 from taskexec.domain.events import LogEntry
 from taskexec.domain.names import is_run_id
-from taskexec.domain.program import Claim, ClaimedMember, Completion, Grant, Member, Program, Reaped, RunHead
+from taskexec.domain.program import Begun, Claim, ClaimedMember, Completion, Grant, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
+from taskexec.domain.protocol import version_of
 from taskexec.errors import NotFound, TasksBusy
 from taskexec.store.connection import Connection
 from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix, submission_key
@@ -20,6 +21,7 @@ from taskexec.store.stored import meta_of, values_of
 __all__ = ["RedisRunStore"]
 
 _SLICE = 1000
+_TAKEN_BACK_CALLS = 100
 _ENTRIES = 200
 """Most log entries of one answer: each may hold the inline evidence of a whole batch, some hundred kilobytes."""
 
@@ -86,12 +88,32 @@ class RedisRunStore:
         claimed = []
         limits = limits or [b""] * len(specs)
         for position, stored, limit, place in zip(positions, specs, limits, places, strict=True):
-            dependencies, spec = bytes(stored).split(b"\n", 1)
-            indexes = tuple(int(index) for index in dependencies.split(b",") if index)
-            grant = Grant.decode(bytes(place).decode())
-            claimed.append(ClaimedMember(members[position], indexes, spec, *_limits(limit), grant))
-        results = {int(index): bytes(value) for index, value in zip(inputs[::2], inputs[1::2], strict=True)}
-        return Claim(int(server_us), tuple(claimed), results, bool(denied))
+            claimed.append(_claimed(members[position], stored, limit, place))
+        return Claim(int(server_us), tuple(claimed), _results(inputs), bool(denied))
+
+    def enter(
+        self, run_id: str, member: Member, rank: int, *, worker: str, token: str, lease_s: float, told: str
+    ) -> Claim:
+        """See `RunStore.enter`."""
+        arguments = [worker, token, int(lease_s * 1e6), member.index, member.attempt, rank, told]
+        server_us, *given = self._run("enter", run_id, arguments)
+        if not given:
+            return Claim(int(server_us), (), {})
+        stored, inputs, limit, place = given
+        return Claim(int(server_us), (_claimed(member, stored, limit, place),), _results(inputs))
+
+    def part(self, run_id: str, member: Member, rank: int, *, worker: str, token: str, record: bytes) -> bool:
+        """See `RunStore.part`."""
+        return bool(self._run("part", run_id, [worker, token, member.index, member.attempt, rank, record]))
+
+    def begun(self, run_id: str, member: Member, ranks: int) -> list[Begun | None]:
+        """See `RunStore.begun`."""
+        fields = [f"{member.index}:{rank}" for rank in range(ranks)]
+        found: list[Begun | None] = []
+        for value in self.connection.call("HMGET", run_key(run_id, "gang"), *fields):
+            attempt, token, told = value.decode().split(" ", 2) if value else ("0", "", "")
+            found.append(Begun(int(attempt), token, told) if int(attempt) == member.attempt else None)
+        return found
 
     def renew(self, run_id: str, leases: Sequence[str], *, worker: str, lease_s: float) -> list[int]:
         """See `RunStore.renew`."""
@@ -131,6 +153,20 @@ class RedisRunStore:
     def lose(self, run_id: str, members: Sequence[Member], *, worker: str, record: bytes) -> int:
         """See `RunStore.lose`."""
         return int(self._run("lose", run_id, [worker, record, *_flat(members)]))
+
+    def take_back(self, run_id: str, *, worker: str) -> int:
+        """See `RunStore.take_back`."""
+        total = 0
+        for _ in range(_TAKEN_BACK_CALLS):  # each looks at some hundred
+            taken = int(self._run("take_back", run_id, [worker]))
+            total += taken
+            if not taken:
+                break
+        return total
+
+    def protocol(self, run_id: str) -> int:
+        """Return the version of a run's keys."""
+        return version_of(self.connection.call("HGET", run_key(run_id, "meta"), "protocol"))
 
     def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> Reaped:
         """See `RunStore.reap`."""
@@ -254,6 +290,13 @@ class RedisRunStore:
         """See `RunStore.active`."""
         return sorted(run.decode() for run in self.connection.call("SMEMBERS", ACTIVE))
 
+    def waiting(self, route: str) -> int:
+        """Return how many tasks of a route wait for a slot, of all active runs."""
+        runs = self.active()
+        names = (f"queued:{route}", f"backlog:{route}")
+        commands = [("ZCARD", run_key(run, name)) for run in runs for name in names]
+        return sum(map(int, self.connection.pipeline(commands))) if commands else 0
+
     def listed(self) -> list[str]:
         """Return all known runs, newest first; runs whose keys have expired are forgotten on the way."""
         runs = [run.decode() for run in self.connection.call("ZREVRANGE", RUNS, 0, -1)]
@@ -271,6 +314,16 @@ class RedisRunStore:
 
     def _run(self, script: str, run_id: str, arguments: Sequence[Any]) -> Any:
         return self.connection.script(script, run_prefix(run_id), arguments)
+
+
+def _claimed(member: Member, stored: bytes, limit: bytes, place: bytes) -> ClaimedMember:
+    dependencies, spec = bytes(stored).split(b"\n", 1)
+    indexes = tuple(int(index) for index in dependencies.split(b",") if index)
+    return ClaimedMember(member, indexes, spec, *_limits(limit), Grant.decode(bytes(place).decode()))
+
+
+def _results(inputs: Sequence[bytes]) -> dict[int, bytes]:
+    return {int(index): bytes(value) for index, value in zip(inputs[::2], inputs[1::2], strict=True)}
 
 
 def _limits(text: bytes) -> tuple[float | None, float]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from taskexec.domain.program import Program, ProgramTask
+from taskexec.domain.protocol import PROTOCOL
 from taskexec.domain.rules import TaskState
 from taskexec.domain.states import TaskStatus
 
@@ -23,6 +24,7 @@ def meta_of(program: Program, *, submitted_us: int) -> dict[str, Any]:
     ended[TaskStatus.SATISFIED] = sum(task.is_satisfied for task in program.tasks)
     always = {
         "run": program.run_id,
+        "protocol": PROTOCOL,
         "status": "pending",
         "tasks": len(program.tasks),
         "left": len(program.tasks) - ended.total(),

@@ -12,13 +12,21 @@ from taskexec.domain.fit import CPUS, DISK, GPUS, MEMORY, SLOTS, WHOLE, traits_o
 from taskexec.domain.resources import Capacity
 from taskexec.store.connection import Connection
 from taskexec.store.keys import SLOTS as SLOTS_KEY
-from taskexec.store.keys import WISHES, WORKERS, worker_key
+from taskexec.store.keys import WANTING, WISHES, WORKERS, direct_key, worker_key
 from taskexec.store.nodes import RedisNodes
 
-__all__ = ["READY_STATE", "WorkerRegistry"]
+__all__ = ["CORDONED", "DRAINING", "READY_STATE", "WorkerRegistry"]
 
 READY_STATE = "ready"
 """State of a worker that takes new tasks."""
+CORDONED = "cordoned"
+"""State of a worker that takes nothing new."""
+DRAINING = "draining"
+"""State of a worker that takes nothing new, finishes what it has begun and leaves."""
+
+
+_STEPS = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+"""What kombu puts behind the name of a queue for each of its priorities."""
 
 
 def _free(vector: Sequence[int]) -> dict[str, float]:
@@ -83,6 +91,15 @@ class WorkerRegistry:
             capacity = Capacity.from_record(record["capacity"])
             traits = traits_of(capacity, record["classes"], record["agents"], is_ready=state == READY_STATE)
             self._nodes.join(name, traits, vector_of(capacity))
+
+    def waiting(self, name: str, routes: Iterable[str]) -> int:
+        """Return how much waits for a slot like a worker's: messages in its queues, and tasks that want a place.
+
+        A task without a place counts once a run, however many of it wait: whether they would fit here is not known.
+        """
+        lists = [direct_key(name), *(f"{route}{end}" for route in routes for end in _STEPS)]
+        *lengths, wanting = self._connection.pipeline([*(("LLEN", key) for key in lists), ("ZCARD", WANTING)])
+        return sum(map(int, lengths)) + int(wanting)
 
     def expect(self, routes: Iterable[str], slots: int) -> None:
         """Count on slots of a worker that is about to register, so that the first tasks are spread over them."""

@@ -1,6 +1,6 @@
 """Bringing a run into the cluster and its evidence home."""
 
-from taskexec.submission.admission import KnownWorker, admit
+from taskexec.submission.admission import KnownWorker, admit, unmet
 from taskexec.submission.collect import Collector
 from taskexec.submission.journal import Here, Journal
 from taskexec.submission.reuse import Decision, FormerRun, Takeover, Verdict, newest_run_of
@@ -23,4 +23,5 @@ __all__ = [
     "admit",
     "new_run_id",
     "newest_run_of",
+    "unmet",
 ]

@@ -134,7 +134,7 @@ def test_workflows_in_tests_and_examples_are_what_their_schema_says() -> None:
         text = path.read_text(encoding="utf-8")
         root, _ = parse_yaml(text, TextPlaces(text, str(path)))
 
-        VALIDATORS["workflow"].validate(root.plain())
+        VALIDATORS["cluster" if "workers" in root.members() else "workflow"].validate(root.plain())
 
 
 PLACE = Place("p", 1, 1)

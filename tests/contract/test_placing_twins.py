@@ -8,11 +8,11 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 from support.plays import LEASE_S, Play
 from support.programs import Spec
 from support.stages import MemoryStage, ServerStage
-from support.twins import DELIVERIES, POLICIES, ROUTES, Twins
+from support.twins import DELIVERIES, PICK, POLICIES, ROUTES, Twins
 
 from taskexec.domain.fit import READY, Ask, Option, agent_trait, label_trait, route_trait
 from taskexec.domain.program import RunOptions
@@ -54,7 +54,7 @@ ASKS = st.builds(
     other=st.lists(OPTIONS, max_size=1),
     priority=st.sampled_from([0, 0, 5]),
     deadline_us=st.sampled_from([0, 10**15]),
-    ranks=st.sampled_from([1, 1, 1, 2]),
+    ranks=st.sampled_from([1, 1, 2, 3]),
     packed=st.booleans(),
 )
 WIDE = Ask((Option(4000, 0, 0, 0, 0, exclusive=False),))
@@ -93,6 +93,7 @@ class PlacingTwins(Twins):
         options = RunOptions(fail_fast=fail_fast, lost_max=lost_max, batch_max=batch_max, user="a b", tag="x")
         run_id = f"placing{next(_numbers)}"
         self.specs, self.known, self.messages, self.held = specs, [], [], []
+        self.ranks: list[tuple[int, int, int, str]] = []
         self.connection.call("FLUSHDB")
         stages = (MemoryStage(), ServerStage(self.connection))
         for stage in stages:
@@ -109,6 +110,16 @@ class PlacingTwins(Twins):
         if really:
             self.both("leave", name)
 
+    @rule(name=NODES)
+    def drain(self, name: str) -> None:
+        self.both("join", name, TRAITS[name] - {READY}, TOTALS[name])
+        self.both("take_back", worker=name)
+
+    @rule(name=NODES, really=st.sampled_from([False, False, True]))
+    def surrender(self, name: str, really: bool) -> None:
+        if really:
+            self.both("surrender", worker=name)
+
     @rule(seconds=st.sampled_from([0.0, 2.7]))
     def place(self, seconds: float) -> None:
         for play in self.plays:
@@ -118,11 +129,47 @@ class PlacingTwins(Twins):
     @rule(name=NODES, delivery=DELIVERIES)
     def take_from_and_claim(self, name: str, delivery: str) -> None:
         message = self.both("take_from", name)
-        if message is not None and ".r" not in message.id.removeprefix(self.plays[0].run_id):
+        if message is not None and ".r" in message.id.removeprefix(self.plays[0].run_id):
+            rank = int(message.id.rpartition(".r")[2])
+            member = message.members[0]
+            self.ranks.append((member.index, member.attempt, rank, name))
+        elif message is not None:
             members = tuple((member.index, member.attempt) for member in message.members)
             self.known += [member for member in members if member not in self.known]
             self.messages.append(members)
             self.hold(members, name, delivery)
+
+    @precondition(lambda self: self.ranks)
+    @rule(pick=PICK, delivery=st.sampled_from(["r1", "r2"]), worker=st.one_of(st.none(), NODES))
+    def enter(self, pick: int, delivery: str, worker: str | None) -> None:
+        index, attempt, rank, placed_on = self.ranks[pick % len(self.ranks)]
+        self.both("enter", index, attempt, rank, worker=worker or placed_on, delivery=delivery)
+
+    @precondition(lambda self: self.ranks)
+    @rule(pick=PICK, delivery=st.sampled_from(["r1", "r2"]))
+    def part(self, pick: int, delivery: str) -> None:
+        index, attempt, rank, worker = self.ranks[pick % len(self.ranks)]
+        self.both("part", index, attempt, rank, worker=worker, delivery=delivery)
+
+    @invariant()
+    def hold_one_lease_for_each_attempt_at_work(self) -> None:
+        """Hold at least one, and others for its ranks only: none outlives its attempt."""
+        play = self.plays[1]
+        states = play.states()
+        leases = [tuple(map(int, lease.split("|")[:2])) for lease in play.stage.leases(play.run_id)]
+        at_work = {(index, int(state[1:])) for index, state in states.items() if state[0] == "R"}
+        assert at_work <= set(leases)
+        for index, attempt in leases:
+            assert states[index] in (f"R{attempt}", f"Q{attempt}")
+        several = {lease for lease in leases if leases.count(lease) > 1 or lease not in at_work}
+        assert several <= {rank[:2] for rank in self.ranks}
+
+    @invariant()
+    def ring_the_same_bells(self) -> None:
+        memory, server = self.plays
+        for name in TOTALS:
+            for delivery in ("a", "b", "r1", "r2"):
+                assert memory.stage.bell(f"{name}/{delivery}") == server.stage.bell(f"{name}/{delivery}")
 
     @invariant()
     def keep_the_same_places(self) -> None:

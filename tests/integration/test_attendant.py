@@ -22,7 +22,7 @@ from taskexec.agents import AgentRegistry
 from taskexec.broker import make_app, queue_key
 from taskexec.completion.evidence import EvidenceLimits
 from taskexec.domain.program import Member
-from taskexec.domain.resources import Route
+from taskexec.domain.resources import Capacity, Route
 from taskexec.domain.states import Reason
 from taskexec.runtime.attempt import lost_record
 from taskexec.runtime.attendant import AttemptFailed, Attendant, celery_meta
@@ -328,7 +328,7 @@ def test_unfinished_completion_waits_for_the_server_to_come_back(
 def test_caretaker_registers_its_worker_and_reaps_lapsed_leases(idle: LiveCluster) -> None:
     run_id = idle.submit([{"id": "a", "command": "true"}])
     idle.store.claim(run_id, [Member(0, 1)], worker="dead@x", token="dead@x/1-1", lease_s=0.01)
-    record = {"classes": ["cpu"], "capacity": {"slots": 1}, "agents": []}
+    record = {"classes": ["cpu"], "capacity": Capacity(cpus=1, memory_mib=100).to_record(), "agents": []}
     connection = Connection(idle.server.url)
     caretaker = Caretaker(WORKER, record, connection, interval_s=0.05, lease_s=0.3)
 
@@ -347,7 +347,7 @@ def test_caretaker_releases_what_a_dead_pool_child_held_long_before_its_lease_la
     for index, child in ((0, 2**22 + 1), (1, os.getpid())):
         token = f"{WORKER}/{child}-1"
         idle.store.claim(run_id, [Member(index, 1)], worker=WORKER, token=token, lease_s=600)
-    record = {"classes": ["cpu"], "capacity": {"slots": 1}, "agents": []}
+    record = {"classes": ["cpu"], "capacity": Capacity(cpus=1, memory_mib=100).to_record(), "agents": []}
     connection = Connection(idle.server.url)
 
     Caretaker(WORKER, record, connection, interval_s=60, lease_s=600).make_round()

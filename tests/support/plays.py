@@ -68,6 +68,25 @@ class Play:
         claim = self.claim(*members, worker=worker, delivery=delivery)
         return [(won.member.index, won.member.attempt) for won in claim.members]
 
+    def enter(
+        self, index: int, attempt: int, rank: int, *, worker: str = "w1", delivery: str = "r", lease_s: float = LEASE_S
+    ) -> bool:
+        """Have a rank above 0 begin; return whether it may."""
+        claim = self.store.enter(
+            self.run_id,
+            Member(index, attempt),
+            rank,
+            worker=worker,
+            token=f"{worker}/{delivery}",
+            lease_s=lease_s,
+            told=f"told {rank}",
+        )
+        return bool(claim.members)
+
+    def part(self, index: int, attempt: int, rank: int, *, worker: str = "w1", delivery: str = "r") -> bool:
+        member, token = Member(index, attempt), f"{worker}/{delivery}"
+        return self.store.part(self.run_id, member, rank, worker=worker, token=token, record=b"{}")
+
     def complete(
         self,
         *members: tuple[int, int],
@@ -114,6 +133,14 @@ class Play:
         return self.store.lose(
             self.run_id, [Member(*member) for member in members], worker=worker, record=b'{"lost":1}'
         )
+
+    def surrender(self, *, worker: str = "w1") -> int:
+        """Have a worker that was told to leave give back all that it runs."""
+        record = b'{"reason":"lost_worker","given_back":true}'
+        return self.store.lose(self.run_id, [], worker=worker, record=record)
+
+    def take_back(self, *, worker: str = "w1") -> int:
+        return self.store.take_back(self.run_id, worker=worker)
 
     def renew(self, *members: tuple[int, int], worker: str = "w1", delivery: str = "d") -> list[int]:
         leases = [lease_name(Member(*member), f"{worker}/{delivery}") for member in members]

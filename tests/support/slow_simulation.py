@@ -34,14 +34,8 @@ class SlowSimulation:
         self.now = 0
 
     def run(self) -> dict[int, Start]:
-        workers = self.cluster.workers()
-        for sign in (0, 1):
-            for worker in workers:
-                group = self.cluster.groups[worker.group]
-                at_s = group.leave_at_s if sign else group.join_at_s
-                self.number += 1
-                if at_s is not None:
-                    heappush(self.events, (round(at_s * 1e6), self.number, ~workers.index(worker)))
+        """Return where and when each task was given its place."""
+        self._plan_arrivals()
         for task, count in enumerate(self.pending):
             if not count:
                 self._open(task)
@@ -49,12 +43,27 @@ class SlowSimulation:
             while self.events and self.events[0][0] == self.now:
                 what = heappop(self.events)[2]
                 self._finish(what) if what >= 0 else self._change(~what)
-            while self._round():
-                pass
-            self._claim()
+            self._fill()
+            if not self.events:
+                self.nodes.is_news = True
+                self._fill()
             if not self.events:
                 return self.starts
             self.now = self.events[0][0]
+
+    def _fill(self) -> None:
+        while self._round():
+            pass
+        self._claim()
+
+    def _plan_arrivals(self) -> None:
+        for sign in (0, 1):
+            for number, worker in enumerate(self.cluster.workers()):
+                group = self.cluster.groups[worker.group]
+                at_s = group.leave_at_s if sign else group.join_at_s
+                self.number += 1
+                if at_s is not None:
+                    heappush(self.events, (round(at_s * 1e6), self.number, ~number))
 
     def _change(self, number: int) -> None:
         worker = self.cluster.workers()[number]
@@ -111,17 +120,13 @@ class SlowSimulation:
         ]
         near = {
             owner: [
-                self.where[one]
-                for one in self.work.predecessors[want.index][: placing.WIDEST]
-                if one in self.where
+                self.where[one] for one in self.work.predecessors[want.index][: placing.WIDEST] if one in self.where
             ]
             for owner, want in self.nodes.wants.items()
         }
         before = set(self.nodes.earmarks)
         placements = list(
-            self.nodes.place(
-                now_us=self.now, payers={"r": ["r"]}, weights={"r": 1.0}, near=near, starving=starving
-            )
+            self.nodes.place(now_us=self.now, payers={"r": ["r"]}, weights={"r": 1.0}, near=near, starving=starving)
         )
         self.touched += before - set(self.nodes.earmarks)
         for placed in placements:

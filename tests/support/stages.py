@@ -13,7 +13,7 @@ import orjson
 from taskexec.domain.program import Member
 from taskexec.domain.resources import Route
 from taskexec.store.connection import Connection
-from taskexec.store.keys import SLOTS, run_key
+from taskexec.store.keys import SLOTS, bell_key, run_key
 from taskexec.store.memory import MemoryRunStore
 from taskexec.store.nodes import RedisNodes
 from taskexec.store.runs import RedisRunStore
@@ -91,6 +91,10 @@ class Stage(ABC):
         """Return the names of the leases that are held."""
 
     @abstractmethod
+    def bell(self, token: str) -> list[str]:
+        """Return the words to a delivery that nobody has heard, oldest first."""
+
+    @abstractmethod
     def celery_result(self, key: str) -> bytes | None:
         """Return the Celery result under a key."""
 
@@ -146,6 +150,9 @@ class MemoryStage(Stage):
 
     def leases(self, run_id: str) -> set[str]:
         return self.store.leases(run_id)
+
+    def bell(self, token: str) -> list[str]:
+        return self.store.bells.get(token, [])
 
     def celery_result(self, key: str) -> bytes | None:
         result = self.store.celery_results.get(key)
@@ -213,6 +220,9 @@ class ServerStage(Stage):
 
     def leases(self, run_id: str) -> set[str]:
         return {name.decode() for name in self.connection.call("ZRANGE", run_key(run_id, "lease"), 0, -1)}
+
+    def bell(self, token: str) -> list[str]:
+        return [word.decode() for word in reversed(self.connection.call("LRANGE", bell_key(token), 0, -1))]
 
     def celery_result(self, key: str) -> bytes | None:
         result: bytes | None = self.connection.call("GET", key)

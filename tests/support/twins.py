@@ -51,7 +51,7 @@ POLICIES = st.one_of(
 DONE = {TransitionKind.SUCCEEDED, TransitionKind.SATISFIED}
 ENDINGS = {*DONE, TransitionKind.FAILED, TransitionKind.SKIPPED, TransitionKind.CANCELLED}
 
-__all__ = ["DELIVERIES", "POLICIES", "ROUTES", "Twins"]
+__all__ = ["DELIVERIES", "PICK", "POLICIES", "ROUTES", "Twins"]
 
 _numbers = count(1)
 

@@ -30,7 +30,6 @@ end
 
 -- Takes out of `ready` what asks for a place of its own.
 local function want_places()
-  if not meta('has_asks') then return end
   local indexes, others = {}, {}
   for at, member in ipairs(ready) do indexes[at] = member[1] end
   for at, ask in ipairs(fetch(K.ask, indexes)) do
@@ -46,11 +45,12 @@ end
 
 -- How many more tasks of a route this run may have in its lists: as many as keep the slots busy. What is beyond waits in
 -- the run's backlog, so that the tasks of another run are not behind all of them.
+local FEW = 8  -- so many may be there however few slots there are
 local function room_on(route, count, kind, settings)
   local slots = tonumber(redis.call('HGET', 'tek:slots', route) or '1')
   local each = math.max(tonumber(meta('ewma:' .. kind) or '0'), 1)
   local size = math.max(math.min(math.ceil(count / math.max(slots, 1)), math.floor(settings.target / each), settings.max), 1)
-  local most = math.ceil(math.max(2 * slots, 8) * size * settings.weight)
+  local most = math.ceil(math.max(2 * slots, FEW) * size * settings.weight)
   return most - redis.call('ZCARD', K['queued:' .. route]), most
 end
 
@@ -58,20 +58,24 @@ end
 local function keep_window(settings)
   local by_route, kept, records = {}, {}, {}
   for _, route in ipairs(ROUTES) do by_route[route] = {} end
-  local indexes, backlogged = {}, meta('has_backlog')
+  local indexes, backlogged = {}, settings.backlogged
   for at, member in ipairs(ready) do indexes[at] = member[1] end
   for at, record in ipairs(fetch(K.task, indexes)) do
     local list = by_route[string.match(record, '^.-\t(.-)\t')]
     list[#list + 1] = {ready[at], record}
   end
-  local left = 0
+  local left = {}
   for _, route in ipairs(ROUTES) do
     local list, backlog = by_route[route], K['backlog:' .. route]
-    local waiting = backlogged and redis.call('ZCARD', backlog) or 0
+    local waiting = backlogged and string.find(backlogged, route, 1, true) and redis.call('ZCARD', backlog) or 0
     if #list > 0 or waiting > 0 then
-      local first = list[1] and list[1][2] or redis.call('HGET', K.task, redis.call('ZRANGE', backlog, 0, 0)[1])
-      local room, most = room_on(route, #list + waiting, parse(first).kind, settings)
-      if waiting == 0 and #list <= room then
+      local room, most = 0, 0
+      local is_few = waiting == 0 and redis.call('ZCARD', K['queued:' .. route]) + #list <= FEW * settings.weight
+      if not is_few then
+        local first = list[1] and list[1][2] or redis.call('HGET', K.task, redis.call('ZRANGE', backlog, 0, 0)[1])
+        room, most = room_on(route, #list + waiting, parse(first).kind, settings)
+      end
+      if is_few or waiting == 0 and #list <= room then
         for _, item in ipairs(list) do
           kept[#kept + 1] = item[1]
           records[#records + 1] = item[2]
@@ -99,30 +103,29 @@ local function keep_window(settings)
           end
           waiting = waiting - #turn
         end
-        left = left + waiting
+        if waiting > 0 then left[#left + 1] = route end
       end
     end
   end
-  if left > 0 and not backlogged then redis.call('HSET', K.meta, 'has_backlog', '1') end
-  if left == 0 and backlogged then redis.call('HDEL', K.meta, 'has_backlog') end
+  left = table.concat(left, ',')
+  if left ~= '' and left ~= backlogged then put_meta('has_backlog', left) end
+  if left == '' and backlogged then drop_meta('has_backlog') end
   ready = kept
   return records
 end
 
 -- Queues everything in `ready`: states, queue times, messages. Called once, at the end of a script.
 local function push()
-  if #ready == 0 and not meta('has_backlog') then return end
+  if #ready == 0 and (is_claim or not meta('has_backlog')) then return end
   if meta('stopping') then return cancel_ready() end
-  local settings = redis.call('HMGET', K.meta, 'run', 'template', 'batch_max', 'batch_target_us', 'has_lost', 'weight')
-  local has_lost = settings[5]
-  settings = {run = settings[1], template = settings[2], max = tonumber(settings[3]), target = tonumber(settings[4]),
-    weight = tonumber(settings[6] or '1')}
-  want_places()
+  local settings = {run = meta('run'), template = meta('template'), max = tonumber(meta('batch_max')),
+    target = tonumber(meta('batch_target_us')), weight = tonumber(meta('weight') or '1'), backlogged = meta('has_backlog')}
+  if meta('has_asks') then want_places() end
   local records = keep_window(settings)
   local indexes, states, times, groups, order, at_now = {}, {}, {}, {}, {}, text(now)
   for _, route in ipairs(ROUTES) do times[route] = {} end
   for at, member in ipairs(ready) do indexes[at] = member[1] end
-  local losses = has_lost and fetch(K.lost, indexes) or {}
+  local losses = meta('has_lost') and fetch(K.lost, indexes) or {}
   for at, record in ipairs(records) do
     local index, attempt = ready[at][1], ready[at][2]
     states[#states + 1] = index
@@ -189,7 +192,7 @@ end
 -- Cancels what has not started (and, with `running`, what has); waiting and queued tasks become cancelled.
 local function cancel_all(running)
   local count, changes = tonumber(meta('tasks')), {}
-  redis.call('HSET', K.meta, 'stopping', running and 'kill' or 'drain')
+  put_meta('stopping', running and 'kill' or 'drain')
   local first = 0
   while first < count do
     local indexes = {}
@@ -205,6 +208,10 @@ local function cancel_all(running)
       end
     end
     first = first + MANY
+  end
+  for _, field in ipairs(running and redis.call('HKEYS', K.gang) or {}) do
+    local led = string.match(field, '^(%d+):0$')
+    if led then close_gang(led, 'cancelled') end
   end
   set_states(changes)
   stop_wanting()
@@ -261,13 +268,20 @@ local function delay_after(index, attempt, reason, policy, number)
 end
 
 -- Returns the delay until the next attempt after one that did not succeed, or nil when the task has failed with it.
+-- One that its worker gave back because it was told to leave counts neither as a loss nor as a failure.
 local function fate_after(index, attempt, reason, status)
   local policy = policy_of(index)
+  local is_given_back = reason == 'given_back'
+  if is_given_back then
+    reason = 'lost_worker'
+    redis.call('HINCRBY', K.tried, index, 1)
+    put_meta('has_tried', '1')
+  end
   local lost = tonumber(redis.call('HGET', K.lost, index) or '0')
-  local is_lost = reason == 'lost_worker' or reason == 'infrastructure'
+  local is_lost = not is_given_back and (reason == 'lost_worker' or reason == 'infrastructure')
   if is_lost then
     lost = redis.call('HINCRBY', K.lost, index, 1)
-    redis.call('HSET', K.meta, 'has_lost', '1')
+    put_meta('has_lost', '1')
   end
   if reason == 'out_of_memory' and policy.memory > 1 then redis.call('HINCRBY', K.starved, index, 1) end
   local number = is_lost and lost or attempt - attempts_before(index) - lost
@@ -276,7 +290,7 @@ local function fate_after(index, attempt, reason, status)
   if not listed then return nil end
   if is_lost then
     if number >= tonumber(meta('lost_max')) then return nil end
-  elseif number > policy.retries then
+  elseif number > policy.retries and not is_given_back then
     return nil
   end
   local delay = reason == 'lost_worker' and 0 or delay_after(index, attempt, reason, policy, number)
@@ -317,7 +331,7 @@ end
 
 local function put_on_trial(index, attempt)
   if not meta('trial') then
-    redis.call('HSET', K.meta, 'trial', index .. ' ' .. text(attempt))
+    put_meta('trial', index .. ' ' .. text(attempt))
     ready[#ready + 1] = {index, attempt}
     return
   end
@@ -336,7 +350,7 @@ local function end_trial()
     if tostring(member[1]) == index then goes_on = text(member[2]) == attempt end
   end
   if goes_on then return end
-  redis.call('HDEL', K.meta, 'trial')
+  drop_meta('trial')
   while true do
     local suspect = redis.call('ZPOPMIN', K.suspects)[1]
     if not suspect then return end
@@ -350,7 +364,9 @@ end
 -- Ends an attempt that was lost with its worker: next attempt, or failure when they are used up.
 local function lose(index, attempt, json)
   line('L', index, attempt, json)
-  local delay = fate_after(index, attempt, string.match(json, '"reason":"([a-z_]+)"') or 'lost_worker', '')
+  local reason = string.match(json, '"reason":"([a-z_]+)"') or 'lost_worker'
+  if string.find(json, '"given_back":true', 1, true) then reason = 'given_back' end
+  local delay = fate_after(index, attempt, reason, '')
   if not delay then
     fail(index, attempt, json)
   elseif is_last_chance(index) and not meta('stopping') then
@@ -368,7 +384,7 @@ local function long_queued(route, before)
   if #found < MANY then return found end
   local from = tonumber(meta(looked) or '0') + MANY
   local others = redis.call('ZRANGEBYSCORE', queued, '-inf', text(before), 'LIMIT', from, MANY)
-  redis.call('HSET', K.meta, looked, #others < MANY and 0 or from)
+  put_meta(looked, #others < MANY and 0 or from)
   for _, index in ipairs(others) do found[#found + 1] = index end
   return found
 end
@@ -376,8 +392,15 @@ end
 -- Ends a lease (a member of <run>:lease) and the attempt that holds it, if it still runs; returns how many: 0 or 1.
 local function end_lease(member, json)
   local index, attempt = string.match(member, '^(%d+)|(%d+)|')
-  redis.call('ZREM', K.lease, member)
-  if redis.call('HGET', K.state, index) ~= 'R' .. attempt then return 0 end
+  if redis.call('ZREM', K.lease, member) == 0 then return 0 end  -- it has gone with that of another rank
+  local state = redis.call('HGET', K.state, index)
+  if state == 'Q' .. attempt then  -- a rank has begun before the one that leads it
+    unplace(index)
+    ready[#ready + 1] = {index, tonumber(attempt)}
+    return 1
+  end
+  if state ~= 'R' .. attempt then return 0 end
+  if meta('has_gangs') then close_gang(index, 'lost') end
   lose(index, tonumber(attempt), json)
   return 1
 end
@@ -418,7 +441,7 @@ local function requeue_unassigned(before, gone)
     local workers, attempt = spots_of(index)
     local is_lost = false
     for rank, worker in ipairs(workers) do
-      local name = meta('run') .. ':' .. index .. ':' .. attempt .. ':' .. (rank - 1)
+      local name = begun_as(index, attempt, rank - 1) or meta('run') .. ':' .. index .. ':' .. attempt .. ':' .. (rank - 1)
       is_lost = is_lost or worker == gone or redis.call('HEXISTS', 'tek:holds:' .. worker, name) == 0
       if not is_lost and rank == 1 and since <= before then
         if tails[worker] == nil then
@@ -436,6 +459,38 @@ local function requeue_unassigned(before, gone)
   return count
 end
 
+-- Results of what some tasks depend on, by their specs: {index, result, …}.
+local function inputs_of(specs)
+  local wanted, inputs, seen = {}, {}, {}
+  for _, spec in ipairs(specs) do
+    for index in string.gmatch(string.sub(spec, 1, string.find(spec, '\n', 1, true)), '%d+') do
+      if not seen[index] then
+        seen[index] = true
+        wanted[#wanted + 1] = index
+      end
+    end
+  end
+  for at, value in ipairs(fetch(K.result, wanted)) do
+    if value then
+      inputs[#inputs + 1] = wanted[at]
+      inputs[#inputs + 1] = value
+    end
+  end
+  return inputs
+end
+
+-- Time left to a task that starts now, and how many times its memory it gets.
+local function limits_of(index)
+  local policy, left = policy_of(index), math.huge
+  if policy.budget_us > 0 then
+    redis.call('HSETNX', K.first, index, text(now))
+    left = tonumber(redis.call('HGET', K.first, index)) + policy.budget_us - now
+  end
+  if policy.deadline_us > 0 then left = math.min(left, policy.deadline_us - now) end
+  local starved = policy.memory > 1 and tonumber(redis.call('HGET', K.starved, index) or '0') or 0
+  return (left < math.huge and text(math.max(left, 0)) or '') .. ' ' .. string.format('%.17g', policy.memory ^ starved)
+end
+
 -- When the run's time is up, in server time; nil when it has no limit.
 local function deadline()
   local limit, at = tonumber(meta('timeout_us') or '0'), tonumber(meta('deadline_at_us') or '0')
@@ -447,9 +502,9 @@ end
 -- Makes a stored run a started one. Its satisfied tasks enter the log in the order of the plan, but in a further life
 -- of a run, whose ledger has them; a run that has nothing to do ends with this call.
 local function begin(starts)
-  redis.call('HSET', K.meta, 'status', 'running', 'started_us', text(now))
+  put_meta('status', 'running', 'started_us', text(now))
   local ends = deadline()
-  if ends then redis.call('HSET', K.meta, 'deadline_us', text(ends)) end
+  if ends then put_meta('deadline_us', text(ends)) end
   local head = meta('head')
   if head and head ~= '' then line('U', 0, 0, head .. '\t' .. meta('head_key') .. '\t' .. meta('head_signature')) end
   if starts then line('A', 0, 0) end
@@ -484,7 +539,7 @@ local function finish(worker, seal)
   if tally.left and tonumber(meta('left')) == 0 and meta('status') == 'running' then
     local failed, cancelled = tonumber(meta('failed') or '0'), tonumber(meta('cancelled') or '0')
     local status = (failed > 0 or meta('expired')) and 'failed' or (cancelled > 0 and 'cancelled' or 'succeeded')
-    redis.call('HSET', K.meta, 'status', status, 'finished_us', text(now))
+    put_meta('status', status, 'finished_us', text(now))
     redis.call('SREM', 'tek:active', meta('run'))
     lines[#lines + 1] = 'E ' .. status .. ' 0'
   end
@@ -498,6 +553,6 @@ local function finish(worker, seal)
   end
   if tally.left and meta('finished_us') then
     local retention = meta('retention_s')  -- read before the meta hash itself may go
-    for _, key in pairs(K) do redis.call('EXPIRE', key, retention) end
+    for _, key in ipairs(all_keys()) do redis.call('EXPIRE', key, retention) end
   end
 end

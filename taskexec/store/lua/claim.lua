@@ -5,26 +5,28 @@
 -- they depend on, limits of each (microseconds left or '', and how many times the memory), where each was placed ('' for
 -- what took a slot), 1 when the worker has no slot for them: the message is back where it was}.
 local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+is_claim = true
 local indexes = {}
 for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
 local ends = tonumber(meta('deadline_us') or '0')
 if ends > 0 and now >= ends then return {text(now), {}, {}, {}, {}, {}, 0} end  -- whoever reaps next stops the run
 local until_us = text(now + lease)
-local positions, claimed, states, leases, seen, slotted, places = {}, {}, {}, {}, {}, {}, {}
+local positions, claimed, states, leases, seen, slotted, places, gangs = {}, {}, {}, {}, {}, {}, {}, {}
 local placed = meta('has_asks') and fetch(K.placed, indexes) or {}
 for at, state in ipairs(fetch(K.state, indexes)) do
   local index, attempt = indexes[at], ARGV[3 + 2 * at]
   local member = index .. '|' .. attempt .. '|' .. token
   local fresh = state == 'Q' .. attempt
   local again = state == 'R' .. attempt and redis.call('ZSCORE', K.lease, member)
-  local is_ours = true
+  local is_ours, workers, placed_attempt = true, {}, nil
   if placed[at] then
-    local workers, placed_attempt = spots_of(index)
+    workers, placed_attempt = spots_of(index)
     is_ours = placed_attempt == attempt and workers[1] == worker
   end
   if (fresh or again) and is_ours and not seen[member] then  -- what one message names twice runs once
     places[#places + 1] = placed[at] or ''
     if fresh and not placed[at] then slotted[#slotted + 1] = {index, attempt} end
+    if #workers > 1 then gangs[#gangs + 1] = {index, attempt} end
     positions[#positions + 1] = at - 1
     claimed[#claimed + 1] = index
     leases[#leases + 1] = until_us
@@ -48,36 +50,15 @@ if #slotted > 0 and not take_slot(worker, token, slotted) then
   return {text(now), {}, {}, {}, {}, {}, 1}
 end
 set_states(states)
-for _, route in ipairs(ROUTES) do redis.call('ZREM', K['queued:' .. route], unpack(claimed)) end
+local removed = 0
+for _, route in ipairs(ROUTES) do
+  if removed < #claimed then removed = removed + redis.call('ZREM', K['queued:' .. route], unpack(claimed)) end
+end
 if #placed > 0 then redis.call('ZREM', K.assigned, unpack(claimed)) end
 redis.call('ZADD', K.lease, unpack(leases))
-local specs, wanted, inputs = fetch(K.spec, claimed), {}, {}
-seen = {}
-for at, spec in ipairs(specs) do
-  local stop = string.find(spec, '\n', 1, true)
-  for index in string.gmatch(string.sub(spec, 1, stop), '%d+') do
-    if not seen[index] then
-      seen[index] = true
-      wanted[#wanted + 1] = index
-    end
-  end
-end
-for at, value in ipairs(fetch(K.result, wanted)) do
-  if value then
-    inputs[#inputs + 1] = wanted[at]
-    inputs[#inputs + 1] = value
-  end
-end
-local limits = {}
-for at, index in ipairs(meta('has_policies') and claimed or {}) do
-  local policy, left = policy_of(index), math.huge
-  if policy.budget_us > 0 then
-    redis.call('HSETNX', K.first, index, text(now))
-    left = tonumber(redis.call('HGET', K.first, index)) + policy.budget_us - now
-  end
-  if policy.deadline_us > 0 then left = math.min(left, policy.deadline_us - now) end
-  local starved = policy.memory > 1 and tonumber(redis.call('HGET', K.starved, index) or '0') or 0
-  limits[at] = (left < math.huge and text(math.max(left, 0)) or '') .. ' ' .. string.format('%.17g', policy.memory ^ starved)
-end
+for _, led in ipairs(gangs) do begin_rank(worker, token, led[1], led[2], 0, '') end
+local specs, limits = fetch(K.spec, claimed), {}
+local inputs = inputs_of(specs)
+for at, index in ipairs(meta('has_policies') and claimed or {}) do limits[at] = limits_of(index) end
 finish(worker)
 return {text(now), positions, specs, inputs, limits, places, 0}

@@ -18,7 +18,9 @@ local lifetime = math.max(tonumber(meta('retention_s') or '1'), 1)
 local indexes = {}
 for at = FIRST, #ARGV, WIDTH do indexes[#indexes + 1] = ARGV[at] end
 local current, following = fetch(K.state, indexes), fetch(K.successors, indexes)
-local replies, states, results, done, judged = {}, {}, {}, {}, {}
+local replies, states, results, done, judged, over = {}, {}, {}, {}, {}, {}
+
+local has_gangs = meta('has_gangs')
 
 local function store_result(key, value)
   if key ~= '' then
@@ -67,11 +69,13 @@ for at, index in ipairs(indexes) do
     end
   end
   if not judged[member] then
-    give_back_attempt(worker, index, attempt, token)
-    cause = (meta('run') or '') .. ':' .. index
+    if replies[at] == 1 and has_gangs then close_gang(index, 'over') end
+    over[#over + 1] = {index, attempt, token}
   end
   judged[member] = replies[at]
 end
+give_back_attempts(worker, over)
+if is_news and #over > 0 then cause = (meta('run') or '') .. ':' .. over[#over][1] end
 set_states(states)
 sliced(results, function(slice) redis.call('HSET', K.result, unpack(slice)) end)
 if meta('has_asks') then
@@ -93,7 +97,7 @@ end
 open(free)
 if spent > 0 and #states > 0 then
   local each, known = spent / (#states / 2), tonumber(meta('ewma:' .. agent) or '0')
-  redis.call('HSET', K.meta, 'ewma:' .. agent, text(known > 0 and known * 0.7 + each * 0.3 or each))
+  put_meta('ewma:' .. agent, text(known > 0 and known * 0.7 + each * 0.3 or each))
 end
 local seal = ARGV[4] ~= '' and recorded > 0 and {ARGV[4], ARGV[5]}
 if seal and recorded < #indexes then seal[3] = ARGV[6] end  -- it covers what an earlier call has logged

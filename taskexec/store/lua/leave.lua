@@ -9,7 +9,7 @@ for _, worker in ipairs(ARGV) do
     pay(hold.payers, -hold.share)
   end
   redis.call('DEL', 'tek:holds:' .. worker, 'tek.' .. worker, 'tek:wake:' .. worker)
-  for _, name in ipairs({'tek:traits', 'tek:total', 'tek:free', 'tek:earmarks', 'tek:waiters'}) do
+  for _, name in ipairs({'tek:traits', 'tek:total', 'tek:free', 'tek:slot', 'tek:earmarks', 'tek:waiters'}) do
     redis.call('HDEL', name, worker)
   end
 end

@@ -12,12 +12,16 @@ local suffix = '|' .. worker .. '/'
 for _, member in ipairs(redis.call('ZRANGE', K.lease, 0, -1)) do
   local mine = string.find(member, suffix, 1, true)
   if mine and (#ARGV == 2 or wanted[string.match(member, '^(%d+|%d+)|')]) then
-    give_back_attempt(worker, string.match(member, '^(%d+)|(%d+)|(.*)$'))
+    local index, attempt, token = string.match(member, '^(%d+)|(%d+)|(.*)$')
+    -- of a gang's ranks some may live: they, and the worker for its dead children, give back what they hold
+    if #ARGV == 2 or #spots_of(index) < 2 then give_back_attempts(worker, {{index, attempt, token}}) end
     lost = lost + end_lease(member, record)
   end
 end
 for at = 3, #ARGV, 2 do
-  if redis.call('HGET', K.state, ARGV[at]) == 'Q' .. ARGV[at + 1] then
+  local is_ready = false
+  for _, member in ipairs(ready) do is_ready = is_ready or member[1] == ARGV[at] end
+  if not is_ready and redis.call('HGET', K.state, ARGV[at]) == 'Q' .. ARGV[at + 1] then
     ready[#ready + 1] = {ARGV[at], tonumber(ARGV[at + 1])}
     for _, route in ipairs(ROUTES) do redis.call('ZREM', K['queued:' .. route], ARGV[at]) end
     lost = lost + 1

@@ -16,23 +16,24 @@
 -- before their first write, and each may be called again with the same arguments (see the note in each).
 
 local P = KEYS[1]
-local K = {
-  meta = P .. ':meta', state = P .. ':state', pending = P .. ':pending', successors = P .. ':successors',
-  task = P .. ':task', spec = P .. ':spec', lease = P .. ':lease', lost = P .. ':lost',
-  result = P .. ':result', log = P .. ':log', canvas = P .. ':canvas', plan = P .. ':plan', output = P .. ':output',
-  policy = P .. ':policy', delayed = P .. ':delayed', tried = P .. ':tried', first = P .. ':first',
-  starved = P .. ':starved', suspects = P .. ':suspects', reused = P .. ':reused', ask = P .. ':ask', rank = P .. ':rank',
-  wanting = P .. ':wanting', wide = P .. ':wide', wanted = P .. ':wanted', placed = P .. ':placed',
-  assigned = P .. ':assigned', where = P .. ':where',
-  ['queued:cpu'] = P .. ':queued:cpu', ['queued:gpu'] = P .. ':queued:gpu',
-  ['queued:distributed'] = P .. ':queued:distributed', ['backlog:cpu'] = P .. ':backlog:cpu',
-  ['backlog:gpu'] = P .. ':backlog:gpu', ['backlog:distributed'] = P .. ':backlog:distributed', leaves = P .. ':leaves', blocks = P .. ':blocks',
+local NAMES = {
+  'meta', 'state', 'pending', 'successors', 'task', 'spec', 'lease', 'lost', 'result', 'log', 'canvas', 'plan',
+  'output', 'policy', 'delayed', 'tried', 'first', 'starved', 'suspects', 'reused', 'ask', 'rank', 'wanting', 'wide',
+  'wanted', 'placed', 'assigned', 'where', 'gang', 'queued:cpu', 'queued:gpu', 'queued:distributed', 'backlog:cpu',
+  'backlog:gpu', 'backlog:distributed', 'leaves', 'blocks',
 }
+-- Keys by name, made when they are asked for: a script needs few of them.
+local K = setmetatable({}, {__index = function(keys, name)
+  local key = P .. ':' .. name
+  keys[name] = key
+  return key
+end})
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local lines = {}          -- log lines of this call
 local tally = {}          -- counters of <run>:meta to move, by name
 local ready = {}          -- {index, attempt} pairs to push, in order
+local is_claim = false    -- whether tasks are only taken: the backlog waits for their end
 local ROUTES = {'cpu', 'gpu', 'distributed'}
 local MANY = 500          -- arguments in one variadic call; Lua's unpack takes some thousands
 
@@ -41,7 +42,38 @@ local function add(name, amount) tally[name] = (tally[name] or 0) + amount end
 local function line(letter, index, attempt, rest)
   lines[#lines + 1] = letter .. ' ' .. index .. ' ' .. attempt .. (rest and (' ' .. rest) or '')
 end
-local function meta(name) return redis.call('HGET', K.meta, name) end
+
+-- Fields of the run's meta hash; those that nearly every script asks for are read together, once.
+local FIELDS = {
+  'run', 'status', 'stopping', 'trial', 'deadline_us', 'has_backlog', 'has_asks', 'has_policies', 'has_lost',
+  'has_tried', 'template', 'batch_max', 'batch_target_us', 'weight', 'payers', 'retention_s', 'lost_max', 'finished_us',
+}
+local fields = nil
+local function meta(name)
+  if not fields then
+    fields = {}
+    for at, value in ipairs(redis.call('HMGET', K.meta, unpack(FIELDS))) do fields[FIELDS[at]] = value end
+  end
+  local value = fields[name]
+  if value == nil then return redis.call('HGET', K.meta, name) end
+  return value
+end
+
+local function put_meta(...)
+  fields = nil
+  redis.call('HSET', K.meta, ...)
+end
+
+local function drop_meta(...)
+  fields = nil
+  redis.call('HDEL', K.meta, ...)
+end
+
+local function all_keys()
+  local keys = {}
+  for at, name in ipairs(NAMES) do keys[at] = K[name] end
+  return keys
+end
 
 -- Calls fn(slice) for slices of at most MANY items of list.
 local function sliced(list, fn)

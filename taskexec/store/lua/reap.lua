@@ -7,14 +7,14 @@
 local worker, lease, record = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 if not meta('run') then return {0, 0, -1} end  -- gone since the caller looked; its meta hash must not come back
 local last, calm = tonumber(meta('reaped_us') or '0'), tonumber(meta('calm_us') or '0')
-redis.call('HSET', K.meta, 'reaped_us', text(now))
+put_meta('reaped_us', text(now))
 if now - last > lease then
   calm = now + lease
-  redis.call('HSET', K.meta, 'calm_us', text(calm))
+  put_meta('calm_us', text(calm))
 end
 local lapsed, requeued, ends = 0, 0, tonumber(meta('deadline_us') or '0')
 if ends > 0 and now >= ends and meta('status') == 'running' then
-  redis.call('HSET', K.meta, 'expired', '1')
+  put_meta('expired', '1')
   line('K', 0, 0)
   cancel_all(true)
 else

@@ -6,9 +6,10 @@
 -- Returns how many were queued again.
 local worker, token = ARGV[1], ARGV[2]
 local kind
+local over = {}
 for at = 3, #ARGV, 2 do
   local index, attempt = ARGV[at], ARGV[at + 1]
-  give_back_attempt(worker, index, attempt, token)
+  over[#over + 1] = {index, attempt, token}
   if redis.call('ZREM', K.lease, index .. '|' .. attempt .. '|' .. token) == 1
       and redis.call('HGET', K.state, index) == 'R' .. attempt then
     line('B', index, attempt)
@@ -16,9 +17,10 @@ for at = 3, #ARGV, 2 do
     ready[#ready + 1] = {index, tonumber(attempt)}
   end
 end
+give_back_attempts(worker, over)
 if kind then
   local long, known = tonumber(meta('batch_target_us')), tonumber(meta('ewma:' .. kind) or '0')
-  redis.call('HSET', K.meta, 'ewma:' .. kind, text(math.max(long, known)))
+  put_meta('ewma:' .. kind, text(math.max(long, known)))
 end
 local count = #ready
 finish(worker)

@@ -4,5 +4,5 @@
 local status = meta('status')
 if status == 'running' then return -1 end
 redis.call('ZREM', 'tek:runs', meta('run') or '')
-for _, key in pairs(K) do redis.call('DEL', key) end
+for _, key in ipairs(all_keys()) do redis.call('DEL', key) end
 return status and 1 or 0

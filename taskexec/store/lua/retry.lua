@@ -106,7 +106,7 @@ for at, index in ipairs(again) do
   attempts[#attempts + 1] = math.max(numbers[index], tonumber(tried[at] or '0'))
 end
 sliced(attempts, function(slice) redis.call('HSET', K.tried, unpack(slice)) end)
-redis.call('HSET', K.meta, 'has_tried', '1', 'retry_request', ARGV[2], 'retried', table.concat(again, ','))
+put_meta('has_tried', '1', 'retry_request', ARGV[2], 'retried', table.concat(again, ','))
 sliced(again, function(slice)
   for _, key in ipairs({K.state, K.lost, K.result, K.first, K.starved, K.placed}) do redis.call('HDEL', key, unpack(slice)) end
 end)
@@ -125,14 +125,14 @@ end
 sliced(latches, function(slice) redis.call('HSET', K.pending, unpack(slice)) end)
 table.sort(free, function(one, other) return tonumber(one) < tonumber(other) end)
 if was ~= 'running' then
-  redis.call('HSET', K.meta, 'status', 'running')
+  put_meta('status', 'running')
   redis.call('SADD', 'tek:active', meta('run'))
-  for _, key in pairs(K) do redis.call('PERSIST', key) end
+  for _, key in ipairs(all_keys()) do redis.call('PERSIST', key) end
 end
-redis.call('HDEL', K.meta, 'finished_us', 'stopping', 'expired', 'deadline_us')
-if tonumber(meta('deadline_at_us') or '0') <= now then redis.call('HDEL', K.meta, 'deadline_at_us') end
+drop_meta('finished_us', 'stopping', 'expired', 'deadline_us')
+if tonumber(meta('deadline_at_us') or '0') <= now then drop_meta('deadline_at_us') end
 local ends = deadline()
-if ends then redis.call('HSET', K.meta, 'deadline_us', text(ends)) end
+if ends then put_meta('deadline_us', text(ends)) end
 open(free)
 finish('')
 return {0, again}

@@ -6,7 +6,7 @@
 if not meta('run') then return redis.error_reply('TEK no such run') end
 if meta('status') == 'pending' then
   redis.call('SADD', 'tek:active', meta('run'))
-  for _, key in pairs(K) do redis.call('PERSIST', key) end  -- stored runs lapse, started ones do not
+  for _, key in ipairs(all_keys()) do redis.call('PERSIST', key) end  -- stored runs lapse, started ones do not
   begin(true)
 end
 if meta('status') == 'running' and not meta('stopping') then

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 Tek = Callable[..., Result]
-NAMES = ["plan", "workflow", "hooks", "manifest", "events"]
+NAMES = ["plan", "workflow", "hooks", "manifest", "events", "cluster"]
 
 
 @pytest.mark.parametrize("name", NAMES)

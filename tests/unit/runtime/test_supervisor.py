@@ -167,3 +167,14 @@ def test_names_are_celerys_and_never_the_same() -> None:
 
     assert len(names) == 20
     assert all(name.startswith("tek-") and name.count("@") == 1 for name in names)
+
+
+def test_worker_that_has_left_in_order_is_not_started_again(supervise: Supervise) -> None:
+    supervisor = supervise(workers := Workers("pass"))
+    assert supervisor.wait(10.0) == 0
+
+    assert supervisor.tend() is False
+    assert supervisor.tend() is False
+
+    assert (supervisor.has_left, supervisor.restarts, len(workers.names), workers.lost) == (True, 0, 1, [])
+    assert not workers.folders[0].exists()

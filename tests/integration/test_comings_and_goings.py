@@ -1,0 +1,116 @@
+"""Workers are cordoned, drained and told to leave while runs go on: nothing is lost, nothing runs twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from support.live import LiveCluster
+from support.waiting import wait_until
+
+from taskexec.store.workers import CORDONED, DRAINING, READY_STATE
+
+Fresh = Callable[..., LiveCluster]
+
+
+def blocked(live: LiveCluster, name: str = "a") -> dict[str, object]:
+    """Return a task that says that it has begun, and waits for a file."""
+    sign, said = live.project / f"{name}.go", live.project / f"{name}.said"
+    return {"id": name, "command": f"echo x >> {said}; while [ ! -e {sign} ]; do sleep 0.02; done"}
+
+
+def begun(live: LiveCluster, name: str = "a") -> int:
+    path = live.project / f"{name}.said"
+    return path.read_text().count("x") if path.exists() else 0
+
+
+def test_drained_worker_finishes_what_it_runs_and_is_not_started_again(fresh: Fresh) -> None:
+    live = fresh()
+    leaving = live.start_worker(slots=1)
+    run_id = live.submit([blocked(live)])
+    wait_until(lambda: begun(live) == 1, "the start of the task", timeout_s=20.0)
+
+    live.cluster.workers.wish(leaving.name, DRAINING)
+    (live.project / "a.go").touch()
+    home = live.finish(run_id)
+    wait_until(lambda: leaving.wait(0.05) == 0, "the end of the worker", timeout_s=20.0, diagnose=live.log)
+    leaving.tend()
+
+    assert home.statuses == {"a": "succeeded"}
+    assert (leaving.has_left, leaving.restarts, begun(live)) == (True, 0, 1)
+    assert live.worker_names() == []
+
+
+def test_cordoned_worker_takes_nothing_until_it_is_uncordoned(fresh: Fresh) -> None:
+    live = fresh()
+    worker = live.start_worker(slots=2)
+    live.cluster.workers.wish(worker.name, CORDONED)
+    taken = live.submit([{"id": "b", "command": "true"}])
+    # what a pop under way has got is put back; from then on it lies in the queue
+    wait_until(
+        lambda: live.cluster.workers.waiting(worker.name, ["cpu"]) == 1 and live.state(taken) == "Q1",
+        "the message in its queue",
+        timeout_s=20.0,
+    )
+    states = [row["state"] for row in live.cluster.workers.listed()]
+
+    live.cluster.workers.wish(worker.name, READY_STATE)
+    home = live.finish(taken)
+
+    assert states == [CORDONED]
+    assert home.statuses == {"b": "succeeded"}
+
+
+def test_what_was_placed_on_a_drained_worker_goes_elsewhere_at_once(fresh: Fresh) -> None:
+    live = fresh(worker__lease_s=30.0)
+    leaving = live.start_worker(slots=4)
+    os.kill(leaving.pid or 0, signal.SIGSTOP)  # what is placed on it lies in its list
+    run_id = live.submit([{"id": "a", "command": "true", "cpus": 2}])
+    live.await_state(run_id, "Q1")
+    live.cluster.workers.wish(leaving.name, DRAINING)
+    os.kill(leaving.pid or 0, signal.SIGCONT)
+    live.start_worker(slots=2)
+
+    home = live.finish(run_id, timeout_s=20.0)
+
+    assert home.statuses == {"a": "succeeded"}
+    assert home.results["a"].get("attempts", 1) == 1
+
+
+def test_attempt_that_is_not_done_when_its_worker_must_leave_is_given_back(fresh: Fresh) -> None:
+    live = fresh(worker__lease_s=60.0, worker__shutdown_s=1.0)
+    leaving = live.start_worker(slots=1)
+    run_id = live.submit([blocked(live)])
+    wait_until(lambda: begun(live) == 1, "the start of the task", timeout_s=20.0)
+
+    leaving.ask_to_stop()
+    wait_until(lambda: live.cluster.workers.state_of(leaving.name) == DRAINING, "it to drain", timeout_s=10.0)
+    wait_until(lambda: leaving.wait(0.05) == 0, "the end of the worker", timeout_s=20.0, diagnose=live.log)
+    (live.project / "a.go").touch()
+    live.start_worker(slots=1)
+    home = live.finish(run_id, timeout_s=20.0)
+
+    (lost,) = home.transitions("attempt_lost", "a")
+    assert home.statuses == {"a": "succeeded"}
+    assert begun(live) == 2
+    assert "given back" in str(lost)
+    assert live.cluster.connection.call("HGET", f"tek:{{{run_id}}}:lost", "0") is None
+
+
+def test_node_is_replaced_while_a_run_goes_on(fresh: Fresh) -> None:
+    live = fresh(worker__lease_s=30.0)
+    first, _ = live.start_worker(slots=2), live.start_worker(slots=2)
+    said = live.project / "said"
+    tasks = [{"id": f"t{n}", "command": f"echo t{n} >> {said}; sleep 0.1", "cpus": 1 + n % 2} for n in range(60)]
+    run_id = live.submit(tasks)
+    wait_until(lambda: said.exists() and said.read_text().count("t") >= 20, "a third of it", timeout_s=30.0)
+
+    live.cluster.workers.wish(first.name, DRAINING)
+    live.start_worker(slots=2)
+    home = live.finish(run_id, timeout_s=40.0)
+    wait_until(lambda: first.wait(0.05) == 0, "the end of the worker", timeout_s=20.0, diagnose=live.log)
+
+    assert set(home.statuses.values()) == {"succeeded"}
+    assert sorted(said.read_text().split()) == sorted(f"t{n}" for n in range(60))
+    assert home.transitions("attempt_lost") == []
