@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from commands import time_commands
 from fence import measure_fence
 from floor import make_rate, round_trips, spawns
+from placement import measure_placement
 from rates import WarmCluster, warm_cluster
 from workloads import WORKLOADS, make_plan
 
@@ -57,6 +58,7 @@ def measure_all(repeats: int) -> str:
                 rows.append(measure_workload(cluster, workload, folder, repeats))
                 print(rows[-1], flush=True)
         fence = measure_fence(folder, repeats)
+        placement = measure_placement(folder / "placement", repeats)
     lines = [
         (
             f"Measured {datetime.now(UTC):%Y-%m-%d} on {os.cpu_count()} cores ({platform.machine()}, "
@@ -79,6 +81,8 @@ def measure_all(repeats: int) -> str:
         "A worker at rest, proportional set size a process: " + ", ".join(f"{size:.0f} MB" for size in sizes) + ".",
         "",
         *fence,
+        "",
+        *placement,
     ]
     return "\n".join(lines)
 

@@ -22,7 +22,7 @@ RANK_TASK = "tek.rank"
 """Name of the Celery task that performs a rank above 0 of a distributed attempt; `lua/prelude.lua` writes it too."""
 
 HEADER = "tek"
-"""Message header with version (`v`), run, members and queue time; a message without it is an ordinary Celery message."""
+"""Message header: version (`v`), run, members, queue time; a message without it is an ordinary Celery message."""
 
 _ID, _KIND, _LABEL, _MEMBERS, _AT, _ROUTE, _TASK = "\1\2\3\4\5\6\7"
 

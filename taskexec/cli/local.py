@@ -120,6 +120,7 @@ def _local_cluster(
         cluster = Cluster(server.url, settings)
         log_path = server.data_dir / "worker.log"
         supervisor = worker_supervisor(cluster, routes=list(Route), capacity=capacity, log_path=log_path)
+        supervisor.may_leave = False  # nobody else is here to carry the run out
         cluster.workers.expect(map(str, Route), capacity.slots)
         supervisor.start()
         try:

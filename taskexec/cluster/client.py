@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,8 @@ class Cluster:
         check_agents(plan, AgentRegistry(), elsewhere={name for worker in workers for name in worker["agents"]})
         faults = unmet(plan, known)
         if faults and not wait_for_workers:
-            raise NeedsUnmet(faults)
+            wait = "`tek submit --wait-for-workers` accepts the plan as it is"
+            raise NeedsUnmet([*faults[:-1], replace(faults[-1], hint=f"{faults[-1].hint}; {wait}")])
         return faults
 
     def present(self, story: Story) -> Present:
@@ -166,9 +168,9 @@ class Cluster:
 
         record = lost_record("its worker died", worker=name)
         with contextlib.suppress(ConnectionLost):
+            self.workers.remove(name)  # first, so that nothing is placed on it again
             for run_id in self.runs.active():
                 self.runs.lose(run_id, [], worker=name, record=record)
-            self.workers.remove(name)
 
 
 def takeover_of(plan: Plan, former: FormerRun, settings: Settings) -> Takeover:

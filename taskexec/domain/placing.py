@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from taskexec.domain.fit import GPUS, WHOLE, Ask, Spot, Vector, choose, choose_all
 
 __all__ = [
+    "LOOKS",
     "OVERTAKES",
     "PATIENCE_US",
     "ROUND",
@@ -40,6 +41,8 @@ ROUND = 256
 """Tasks of all runs that are looked at in one round."""
 PATIENCE_US = 2_000_000
 """After so long workers are kept for a task; and a slot is left to a task that waits for nothing but one."""
+LOOKS = 8
+"""The widest are looked at when there is room, and whenever so many more have started."""
 OVERTAKES = 64
 """The same after so many tasks started since it waits."""
 

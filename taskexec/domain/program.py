@@ -10,6 +10,7 @@ from taskexec.domain.fit import WHOLE, Option
 from taskexec.domain.proof import NO_HEAD, SignedHead
 
 __all__ = [
+    "PARTED",
     "Begun",
     "Claim",
     "ClaimedMember",
@@ -179,6 +180,10 @@ class Rank(NamedTuple):
     """Name of its worker."""
     gpus: tuple[int, ...]
     """Positions of its GPUs among the worker's."""
+
+
+PARTED = "!"
+"""Stands for the token of a rank that is over."""
 
 
 class Begun(NamedTuple):

@@ -198,14 +198,20 @@ class Caretaker:
     def _leave_at_once(self) -> None:
         """End what still runs when the time of an orderly end is up, give it back, and end this process with 0."""
         log.warning("the time to finish is up; what still runs is given back")
-        end_running(self._worker, grace_s=self._grace_s)
+        try:
+            end_running(self._worker, grace_s=self._grace_s)
+            self._give_back_all()
+        except ConnectionLost as error:
+            log.warning("%s; leases will lapse instead", error.message)
+        finally:
+            leave()
+
+    def _give_back_all(self) -> None:
         record = given_back_record(self._worker)
-        with contextlib.suppress(ConnectionLost):
-            for run_id in self._store.active():
-                if self._is_understood(run_id):
-                    self._store.lose(run_id, [], worker=self._worker, record=record)
-            self._registry.remove(self._worker)
-        leave()
+        for run_id in self._store.active():
+            if self._is_understood(run_id):
+                self._store.lose(run_id, [], worker=self._worker, record=record)
+        self._registry.remove(self._worker)
 
     def _release_dead_children(self, run_id: str) -> None:
         """End the attempts of pool children that are gone; Celery itself takes five seconds to notice."""

@@ -225,6 +225,8 @@ class Carrier:
             if any(performed.claimed.member == member for performed in self._done):
                 return  # done in the meantime: completing it finds out whether it still counts
             self._lost.add(member)
+            if self._gang is not None:
+                self._gang.give_up()
             is_waiting = any(claimed.member == member for claimed in self._todo)
             self._todo = deque(claimed for claimed in self._todo if claimed.member != member)
             current = self._current

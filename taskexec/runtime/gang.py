@@ -2,7 +2,7 @@
 
 Rank 0 leads: it claims the attempt and completes it. The others enter with a lease of their own. All meet at a barrier:
 the leader waits until the last has entered, then tells all at once where everybody is. Each rank listens to a bell, a
-list in Redis of its own:
+stream in Redis of its own:
 
 - `begun <rank>` and `done <rank> <record>` tell the leader that a rank has entered, and how it went;
 - `go <layout>` lets the others begin, `end` has them stop, because a rank has failed;
@@ -128,18 +128,33 @@ class Gang:
             self._bells.close(self._token)
 
     def _loop(self) -> None:
+        after, is_away = "0", False
         while True:
             try:
-                word = self._bells.listen(self._token, wait_s=_LISTEN_S)
+                words = self._bells.listen(self._token, after, wait_s=_LISTEN_S)
+                if is_away:
+                    self._say_again()
             except ConnectionLost:
+                is_away = True
                 time.sleep(_LISTEN_S)
                 continue
-            if word == _STOP:
-                return
-            if word is not None:
+            is_away = False
+            for after, word in words:  # noqa: B007 - the last one's is where the next call goes on
+                if word == _STOP:
+                    return
                 with self._changed:
                     self._hear(*word.partition(" ")[::2])
                     self._changed.notify_all()
+
+    def _say_again(self) -> None:
+        """Repeat what others wait for, to a server that was away and may have lost it."""
+
+    def give_up(self) -> None:
+        """End, because the lease was lost and nobody said so."""
+        with self._changed:
+            self._is_over = True
+            self._end()
+            self._changed.notify_all()
 
     def _hear(self, kind: str, rest: str) -> None:
         """Take in a word; `_changed` is held."""
@@ -239,6 +254,7 @@ class Leader(Gang):
         self._timeout_s = timeout_s
         self._heard = 0
         self._others: list[str] = []
+        self._said: list[str] = []
         self._records: dict[int, dict[str, Any]] = {}
         self._inline: dict[str, Any] = {}
         self._own: tuple[Outcome, tuple[float, float]] | None = None
@@ -272,7 +288,12 @@ class Leader(Gang):
         return layout
 
     def _ring_others(self, word: str) -> None:
+        self._said.append(word)
         keep_trying(lambda: self._bells.ring(self._others, word))
+
+    def _say_again(self) -> None:
+        for word in self._said:
+            self._bells.ring(self._others, word)
 
     def _end_all(self) -> None:
         """Have the processes of all ranks end; `_changed` is held."""

@@ -66,6 +66,8 @@ class WorkerSupervisor:
         self._quick_deaths = 0
         self.name = ""
         """Name of the present worker."""
+        self.may_leave = True
+        """Whether a worker that ends in order stays away; without it, it is started again like one that died."""
         self.has_left = False
         """Whether the worker was drained: it has left in order, and is not started again."""
         self.restarts = 0
@@ -104,7 +106,7 @@ class WorkerSupervisor:
         if self._process is None or self._process.poll() is None:
             return False
         status = self._process.returncode
-        if status == 0:
+        if status == 0 and self.may_leave:
             self.has_left = True
             self._clear()
             return False

@@ -110,7 +110,20 @@ def run_worker(
     signals.worker_ready.connect(lambda **_: caretaker.start(), weak=False)
     signals.worker_ready.connect(lambda **_: presence.handle_term(), weak=False)
     signals.worker_process_shutdown.connect(lambda **_: attendant.close(), weak=False)
-    worker: Any = app.Worker(
+    worker = _celery_worker(app, profile)
+    try:
+        worker.start()
+    finally:
+        if spool is not None:
+            spool.stop()
+        caretaker.stop()
+        attendant.close()
+        end_all(profile.name)
+    return int(worker.exitcode or 0)
+
+
+def _celery_worker(app: Any, profile: WorkerProfile) -> Any:
+    return app.Worker(
         hostname=profile.name,
         consumer_cls=PromptConsumer,
         pool="prefork",
@@ -122,15 +135,6 @@ def run_worker(
         optimization="fair",
         quiet=True,
     )
-    try:
-        worker.start()
-    finally:
-        if spool is not None:
-            spool.stop()
-        caretaker.stop()
-        attendant.close()
-        end_all(profile.name)
-    return int(worker.exitcode or 0)
 
 
 def _await_server(connection: Connection) -> None:

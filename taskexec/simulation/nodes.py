@@ -68,7 +68,7 @@ class Kind:
 class State:
     """What is free of a worker of some kind."""
 
-    __slots__ = ("fewer", "free", "has_slot", "kind", "larger")
+    __slots__ = ("fewer", "free", "has_slot", "kind", "larger", "room")
 
     def __init__(self, kind: Kind, free: Amounts) -> None:
         self.kind = kind
@@ -76,6 +76,8 @@ class State:
         slot = kind.slot
         self.has_slot = bool(kind.routes) and free[SLOTS] >= slot[SLOTS] and free[CPUS] >= slot[CPUS]
         """Whether a task without needs finds a slot."""
+        self.room = int(READY in kind.traits and free[SLOTS] >= 1)
+        """1 where anything at all may find a place, else 0."""
         self.fewer: dict[Amounts, State] = {}
         self.larger: dict[Amounts, State] = {}
 
@@ -121,6 +123,8 @@ class Nodes:
         self.caps: dict[int, Amounts] = {}
         """Workers on which a slot is left in this round, and what may be taken of them."""
         self.present = 0
+        self.roomy = 0
+        """Number of workers on which anything at all may find a place."""
         self._kinds: dict[tuple[frozenset[str], Amounts], Kind] = {}
 
     @property
@@ -145,8 +149,10 @@ class Nodes:
         else:
             del former.kind.members[bisect_left(former.kind.members, worker)]
             free = former.free
+            self.roomy -= former.room
         insort(kind.members, worker)
-        self.state[worker] = kind.state(free)
+        state = self.state[worker] = kind.state(free)
+        self.roomy += state.room
         self.touch(worker)
 
     def leave(self, worker: int) -> None:
@@ -155,6 +161,7 @@ class Nodes:
         assert former is not None
         del former.kind.members[bisect_left(former.kind.members, worker)]
         self.state[worker] = None
+        self.roomy -= former.room
         self.present -= 1
         mark = self.marks.pop(worker, None)
         if mark is not None:
@@ -167,7 +174,8 @@ class Nodes:
         """Take something of a worker for a task; return whom the worker is kept for, -1 for nobody else."""
         state = self.state[worker]
         assert state is not None
-        self.state[worker] = state.fewer.get(debit) or state.without(debit)
+        following = self.state[worker] = state.fewer.get(debit) or state.without(debit)
+        self.roomy += following.room - state.room
         self.version[worker] += 1
         self.log.append(worker)
         if worker in self.caps:
@@ -182,7 +190,8 @@ class Nodes:
         """Give back what was taken of a worker while it was kept for `behind`."""
         state = self.state[worker]
         assert state is not None
-        self.state[worker] = state.larger.get(debit) or state.with_back(debit)
+        following = self.state[worker] = state.larger.get(debit) or state.with_back(debit)
+        self.roomy += following.room - state.room
         self.version[worker] += 1
         self.log.append(worker)
         mark = self.marks.get(worker) if behind >= 0 else None

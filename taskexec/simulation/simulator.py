@@ -239,30 +239,24 @@ class _Simulator:
     def _round(self) -> bool:
         """Place what fits now, and keep workers for what has waited too long; return whether something was placed."""
         self._leave_slots()
-        started, placed = self._started, False
+        nodes, by_rank, asks = self._nodes, self._by_rank, self._asked
         hopeless: set[int] = set()
-        nodes, by_rank, sames, asks = self._nodes, self._by_rank, self._sames, self._asked
-        owned, log, version, tried = nodes.owned, nodes.log, nodes.version, self._tried
-        waiting: list[int] = []
-        for rank in self._candidates():
-            task = by_rank[rank]
-            asked = asks[task]
-            if task in owned:
-                own = owned[task]
-                if asked.dry_at == len(log) and tried.get(task) == version[own[0]]:
-                    continue  # nothing has changed for it; most of those that wait are here, most of the time
-                if self._try_owner(task, asked, own):
-                    placed = True
-                continue  # what workers are kept for already needs no more of them
-            same = sames[task]
-            if same not in hopeless:
-                if self._try(task, asked, ()):
-                    placed = True
-                    continue
-                hopeless.add(same)
+        placed = False
+        for rank in self._window.first.copy():
+            if not nodes.roomy:
+                break
+            if self._look_at(by_rank[rank], hopeless):
+                placed = True
+        started, waiting = self._started, []
+        for wide in self._widest.first.copy():
+            task = by_rank[wide[2]]
+            if nodes.roomy and self._look_at(task, hopeless):
+                placed = True
+                continue
             since, started_then = self._since[task]
-            if self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES:
-                waiting.append(task)  # as `placing.has_waited` says
+            has_waited = self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES
+            if has_waited and task not in nodes.owned:  # as `placing.has_waited` says
+                waiting.append(task)
         for task in sorted(waiting, key=lambda task: -asks[task].size):
             if not placing.may_keep(len(nodes.marks), nodes.present):
                 break
@@ -270,13 +264,26 @@ class _Simulator:
         nodes.lift_caps()
         return placed
 
-    def _candidates(self) -> list[int]:
-        """Return the ranks of what is looked at in one round: the first, and the widest wherever they stand."""
-        found = self._window.first.copy()
-        if found:
-            last = found[-1]
-            found += sorted(wide[2] for wide in self._widest.first if wide[2] > last)
-        return found
+    def _look_at(self, task: int, hopeless: set[int]) -> bool:
+        """Place a task if it fits; return whether it did.
+
+        Args:
+            task: It waits to be placed.
+            hopeless: Numbers of asks that fit nowhere in this round; added to.
+        """
+        nodes, asked = self._nodes, self._asked[task]
+        own = nodes.owned.get(task)
+        if own is not None:
+            if asked.dry_at == len(nodes.log) and self._tried.get(task) == nodes.version[own[0]]:
+                return False  # nothing has changed for it
+            return self._try_owner(task, asked, own)
+        same = self._sames[task]
+        if same in hopeless:
+            return False
+        if self._try(task, asked, ()):
+            return True
+        hopeless.add(same)
+        return False
 
     def _try_owner(self, task: int, asked: Asked, own: Sequence[int]) -> bool:
         """Try a task again for which workers are kept."""

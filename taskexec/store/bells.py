@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from taskexec.store.connection import Connection
 from taskexec.store.keys import bell_key
+from taskexec.store.streams import stream_rows
 
 __all__ = ["RedisBells"]
 
@@ -13,7 +14,7 @@ _LIFETIME_S = 3600
 
 
 class RedisBells:
-    """Each word is heard once, in the order in which they were sent."""
+    """Words stay until the bell is closed, in the order in which they were sent: a lost answer takes none along."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -22,14 +23,15 @@ class RedisBells:
         """Send a word to some deliveries, in one round trip; may be repeated, they hear it again."""
         commands: list[tuple[object, ...]] = []
         for token in tokens:
-            commands += [("LPUSH", bell_key(token), word), ("EXPIRE", bell_key(token), _LIFETIME_S)]
+            commands += [("XADD", bell_key(token), "*", "w", word), ("EXPIRE", bell_key(token), _LIFETIME_S)]
         if commands:
             self._connection.pipeline(commands)
 
-    def listen(self, token: str, *, wait_s: float) -> str | None:
-        """Wait for the next word to a delivery; None when there was none for so long."""
-        found = self._connection.call("BRPOP", bell_key(token), wait_s)
-        return None if found is None else str(found[1].decode(errors="replace"))
+    def listen(self, token: str, after: str = "0", *, wait_s: float) -> list[tuple[str, str]]:
+        """Wait for words to a delivery behind the one with an id; return them with theirs, none when none came."""
+        wait_ms = max(int(wait_s * 1000), 1)
+        reply = self._connection.call("XREAD", "BLOCK", wait_ms, "STREAMS", bell_key(token), after)
+        return [(id_, fields["w"].decode(errors="replace")) for id_, fields in stream_rows(reply)]
 
     def close(self, token: str) -> None:
         """Forget what nobody will listen to."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
@@ -64,14 +65,48 @@ def keep_trying(call: Callable[[], T], *, pause_s: float = 0.05, longest_pause_s
             pause_s = min(pause_s * 2, longest_pause_s)
 
 
+_NO_FUNCTION = ("Function not found", "unknown command")
+"""Beginnings of answers that say that the server does not know a function, or no functions at all."""
 _SHARED = ("prelude", "placing", "attempts")
-"""What stands in front of every script, in this order."""
+"""What stands in front of the scripts, in this order."""
 
 
 @cache
-def _source(name: str) -> str:
+def _sources() -> tuple[str, Mapping[str, str]]:
+    """Return what stands in front of the scripts, and each of them by name."""
     folder = resources.files("taskexec.store").joinpath("lua")
-    return "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in (*_SHARED, name))
+    found = {path.name.removesuffix(".lua"): path.read_text() for path in folder.iterdir() if path.name.endswith("lua")}
+    return "\n".join(found.pop(name) for name in _SHARED), found
+
+
+@cache
+def _library() -> tuple[str, str]:
+    """Return the name of the library that the scripts make, and its source: each script is a function of it.
+
+    The name has a digest of the source, so that neighbouring versions can use one server.
+    """
+    shared, scripts = _sources()
+    parts = ["local KEYS, ARGV", shared]
+    parts += [f"local function {name}_script()\n{scripts[name]}\nend" for name in sorted(scripts)]
+    library = f"tek_{hashlib.sha256(''.join(parts).encode()).hexdigest()[:16]}"
+    parts += [
+        f"redis.register_function('{library}_{name}', function(keys, arguments)\n"
+        f"  begin_call(keys, arguments)\n  return {name}_script()\nend)"
+        for name in sorted(scripts)
+    ]
+    return library, "\n".join([f"#!lua name={library}", *parts])
+
+
+def _lacks_function(error: redis.RedisError) -> bool:
+    """Return whether a server does not know a function, or does not let this user call it."""
+    return isinstance(error, redis.exceptions.NoPermissionError) or str(error).startswith(_NO_FUNCTION)
+
+
+def _alone(name: str) -> str:
+    """Return a script that needs no library."""
+    shared, scripts = _sources()
+    begin = "local given_keys, given_arguments = KEYS, ARGV\nlocal KEYS, ARGV"
+    return f"{begin}\n{shared}\nbegin_call(given_keys, given_arguments)\n{scripts[name]}"
 
 
 class Connection:
@@ -94,19 +129,39 @@ class Connection:
             decode_responses=False,
             **keepalive,
         )
-        self._scripts: dict[str, Any] = {}
+        self._alone: dict[str, Any] = {}
 
     def script(self, name: str, prefix: str, arguments: Sequence[Any]) -> Any:
         """Run `lua/<name>.lua` for the run whose keys begin with `prefix`.
 
-        The script cache is lost when the server restarts, so an unknown digest sends the source again.
+        A server that does not know the scripts, or has forgotten them, is given them. Where that is not allowed, or the
+        server keeps no functions, they are sent as scripts, which takes it a little longer.
 
         Raises:
             ConnectionLost: No answer; the script may or may not have run, and may be called again.
         """
-        registered = self._scripts.get(name)
+        if name in self._alone:
+            return self._run_alone(name, prefix, arguments)
+        library, source = _library()
+        command = ("FCALL", f"{library}_{name}", 1, prefix, *arguments)
+        try:
+            return self.client.execute_command(*command)
+        except redis.RedisError as error:
+            if not _lacks_function(error):
+                raise self._told(error) from error
+        try:
+            self.client.execute_command("FUNCTION", "LOAD", source)
+        except redis.ResponseError as error:
+            if "already exists" not in str(error):  # somebody else was faster
+                return self._run_alone(name, prefix, arguments)
+        except redis.RedisError as error:
+            raise self._told(error) from error
+        return self.call(*command)
+
+    def _run_alone(self, name: str, prefix: str, arguments: Sequence[Any]) -> Any:
+        registered = self._alone.get(name)
         if registered is None:
-            registered = self._scripts[name] = self.client.register_script(_source(name))
+            registered = self._alone[name] = self.client.register_script(_alone(name))
         try:
             return registered(keys=[prefix], args=arguments)
         except redis.RedisError as error:

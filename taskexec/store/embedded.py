@@ -229,6 +229,9 @@ class EmbeddedServer:
             "unixsocketperm": "700",
             "dir": str(self.data_dir.resolve()),
             "appendonly": "yes",
+            # fields of a small hash are found by looking at all of them: with some hundred tasks that takes longer than
+            # anything else that a script does
+            "hash-max-listpack-entries": "16",
             "appendfsync": self._appendfsync,
             "save": "",
             "maxmemory-policy": "noeviction",

@@ -53,13 +53,13 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:earmarks` | hash | worker -> the task it is kept for, and what that will take | until that is placed |
 | `tek:wanting` | zset | runs with tasks that wait to be placed -> since (µs) | while there are some |
 | `tek:used` | hash | run, user and tag -> share of the cluster it holds, in millionths | while it holds some |
-| `tek:slot` | hash | worker -> share and vector of what takes a slot (empty: nothing now) | while it is there |
+| `tek:slot` | hash | worker -> vector of what takes a slot (empty: it takes nothing new) | while it is there |
 | `tek:weights` | hash | user or tag -> weight | for ever |
 | `tek:wishes` | hash | worker -> `cordoned` or `draining`, as somebody wished | while it is there |
 | `tek:started` | string | tasks started while others waited to be placed | for ever |
 | `tek:waiters` | hash | worker -> its slots that found no room | until there is some |
 | `tek:wake:<worker>` | list | one element for each of them once there is room | 5 s |
-| `tek:bell:<token>` | list | words to the delivery of a rank, oldest last (`runtime/gang.py`) | until it is over, 1 h |
+| `tek:bell:<token>` | stream | words to the delivery of a rank (`runtime/gang.py`) | until it is over, 1 h |
 | `tek.<worker>` | list | messages of what was placed on a worker | while it is there |
 | `tek:fetch:<spool>` | list | requests for pieces of large files that a host keeps | a minute |
 | `tek:fetched:<reader>` | list | pieces of a file on their way to a reader | a minute |

@@ -15,8 +15,9 @@ from typing import Any
 from taskexec.domain import rules
 from taskexec.domain.again import retry_of
 from taskexec.domain.events import LogEntry
-from taskexec.domain.program import Begun, Claim, Completion, Member, Program, Reaped, RunHead
+from taskexec.domain.program import PARTED, Begun, Claim, Completion, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
+from taskexec.domain.protocol import FIRST_PROTOCOL, PROTOCOL
 from taskexec.domain.rules import ClaimVerdict, CompletionVerdict, TaskState
 from taskexec.domain.states import RunStatus, TaskStatus
 from taskexec.errors import NotFound, TasksBusy
@@ -153,7 +154,7 @@ class MemoryRunStore:
         with self._changed:
             run = self._find(run_id)
             found = [None if run is None else run.gang.get((member.index, rank)) for rank in range(ranks)]
-            return [one if one is not None and one.attempt == member.attempt else None for one in found]
+            return [one if one and one.attempt == member.attempt and one.token != PARTED else None for one in found]
 
     @property
     def bells(self) -> dict[str, list[str]]:
@@ -279,6 +280,7 @@ class MemoryRunStore:
                     if now_us >= run.calm_us:
                         lapsed = [lease for lease in _by_time(run.lease) if run.lease[lease] <= now_us]
                         ended = sum(change.end_lease(lease, record) for lease in lapsed[:_LAPSED_MOST])
+                        ended += sum(change.end_lease(lease, record) for lease in list(change.broken_gangs()))
                         requeued = change.requeue_popped(now_us - lease_us)
                         requeued += change.requeue_unassigned(now_us - lease_us)
             due_us = run.next_due_us()
@@ -340,8 +342,9 @@ class MemoryRunStore:
     def place(self) -> int:
         """Place what waits and fits now; return how many runs have something that still waits."""
         with self._changed:
-            self._shared.nodes.is_news = True
+            self._shared.nodes.is_news = self._shared.nodes.is_thorough = True
             self._place()
+            self._shared.nodes.is_thorough = False
             return len(self._shared.nodes.since)
 
     def give_back(self, worker: str, holds: Sequence[str]) -> int:
@@ -468,6 +471,11 @@ class MemoryRunStore:
         with self._changed:
             program = self._known(run_id).program
             return program.plan, program.canvas
+
+    def protocol(self, run_id: str) -> int:
+        """Return the version of a run's keys; the first where they name none, as those of a run that is gone."""
+        with self._changed:
+            return FIRST_PROTOCOL if self._find(run_id) is None else PROTOCOL
 
     def active(self) -> list[str]:
         """Return the runs that are started and not ended."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from taskexec.domain.program import Begun, Member, Rank
+from collections.abc import Iterator
+
+from taskexec.domain.program import PARTED, Begun, Member, Rank
 from taskexec.store.memory_run import MemoryRun, Surroundings
 from taskexec.store.port import lease_name
 
@@ -71,7 +73,7 @@ class Gangs:
         """End a rank above 0; return whether it still counted."""
         counted = self.run.lease.pop(lease_name(member, token), None) is not None
         if counted:
-            self.run.gang.pop((member.index, rank), None)
+            self.run.gang[member.index, rank] = Begun(member.attempt, PARTED, "")
             if leader := self.begun_as(member.index, member.attempt, 0):
                 self.ring(leader, f"done {rank} {record}")
         self._shared.nodes.give_back(worker, token, (member.index, member.attempt))
@@ -87,7 +89,21 @@ class Gangs:
             if token:
                 self.run.lease.pop(lease_name(Member(index, placed.attempt), token), None)
                 del self.run.gang[index, number]
-                if number or word != "over":  # who leads it has said so itself
+                if token != PARTED and (number or word != "over"):  # who leads it has said so itself
                     self.ring(token, word)
             else:
                 self._shared.nodes.give_back(rank.worker, self.hold_name(index, placed.attempt, number))
+
+    def broken_gangs(self) -> Iterator[str]:
+        """Yield the leases of leaders that wait for a rank which does not come any more: its worker is gone, or was."""
+        holds = self._shared.nodes.holds
+        for index in sorted(index for index, rank in self.run.gang if rank == 0):
+            placed = self.run.placed.get(index)
+            leader = "" if placed is None else self.begun_as(index, placed.attempt, 0)
+            if placed is None or not leader:
+                continue
+            for number, rank in enumerate(placed.ranks):
+                is_begun = self.begun_as(index, placed.attempt, number)
+                if not is_begun and self.hold_name(index, placed.attempt, number) not in holds.get(rank.worker, {}):
+                    yield lease_name(Member(index, placed.attempt), leader)
+                    break

@@ -87,6 +87,8 @@ class MemoryNodes:
         self.roomy: set[str] = set()
         """Workers that got something back in this change."""
         self.is_news = False
+        self.is_thorough = False
+        """Whether all that waits is looked at, whatever has changed."""
 
     def join(self, name: str, traits: frozenset[str], total: Sequence[int]) -> bool:
         """Make a worker known, or renew what is known of it; return whether it was not."""
@@ -146,20 +148,22 @@ class MemoryNodes:
         later = [hold.vector for hold in self.holds[worker].values() if hold.behind == owner]
         return placing.spare_of(self.total[worker], vector, later)
 
-    def take_slot(self, worker: str, token: str, members: Sequence[tuple[int, int]], payers: Sequence[str]) -> bool:
-        """Take a slot for the members of a delivery; return whether there was one. Unknown workers are not counted."""
+    def take_slot(self, worker: str, token: str, members: Sequence[tuple[int, int]]) -> bool:
+        """Take a slot for the members of a delivery; return whether there was one. Unknown workers are not counted.
+
+        Slots count towards nobody's share: their tasks are not placed in the order of shares.
+        """
         if worker not in self.total or token in self.holds[worker]:
             return True
         taken = slot_debit(self.total[worker])
         if READY not in self.traits[worker] or not _within(taken, self.free[worker]):
             return False
         behind = ""
-        if worker in self.earmarks:
+        if worker in self.earmarks and self.since:
             behind = self.earmarks[worker][0]
             if not _within(taken, self._spare(worker)):
                 return False
-        share = placing.share_of(taken, self._sums())
-        self._put(worker, token, Hold(taken, share, tuple(payers), behind, set(members)))
+        self._put(worker, token, Hold(taken, 0, (), behind, set(members)))
         if self.since:
             self.started += len(members)
         return True
@@ -203,11 +207,14 @@ class MemoryNodes:
         for route in starving:
             self._leave_a_slot(at_hand, route)
         hopeless: set[Ask] = set()
+        before = self.started
         for want in self._in_order(at_hand, payers, weights):
             placement = self._try(want, payers, near, at_hand, hopeless)
             if placement is not None:
                 yield placement
-        yield from self._see_to_the_widest(payers, near, at_hand, hopeless, now_us)
+        has_moved = before // placing.LOOKS < self.started // placing.LOOKS
+        if at_hand.has_room or self.is_thorough or has_moved:
+            yield from self._see_to_the_widest(payers, near, at_hand, hopeless, now_us)
         for run_id in [run_id for run_id in self.since if not any(w.run_id == run_id for w in self.wants.values())]:
             del self.since[run_id]
 

@@ -114,8 +114,7 @@ class Placing(Gangs):
     def take_slot(self, members: Sequence[Member], worker: str, token: str) -> bool:
         """Take a slot of a worker for those members that were placed nowhere; return whether there was one."""
         slotted = [(member.index, member.attempt) for member in members if member.index not in self.run.placed]
-        payers = payers_of(self.run.program)
-        return not slotted or self._shared.nodes.take_slot(worker, token, slotted, payers)
+        return not slotted or self._shared.nodes.take_slot(worker, token, slotted)
 
     def give_back_attempt(self, worker: str, member: Member, token: str) -> None:
         """Give back what an attempt that is over held on a worker."""

@@ -129,6 +129,9 @@ class RunStore(Protocol):
     def read_log(self, run_id: str, after: str = "0", *, wait_s: float = 0.0) -> list[LogEntry]:
         """Return entries after an entry id, oldest first; wait up to `wait_s` for the first one."""
 
+    def protocol(self, run_id: str) -> int:
+        """Return the version of a run's keys; the first where they name none, as those of a run that is gone."""
+
     def active(self) -> list[str]:
         """Return the runs that are started and not ended."""
 

@@ -9,7 +9,18 @@ import orjson
 
 from taskexec.domain.events import LogEntry
 from taskexec.domain.names import is_run_id
-from taskexec.domain.program import Begun, Claim, ClaimedMember, Completion, Grant, Member, Program, Reaped, RunHead
+from taskexec.domain.program import (
+    PARTED,
+    Begun,
+    Claim,
+    ClaimedMember,
+    Completion,
+    Grant,
+    Member,
+    Program,
+    Reaped,
+    RunHead,
+)
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
 from taskexec.domain.protocol import version_of
 from taskexec.errors import NotFound, TasksBusy
@@ -17,6 +28,7 @@ from taskexec.store.connection import Connection
 from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix, submission_key
 from taskexec.store.port import retry_refused
 from taskexec.store.stored import meta_of, values_of
+from taskexec.store.streams import stream_rows
 
 __all__ = ["RedisRunStore"]
 
@@ -112,7 +124,8 @@ class RedisRunStore:
         found: list[Begun | None] = []
         for value in self.connection.call("HMGET", run_key(run_id, "gang"), *fields):
             attempt, token, told = value.decode().split(" ", 2) if value else ("0", "", "")
-            found.append(Begun(int(attempt), token, told) if int(attempt) == member.attempt else None)
+            is_begun = int(attempt) == member.attempt and token != PARTED
+            found.append(Begun(int(attempt), token, told) if is_begun else None)
         return found
 
     def renew(self, run_id: str, leases: Sequence[str], *, worker: str, lease_s: float) -> list[int]:
@@ -165,7 +178,7 @@ class RedisRunStore:
         return total
 
     def protocol(self, run_id: str) -> int:
-        """Return the version of a run's keys."""
+        """See `RunStore.protocol`."""
         return version_of(self.connection.call("HGET", run_key(run_id, "meta"), "protocol"))
 
     def reap(self, run_id: str, *, worker: str, lease_s: float, record: bytes) -> Reaped:
@@ -273,7 +286,7 @@ class RedisRunStore:
     def _read_stream(self, key: str, after: str, wait_s: float, count: int) -> list[tuple[str, dict[str, bytes]]]:
         block = ["BLOCK", max(int(wait_s * 1000), 1)] if wait_s else []
         reply = self.connection.call("XREAD", "COUNT", count, *block, "STREAMS", key, after)
-        return [(id_, fields) for id_, fields in _stream_rows(reply)]
+        return [(id_, fields) for id_, fields in stream_rows(reply)]
 
     def documents(self, run_id: str) -> tuple[bytes, bytes]:
         """Return the compressed plan.json and canvas.json of a run.
@@ -355,10 +368,3 @@ def _text(value: Any) -> str:
 def _text_map(reply: Any) -> dict[str, str]:
     items = reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
     return {_text(key): _text(value) for key, value in items}
-
-
-def _stream_rows(reply: Any) -> Iterator[tuple[str, dict[str, bytes]]]:
-    for _, rows in reply.items() if isinstance(reply, Mapping) else (reply or ()):
-        for id_, fields in rows:
-            pairs = fields.items() if isinstance(fields, Mapping) else zip(fields[::2], fields[1::2], strict=True)
-            yield _text(id_), {_text(name): value for name, value in pairs}

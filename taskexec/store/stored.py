@@ -51,6 +51,7 @@ def meta_of(program: Program, *, submitted_us: int) -> dict[str, Any]:
         "has_policies": int(any(task.policy for task in program.tasks)),
         "has_tried": int(any(task.attempts_before for task in program.tasks)),
         "is_continued": int(program.is_continued),
+        "has_ranks": int(any(task.rank is not None for task in program.tasks)),
         "has_asks": int(any(task.ask for task in program.tasks)),
         "weight": options.weight if options.weight != 1 else 0,
     }

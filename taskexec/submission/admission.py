@@ -99,7 +99,7 @@ def _refusal(task: Task, workers: Sequence[KnownWorker]) -> tuple[str, str]:
         routes = " or ".join(dict.fromkeys(f"`{route}`" for _, route in options))
         return f"no worker serves the route {routes}", f"start one with `tek worker --class {options[0][1]}`"
     misses = list(_misses(task, serving))
-    hint = "ask for less, or start a worker that has more with `tek worker`; `--wait-for-workers` accepts it as it is"
+    hint = "ask for less, or start a worker that has more with `tek worker`"
     if task.needs.nodes > 1:
         return _too_few(task, options, workers, misses), hint
     miss = min(misses)

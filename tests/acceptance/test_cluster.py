@@ -355,3 +355,24 @@ def test_flower_changes_nothing_unless_it_is_told_that_it_may(flower: dict[str, 
 
     assert refused.value.code in {401, 403, 404, 405}
     refused.value.close()
+
+
+def test_drained_worker_leaves_and_the_node_goes_on_without_it(tek: Tek) -> None:
+    first, second = tek("up", "--workers", 2, "--concurrency", 1, "--output", "json").expect(0).json["workers"]
+    try:
+        tek("cordon", second[:10]).expect(0)
+        states = {row["name"]: row["state"] for row in tek("workers", "--output", "json").expect(0).json["workers"]}
+        tek("uncordon", second[:10]).expect(0)
+
+        left = tek("drain", first[:10], "--wait", "--timeout", 20, "--output", "json").expect(0).json
+        outcome = tek("submit", tek.write("plan.csv", [{"id": "a", "command": "true"}]), "--wait").expect(0)
+        there = [row["name"] for row in tek("workers", "--output", "json").expect(0).json["workers"]]
+        classes = tek.write("nodes.yaml", "classes: {cpu: {cpus: 1, max: 3}}")
+        figures = tek("autoscale", "--classes", classes, "--output", "json").expect(0).json["classes"]
+    finally:
+        tek("down").expect(0)
+
+    assert states == {first: "ready", second: "cordoned"}
+    assert (left, there) == ({"name": first, "state": "left"}, [second])
+    assert outcome.status == 0
+    assert figures["cpu"]["now"] == 1

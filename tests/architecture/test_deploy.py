@@ -242,10 +242,30 @@ def test_each_class_has_a_deployment_a_budget_and_a_scale() -> None:
 def test_scales_count_every_list_of_a_queue() -> None:
     from taskexec.broker.queues import PRIORITY_STEPS
 
-    for scale in [item for item in OBJECTS if item["kind"] == "ScaledObject"]:
+    scales = [item for item in OBJECTS if item["kind"] == "ScaledObject"]
+    for scale in [item for item in scales if item["spec"]["triggers"][0]["type"] == "redis"]:
         queue = scale["metadata"]["name"].removeprefix("taskexec-worker-")
         lists = {trigger["metadata"]["listName"] for trigger in scale["spec"]["triggers"]}
         assert lists == {queue if step == 0 else f"{queue}\x06\x16{step}" for step in PRIORITY_STEPS}
+
+
+def test_scales_by_wanted_nodes_agree_with_the_classes_that_are_counted(tmp_path: Path) -> None:
+    from taskexec.settings.node_classes import read_node_classes
+
+    (config,) = [item for item in OBJECTS if item["metadata"]["name"] == "taskexec-autoscale" and "data" in item]
+    path = tmp_path / "classes.yaml"
+    path.write_text(config["data"]["classes.yaml"])
+    scales = [item["spec"] for item in OBJECTS if item["kind"] == "ScaledObject"]
+    wanted = {
+        f'max(tek_wanted_nodes{{class="{each.name}"}})': (each.least, each.most) for each in read_node_classes(path)
+    }
+
+    assert {
+        trigger["metadata"]["query"]: (scale["minReplicaCount"], scale["maxReplicaCount"])
+        for scale in scales
+        for trigger in scale["triggers"]
+        if trigger["type"] == "prometheus"
+    } == wanted
 
 
 def test_kustomization_holds_every_manifest() -> None:
@@ -281,7 +301,8 @@ def test_units_let_tasks_finish_and_are_hardened() -> None:
         command = re.search(r"^ExecStart=\S*/(\S+) (.+)$", text, re.MULTILINE)
         assert command is not None
         assert_command_exists([command[1], *command[2].split()])
-        assert {"NoNewPrivileges=yes", "ProtectSystem=strict", "Restart=always"} <= set(text.splitlines())
+        restart = "Restart=on-failure" if "worker" in path.name else "Restart=always"  # a drained worker stays away
+        assert {"NoNewPrivileges=yes", "ProtectSystem=strict", restart} <= set(text.splitlines())
     worker = (DEPLOY / "systemd" / "tek-worker@.service").read_text().splitlines()
     assert {"KillMode=mixed", "TimeoutStopSec=15min"} <= set(worker)
 

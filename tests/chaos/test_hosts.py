@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +135,20 @@ def test_run_is_shared_by_the_hosts(net: Net) -> None:
     hosts = {home.record(task)["host"] for task in home.results}
     assert hosts == {host.name for host in net.hosts.workers}
     assert [result["attempts"] for result in home.results.values()] == [1] * 30
+
+
+def test_ranks_of_a_distributed_task_find_each_other_on_three_hosts(net: Net) -> None:
+    program = Path(__file__).parents[2] / "examples" / "train.py"
+    plan = net.place.folder / "gang.csv"
+    plan.write_text(csv_text([{"id": "g", "nodes": 3, "queue": "cpu", "command": f"python3 {program}"}]))
+
+    following = net.tek("submit", plan, "--wait", "--runs-dir", "runs-gang", "--output", "json")
+    stdout, _ = following.communicate(timeout=60)
+
+    assert following.returncode == 0, (stdout, net.seen())
+    record = Home(net.place.folder / json.loads(stdout)["folder"]).record("g")
+    assert record["result"]["ranks"] == 3
+    assert {rank["host"] for rank in record["ranks"]} == {host.name for host in net.hosts.workers}
 
 
 def pass_time(leases: float) -> None:

@@ -213,3 +213,32 @@ def test_two_gangs_never_wait_for_each_other(stage: Stage, run: StartRun) -> Non
     play.part(0, 1, 1, worker="w2")
     play.complete((0, 1))
     assert play.states() == {0: "S1", 1: "Q1"}
+
+
+def test_attempt_that_waits_for_a_rank_of_a_worker_that_is_gone_is_lost(gang: Play) -> None:
+    gang.take_from("w1")
+    gang.keep_reaping(0.5)
+    gang.keep_reaping(1.0)
+    (attempt,) = {int(state[1:]) for state in gang.states().values()}
+    gang.won((0, attempt))
+
+    gang.leave("w2")
+    gang.stage.join("w3", TRAITS, TOTAL)
+    lapsed, _ = gang.reap()
+
+    assert lapsed == 1
+    assert gang.states() == {0: f"Q{attempt + 1}"}
+    assert gang.stage.bell("w1/d") == ["lost"]
+
+
+def test_rank_that_is_over_is_not_waited_for(gang: Play) -> None:
+    gang.reap()
+    gang.won((0, 1))
+    gang.enter(0, 1, 1, worker="w2")
+    gang.part(0, 1, 1, worker="w2")
+
+    assert gang.reap() == (0, 0)
+    gang.complete((0, 1))
+
+    assert gang.stage.bell("w2/r") == []
+    assert free(gang)

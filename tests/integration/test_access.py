@@ -105,7 +105,8 @@ def test_each_role_does_its_work_and_nothing_is_refused(roles: Roles) -> None:
         roles.tek(role, "status", run_id, status=1)
     roles.tek("submitter", "runs", "rm", run_id, "--yes")
 
-    assert roles.server.denials() == []
+    # a worker may not load functions, which others would then run: it sends scripts where nobody has loaded them
+    assert set(roles.server.denials()) <= {"worker command function|load"}
 
 
 def test_flower_sees_workers_and_tasks_as_monitor(roles: Roles) -> None:

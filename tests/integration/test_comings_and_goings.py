@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from support.live import LiveCluster
 from support.waiting import wait_until
 
+from taskexec.cluster.autoscale import survey
+from taskexec.domain.autoscale import NodeClass
+from taskexec.domain.protocol import PROTOCOL
+from taskexec.domain.resources import Capacity
 from taskexec.store.workers import CORDONED, DRAINING, READY_STATE
 
 Fresh = Callable[..., LiveCluster]
@@ -114,3 +119,71 @@ def test_node_is_replaced_while_a_run_goes_on(fresh: Fresh) -> None:
     assert set(home.statuses.values()) == {"succeeded"}
     assert sorted(said.read_text().split()) == sorted(f"t{n}" for n in range(60))
     assert home.transitions("attempt_lost") == []
+
+
+def test_run_of_an_unknown_version_is_left_alone_and_said_once(fresh: Fresh) -> None:
+    live = fresh(worker__lease_s=1.0)
+    worker = live.start_worker(slots=2)
+    live.cluster.workers.wish(worker.name, CORDONED)
+    time.sleep(2.5)  # until no pop is under way: nothing tells
+    strange = PROTOCOL + 2
+    foreign = live.submit([{"id": "a", "command": "true"}])
+    call = live.cluster.connection.call
+    call("HSET", f"tek:{{{foreign}}}:meta", "protocol", strange)
+    (key,) = map(bytes.decode, call("KEYS", "cpu*"))
+    message = call("RPOP", key).decode().replace(f'"v":{PROTOCOL}', f'"v":{strange}')
+    call("LPUSH", key, message)
+    live.cluster.workers.wish(worker.name, READY_STATE)
+
+    home = live.carry_out([{"id": "b", "command": "true"}])
+    wait_until(lambda: live.cluster.workers.listed()[0]["notes"], "its note", timeout_s=20.0)
+
+    assert home.statuses == {"b": "succeeded"}
+    assert live.state(foreign) == "Q1"
+    (note,) = live.cluster.workers.listed()[0]["notes"]
+    assert f"protocol {strange}" in note
+    assert live.log().count(note) == 1
+
+
+def test_pool_widens_for_what_waits_and_narrows_when_it_is_idle(fresh: Fresh) -> None:
+    live = fresh(worker__max_slots=3, worker__min_slots=1, worker__widen_load=1000.0, worker__narrow_after_s=1.0)
+    live.start_worker(slots=1)
+    names = ("a", "b", "c")
+    run_id = live.submit([blocked(live, name) for name in names])
+
+    def slots() -> int:
+        return int(live.cluster.workers.listed()[0]["capacity"]["slots"])
+
+    wait_until(lambda: all(begun(live, name) for name in names), "all at once", timeout_s=30.0, diagnose=live.log)
+    widest = slots()
+    for name in names:
+        (live.project / f"{name}.go").touch()
+    home = live.finish(run_id)
+    wait_until(lambda: slots() == 1, "one slot again", timeout_s=30.0, diagnose=live.log)
+
+    assert widest == 3
+    assert set(home.statuses.values()) == {"succeeded"}
+    assert [begun(live, name) for name in names] == [1, 1, 1]
+    assert live.carry_out([{"id": "d", "command": "true"}]).statuses == {"d": "succeeded"}
+
+
+def test_wanted_nodes_follow_what_waits(fresh: Fresh) -> None:
+    live = fresh()
+    capacity = Capacity(64.0, 65_536, (), 1, 0)
+    classes = [NodeClass(name="cpu", capacity=capacity, routes=("cpu",), least=0, most=10)]
+    live.start_worker(slots=1)
+    run_id = live.submit([blocked(live)])
+    wait_until(lambda: begun(live) == 1, "the start of the task", timeout_s=20.0)
+    waiting = live.submit(
+        [{"id": "b", "command": "true"}, {"id": "c", "command": "true"}, {"id": "d", "command": "true", "cpus": 2}]
+    )
+
+    busy = survey(live.cluster, classes, idle_s=0.0)["cpu"]
+    (live.project / "a.go").touch()
+    live.finish(run_id)
+    live.finish(waiting)
+    wait_until(lambda: live.cluster.workers.listed()[0]["idle_s"] > 0, "it to be idle", timeout_s=20.0)
+    idle = survey(live.cluster, classes, idle_s=0.0)["cpu"]
+
+    assert (busy.now, busy.wanted) == (1, 4)
+    assert (idle.now, idle.wanted) == (1, 0)

@@ -241,7 +241,8 @@ def test_worker_told_to_stop_finishes_what_runs_and_starts_nothing_new(fresh: Fr
     live.await_state(run_id, "R1")
 
     supervisor.ask_to_stop()
-    wait_until(lambda: "Warm shutdown" in live.log(), "a worker that stops", diagnose=live.log)
+    workers = live.cluster.workers
+    wait_until(lambda: workers.state_of(supervisor.name) == "draining", "a worker that stops", diagnose=live.log)
     sign.touch()
     wait_until(lambda: supervisor.wait(0.1) is not None, "the worker's end")
 

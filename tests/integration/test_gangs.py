@@ -18,6 +18,7 @@ from support.waiting import wait_until
 from taskexec.completion.keys import Trust
 from taskexec.completion.proof import verify_folder
 from taskexec.runtime.supervisor import WorkerSupervisor
+from taskexec.runtime.sweep import is_alive
 from taskexec.store.nodes import RedisNodes
 
 Fresh = Callable[..., LiveCluster]
@@ -58,6 +59,10 @@ def assert_nothing_is_held(live: LiveCluster) -> None:
         return all(not view.holds and view.free == view.total for view in nodes.views())
 
     wait_until(is_free, "everything to be given back", timeout_s=15.0, diagnose=nodes.views)
+
+
+def assert_ended(found: list[int]) -> None:
+    wait_until(lambda: not any(map(is_alive, found)), "all ranks to end", timeout_s=2.0)
 
 
 def assert_verified(home: Home) -> None:
@@ -126,7 +131,7 @@ def test_gang_whose_worker_is_killed_is_done_by_its_second_attempt(fresh: Fresh,
     assert home.statuses == {"g": "succeeded"}
     assert home.results["g"]["attempts"] == 2
     assert [rank["status"] for rank in home.record("g", 2)["ranks"]] == ["succeeded"] * 2
-    assert not any(psutil.pid_exists(pid) for pid in at_work)
+    assert_ended(at_work)
     assert_nothing_is_held(live)
     assert_verified(home)
 
@@ -142,7 +147,7 @@ def test_gang_whose_pool_child_is_killed_is_done_by_its_second_attempt(fresh: Fr
     home = live.finish(run_id)
 
     assert (home.statuses, home.results["g"]["attempts"]) == ({"g": "succeeded"}, 2)
-    assert not any(psutil.pid_exists(pid) for pid in at_work)
+    assert_ended(at_work)
     assert_nothing_is_held(live)
     assert_verified(home)
 
@@ -176,7 +181,7 @@ def test_failing_rank_ends_the_others_and_names_itself(fresh: Fresh, tmp_path: P
     assert record["error"].startswith("rank 1 on `")
     reasons = [rank.get("reason") for rank in record["ranks"]]
     assert reasons == ["cancelled", "exit", "cancelled"]
-    assert not any(psutil.pid_exists(pid) for pid in pids(tmp_path, 2))
+    assert_ended(pids(tmp_path, 2))
     assert_nothing_is_held(live)
     assert_verified(home)
 
@@ -201,7 +206,7 @@ def test_time_limit_ends_all_ranks(fresh: Fresh, tmp_path: Path) -> None:
     home = live.carry_out([GANG | {"packed": "yes", "timeout_s": "1", "command": hanging(tmp_path)}])
 
     assert home.record("g")["reason"] == "timeout"
-    assert not any(psutil.pid_exists(pid) for pid in pids(tmp_path, 2))
+    assert_ended(pids(tmp_path, 2))
     assert_nothing_is_held(live)
 
 
@@ -216,7 +221,7 @@ def test_cancel_ends_all_ranks(fresh: Fresh, tmp_path: Path) -> None:
     home = live.finish(run_id)
 
     assert home.statuses == {"g": "cancelled"}
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in at_work), "all ranks to end", timeout_s=2.0)
+    assert_ended(at_work)
     assert_nothing_is_held(live)
 
 

@@ -159,3 +159,41 @@ def test_task_without_needs_is_told_its_queue(fresh: Fresh) -> None:
         assert any(f"worker `{name}`: 0 of 1 slots free" in line for line in cause.lines())
     sign.touch()
     live.finish(run_id)
+
+
+def test_messages_before_it_are_counted_and_missing_workers_told(fresh: Fresh) -> None:
+    live = fresh()
+    runs = [live.submit(make_plan([{"id": name, "command": "true"}])) for name in ("one", "two", "three")]
+    urgent = live.submit(make_plan([{"id": "four", "command": "true", "priority": 9}]))
+
+    answers = [ask_why(live, run_id, name) for run_id, name in zip(runs, ("one", "two", "three"), strict=True)]
+
+    assert [next(cause.find("queue")).facts["before"] for cause in answers] == [1, 2, 3]
+    assert next(ask_why(live, urgent, "four").find("queue")).facts["before"] == 0
+    assert next(answers[0].find("nobody")).text.endswith("start one with `tek worker --class cpu`")
+
+
+def test_backlog_of_a_run_is_counted(fresh: Fresh) -> None:
+    live = fresh()
+    tasks = [{"id": f"t{number}", "command": "true"} for number in range(600)]
+    run_id = live.submit(make_plan(tasks))
+
+    cause = ask_why(live, run_id, "t599")
+
+    (window,) = cause.find("window")
+    assert cause.kind == "backlog"
+    assert window.facts["before"] + window.facts["queued"] == 599
+
+
+def test_uncordoning_the_worker_that_is_named_starts_the_task(fresh: Fresh) -> None:
+    live = fresh()
+    name = start(live, GPU_WORKER)
+    live.cluster.workers.wish(name, "cordoned")
+    run_id = live.submit(make_plan([{"id": "a", "cpus": 2, "command": "true"}]))
+    live.await_state(run_id, "H1")
+
+    changes = [change.facts for change in ask_why(live, run_id, "a").find("change")]
+
+    assert {"uncordon": name} in changes
+    live.cluster.workers.wish(name, "ready")
+    assert live.finish(run_id).statuses == {"a": "succeeded"}

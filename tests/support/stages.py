@@ -222,7 +222,7 @@ class ServerStage(Stage):
         return {name.decode() for name in self.connection.call("ZRANGE", run_key(run_id, "lease"), 0, -1)}
 
     def bell(self, token: str) -> list[str]:
-        return [word.decode() for word in reversed(self.connection.call("LRANGE", bell_key(token), 0, -1))]
+        return [fields[b"w"].decode() for _, fields in self.connection.call("XRANGE", bell_key(token), "-", "+")]
 
     def celery_result(self, key: str) -> bytes | None:
         result: bytes | None = self.connection.call("GET", key)

@@ -96,7 +96,7 @@ def _smaller_asks(turn: Turn, want: Want, memory_ratio: float) -> Iterator[Chang
     for number, option in enumerate(want.ask.options):
         for smaller in find(turn, want.ask, option, memory_ratio):
             key = (number, " ".join(smaller.words))
-            if key not in found and turn.place(want.ask._replace(options=(smaller.option,))) is not None:
+            if key not in found:
                 found[key] = smaller, number
     for ranks, packed, words, writes in _gang_shapes(turn, want.ask):
         yield Change(f"with {words}", {"write": writes}, _asking(want, want.ask._replace(ranks=ranks, packed=packed)))
@@ -148,7 +148,9 @@ def _for_one(turn: Turn, ask: Ask, option: Option, memory_ratio: float) -> Itera
             continue
         if not {route_trait(route_of(option)), agent_trait(agent_of(option))} <= set(spot.traits):
             continue
-        yield from _made_to_fit(option, spot, there, memory_ratio)
+        for smaller in _made_to_fit(option, spot, there, memory_ratio):
+            if turn.place(ask._replace(options=(smaller.option,)), on=(spot,)) is not None:
+                yield smaller
 
 
 def _made_to_fit(option: Option, spot: Spot, there: Vector, memory_ratio: float) -> Iterator[_Smaller]:
@@ -243,6 +245,19 @@ def _for_ranks(turn: Turn, ask: Ask, option: Option, memory_ratio: float) -> Ite
     def works(smaller: _Smaller) -> bool:
         return turn.place(ask._replace(options=(smaller.option,))) is not None
 
+    yield from filter(works, _without_conditions(base))
+    for name, at in (("cpus", CPUS), ("memory", MEMORY), ("disk", DISK)):
+        yield from _first(works, _amounts(turn, ask, base, name, at, memory_ratio))
+    if option.gpus >= WHOLE:
+        fewer = (_with_gpus(base, count * WHOLE, option.gpu_memory) for count in range(option.gpus // WHOLE - 1, 0, -1))
+        yield from _first(works, fewer)
+    sizes = {total for spot in turn.spots for total in spot.total[GPUS + 1 :: 2] if 0 < total < option.gpu_memory}
+    yield from _first(works, (_with_gpus(base, option.gpus, one) for one in sorted(sizes, reverse=True)))
+
+
+def _without_conditions(base: _Smaller) -> Iterator[_Smaller]:
+    """Yield an option without one of its labels, or without a worker for itself alone."""
+    option = base.option
     for label in labels_of(option.has):
         left = tuple(trait for trait in option.has if trait != label_trait(label))
         yield _changed(base, {"has": " ".join(labels_of(left))}, f"without the label `{label}`", 0.5, has=left)
@@ -253,13 +268,6 @@ def _for_ranks(turn: Turn, ask: Ask, option: Option, memory_ratio: float) -> Ite
         )
     if option.exclusive:
         yield _changed(base, {"exclusive": "no"}, "with exclusive=no", 0.3, exclusive=False)
-    for name, at in (("cpus", CPUS), ("memory", MEMORY), ("disk", DISK)):
-        yield from _first(works, _amounts(turn, ask, base, name, at, memory_ratio))
-    if option.gpus >= WHOLE:
-        fewer = (_with_gpus(base, count * WHOLE, option.gpu_memory) for count in range(option.gpus // WHOLE - 1, 0, -1))
-        yield from _first(works, fewer)
-    sizes = {total for spot in turn.spots for total in spot.total[GPUS + 1 :: 2] if 0 < total < option.gpu_memory}
-    yield from _first(works, (_with_gpus(base, option.gpus, one) for one in sorted(sizes, reverse=True)))
 
 
 def _first(works: Callable[[_Smaller], bool], tried: Iterator[_Smaller]) -> Iterator[_Smaller]:
@@ -313,7 +321,7 @@ def _uncordoned(cluster: Cluster, want: Want) -> Iterator[Change]:
         ready = replace(node, traits=node.traits | {READY}, state="ready")
         after = replace(cluster, nodes=(*cluster.nodes[:at], ready, *cluster.nodes[at + 1 :]))
         if _starts(after, want):
-            text = f"if worker `{node.name}` took tasks again (it is {node.state})"
+            text = f"after `tek uncordon {node.name}`: it is {node.state}"
             yield Change(text, {"uncordon": node.name}, cluster=after)
             return
 

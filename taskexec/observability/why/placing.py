@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from taskexec.domain.fit import (
     label_trait,
     route_trait,
 )
-from taskexec.domain.placing import PATIENCE_US, ROUND, Account, Want
+from taskexec.domain.placing import PATIENCE_US, ROUND, WIDEST, WINDOW, Account, Want
 from taskexec.observability.why.cause import Cause
 from taskexec.observability.why.changes import find_changes
 from taskexec.observability.why.facts import Cluster, Held, Node
@@ -51,6 +52,8 @@ class _Why(NamedTuple):
 
     severity: int
     text: str
+    free_at_us: float = math.inf
+    """When it should have room."""
     below: tuple[str, ...] = ()
     """Who holds what is missing, and until when."""
 
@@ -85,16 +88,16 @@ def _workers(cluster: Cluster, turn: Turn, want: Want) -> Iterator[Cause]:
     if not cluster.nodes:
         yield Cause("workers", "no worker is there; start one with `tek worker`")
         return
-    groups: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
+    groups: dict[tuple[int, float, str, tuple[str, ...]], list[str]] = {}
     for node in cluster.nodes:
         limit = turn.limits.get(node.name, node.free)
         options = want.ask.options
         whys = [(_why(cluster, node, limit, option, want), number) for number, option in enumerate(options, 1)]
         why, number = min(whys, key=lambda pair: (pair[0].severity, pair[1]))
         text = why.text + (f" (for option {number})" if len(options) > 1 and why.severity < _STATE else "")
-        groups.setdefault((why.severity, text, why.below), []).append(node.name)
-    listed = sorted(groups.items(), key=lambda item: item[0][0])
-    for (severity, text, below), names in listed[:_MOST_WORKERS]:
+        groups.setdefault((why.severity, why.free_at_us, text, why.below), []).append(node.name)
+    listed = sorted(groups.items(), key=lambda item: item[0][:2])
+    for (severity, _, text, below), names in listed[:_MOST_WORKERS]:
         who = "worker" if len(names) == 1 else f"{len(names):,} workers"
         shown = joined(f"`{name}`" for name in names)
         facts = {"workers": names, "reason": _REASONS[severity]}
@@ -139,7 +142,7 @@ def _why_not_now(cluster: Cluster, node: Node, limit: Vector, option: Option, wa
         free_at = _free_at(node, option)
         if free_at:
             held.append(f"it should have room in {left_text((free_at - cluster.now_us) / 1e6)}")
-        return _Why(_SHORT, "; ".join(text for text, _ in short), tuple(held))
+        return _Why(_SHORT, "; ".join(text for text, _ in short), free_at or math.inf, tuple(held))
     if choose(option, [node.spot], spare={node.name: limit}) is None:
         if node.kept_for and node.kept_for != want.owner:
             name = cluster.name_of(node.kept_for)
@@ -279,9 +282,9 @@ def _order(cluster: Cluster, turn: Turn, want: Want) -> Iterator[Cause]:
     """Yield who is looked at before it, and why."""
     facts = {"before": len(turn.before)}
     if not turn.is_reached:
-        text = f"it is not among the first that wait: {ROUND} tasks are looked at at once, and fewer of each run"
-        yield Cause("order", text, facts=facts)
-    elif not turn.before:
+        text = f"a round of placing does not come to it: it looks at {WINDOW - WIDEST} tasks of a run, {ROUND} in all"
+        yield Cause("order", f"{text}, and the widest of each run", facts=facts)
+    if not turn.before:
         yield Cause("order", "no task that waits is looked at before it", facts=facts)
         return
     by_run = Counter(other.run_id for other in turn.before)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from taskexec.domain import placing
-from taskexec.domain.fit import Ask, Chosen, Spot, Vector, choose_all
+from taskexec.domain.fit import WHOLE, Ask, Chosen, Spot, Vector, choose_all
 from taskexec.domain.placing import Account, Want
 from taskexec.observability.why.facts import Cluster, limits_of
 
@@ -25,11 +25,11 @@ class Turn:
     is_reached: bool
     """Whether it is looked at in the round."""
 
-    def place(self, ask: Ask) -> list[Chosen] | None:
-        """Return where something would go; None for nowhere."""
+    def place(self, ask: Ask, *, on: Sequence[Spot] | None = None) -> list[Chosen] | None:
+        """Return where something would go, on all workers or on some; None for nowhere."""
         if not self.is_reached:
             return None
-        found = choose_all(ask, self.spots, spare=self.limits)
+        found = choose_all(ask, self.spots if on is None else on, spare=self.limits)
         return None if found is None else found[1]
 
 
@@ -42,52 +42,73 @@ def with_want(cluster: Cluster, want: Want) -> Cluster:
 
 def turn_of(cluster: Cluster, want: Want) -> Turn:
     """Return how things stand when a task that waits has its turn."""
-    candidates = {run_id: _candidates(wants) for run_id, wants in cluster.wants.items()}
-    accounts = _Accounts(cluster)
-    spots = tuple(node.spot for node in cluster.nodes)
-    before: list[Want] = []
-    hopeless: set[Ask] = set()
-    limits_by_owner: dict[str, dict[str, Vector]] = {}
-    owners = {node.kept_for for node in cluster.nodes if node.kept_for}
-    taken: dict[str, Vector] = {}
-    for _ in range(placing.ROUND):
-        waiting = [run_id for run_id, wants in candidates.items() if wants]
-        if not waiting:
-            break
-        first = min(waiting, key=lambda run_id: accounts.precedence(candidates[run_id][0]))
-        other = candidates[first].pop(0)
-        kind = other.owner if other.owner in owners else ""
-        if kind not in limits_by_owner:
-            limits_by_owner[kind] = limits_of(cluster, kind)
-        limits = {name: _less(vector, taken.get(name)) for name, vector in limits_by_owner[kind].items()}
+    at_hand = _Round(cluster)
+    for other in at_hand.looked_at():
         if other.owner == want.owner:
-            return Turn(spots, limits, tuple(before), True)
-        before.append(other)
-        if other.ask in hopeless and not kind:
-            continue
-        found = choose_all(other.ask, spots, spare=limits)
+            return Turn(at_hand.spots, at_hand.limits(other), tuple(at_hand.before), True)
+        at_hand.try_to_place(other)
+    return Turn(at_hand.spots, at_hand.limits(want), tuple(at_hand.before), False)
+
+
+class _Round:
+    """A round of placing, as far as it has gone."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._accounts = _Accounts(cluster)
+        self._hopeless: set[Ask] = set()
+        self._owners = {node.kept_for for node in cluster.nodes if node.kept_for}
+        self._limits: dict[str, dict[str, Vector]] = {}
+        self._taken: dict[str, Vector] = {}
+        self._placed: set[str] = set()
+        self.spots = tuple(node.spot for node in cluster.nodes)
+        self.before: list[Want] = []
+
+    def looked_at(self) -> Iterator[Want]:
+        """Yield what is looked at, in order: the first of each run, then the widest wherever they stand."""
+        first = {
+            run_id: list(wants[: placing.WINDOW - placing.WIDEST]) for run_id, wants in self._cluster.wants.items()
+        }
+        seen = set()
+        for _ in range(placing.ROUND):
+            waiting = [run_id for run_id, wants in first.items() if wants]
+            if not waiting:
+                break
+            chosen = min(waiting, key=lambda run_id: self._accounts.precedence(first[run_id][0]))
+            seen.add(first[chosen][0].owner)
+            yield first[chosen].pop(0)
+        for wants in self._cluster.wants.values():
+            wide = [want for want in wants if placing.size_of(want.ask) > WHOLE and want.owner not in self._placed]
+            wide.sort(key=lambda want: (-placing.size_of(want.ask), str(want.index)))
+            yield from (want for want in wide[: placing.WIDEST] if want.owner not in seen)
+
+    def limits(self, want: Want) -> dict[str, Vector]:
+        """Return what a task may take of workers of which it may not take all that is free."""
+        kind = want.owner if want.owner in self._owners else ""
+        if kind not in self._limits:
+            self._limits[kind] = limits_of(self._cluster, kind)
+        return {name: _less(vector, self._taken.get(name)) for name, vector in self._limits[kind].items()}
+
+    def try_to_place(self, want: Want) -> None:
+        """Take what a task would get."""
+        self.before.append(want)
+        if want.ask in self._hopeless and want.owner not in self._owners:
+            return
+        found = choose_all(want.ask, self.spots, spare=self.limits(want))
         if found is None:
-            hopeless.add(other.ask)
-            continue
+            self._hopeless.add(want.ask)
+            return
         for chosen in found[1]:
-            name = chosen.spot.name
-            taken[name] = [a + b for a, b in zip(taken.get(name) or [0] * len(chosen.debit), chosen.debit, strict=True)]
-            spots = tuple(s._replace(free=_less(s.free, chosen.debit)) if s.name == name else s for s in spots)
-        accounts.pay(first, found[1])
-    kind = want.owner if want.owner in owners else ""
-    return Turn(spots, limits_of(cluster, kind), tuple(before), False)
+            name, taken = chosen.spot.name, chosen.debit
+            known = self._taken.get(name, [0] * len(taken))
+            self._taken[name] = [one + other for one, other in zip(known, taken, strict=True)]
+            self.spots = tuple(s._replace(free=_less(s.free, taken)) if s.name == name else s for s in self.spots)
+        self._placed.add(want.owner)
+        self._accounts.pay(want.run_id, found[1])
 
 
 def _less(vector: Sequence[int], by: Sequence[int] | None) -> Vector:
     return [one - other for one, other in zip(vector, by, strict=True)] if by else list(vector)
-
-
-def _candidates(wants: Sequence[Want]) -> list[Want]:
-    """Return what is looked at of a run: the first that wait, and the widest wherever they stand."""
-    wide = sorted(wants, key=lambda want: -placing.size_of(want.ask))[: placing.WIDEST]
-    shown = {want.owner for want in wants[: placing.WINDOW - placing.WIDEST]}
-    shown |= {want.owner for want in wide if placing.size_of(want.ask) > 1000}
-    return [want for want in wants if want.owner in shown]
 
 
 class _Accounts:

@@ -30,12 +30,16 @@ end
 
 -- Takes out of `ready` what asks for a place of its own.
 local function want_places()
-  local indexes, others = {}, {}
+  local indexes, others, started = {}, {}, nil
   for at, member in ipairs(ready) do indexes[at] = member[1] end
   for at, ask in ipairs(fetch(K.ask, indexes)) do
     if ask then
+      if not started then
+        started, is_news = redis.call('GET', 'tek:started') or '0', true
+        redis.call('ZADD', 'tek:wanting', 'NX', text(now), meta('run'))
+      end
       unplace(ready[at][1])
-      want(ready[at][1], ready[at][2], ask)
+      want(ready[at][1], ready[at][2], ask, started)
     else
       others[#others + 1] = ready[at]
     end
@@ -84,8 +88,9 @@ local function keep_window(settings)
         local ranked, states = {}, {}
         local names = {}
         for at, item in ipairs(list) do names[at] = item[1][1] end
-        for at, rank in ipairs(fetch(K.rank, names)) do
-          ranked[#ranked + 1] = rank or names[at]
+        local ranks = meta('has_ranks') and fetch(K.rank, names) or {}
+        for at = 1, #names do
+          ranked[#ranked + 1] = ranks[at] or names[at]
           ranked[#ranked + 1] = names[at]
           states[#states + 1] = names[at]
           states[#states + 1] = 'H' .. text(list[at][1][2])
@@ -103,7 +108,7 @@ local function keep_window(settings)
           end
           waiting = waiting - #turn
         end
-        if waiting > 0 then left[#left + 1] = route end
+        if waiting > 0 then left[#left + 1] = route .. ' ' .. most end
       end
     end
   end
@@ -114,9 +119,17 @@ local function keep_window(settings)
   return records
 end
 
+-- Whether so few tasks are queued on a route that more of the backlog has its turn.
+local function is_backlog_due()
+  for route, most in string.gmatch(meta('has_backlog') or '', '(%a+) (%d+)') do
+    if 2 * redis.call('ZCARD', K['queued:' .. route]) <= tonumber(most) then return true end
+  end
+  return false
+end
+
 -- Queues everything in `ready`: states, queue times, messages. Called once, at the end of a script.
 local function push()
-  if #ready == 0 and (is_claim or not meta('has_backlog')) then return end
+  if #ready == 0 and (is_claim or not is_backlog_due()) then return end
   if meta('stopping') then return cancel_ready() end
   local settings = {run = meta('run'), template = meta('template'), max = tonumber(meta('batch_max')),
     target = tonumber(meta('batch_target_us')), weight = tonumber(meta('weight') or '1'), backlogged = meta('has_backlog')}
@@ -454,6 +467,27 @@ local function requeue_unassigned(before, gone)
     if is_lost and redis.call('HGET', K.state, index) == 'Q' .. attempt then
       ready[#ready + 1] = {index, tonumber(attempt)}
       count = count + 1
+    end
+  end
+  return count
+end
+
+-- Ends attempts that wait for a rank which does not come any more: its worker is gone, or was, with what was taken for it.
+local function end_broken_gangs(json)
+  local count, led = 0, {}
+  for _, field in ipairs(meta('has_gangs') and redis.call('HKEYS', K.gang) or {}) do
+    local index = string.match(field, '^(%d+):0$')
+    if index then led[#led + 1] = index end
+  end
+  table.sort(led, function(one, other) return tonumber(one) < tonumber(other) end)
+  for _, index in ipairs(led) do
+    local workers, attempt = spots_of(index)
+    for at, worker in ipairs(workers) do
+      local name = meta('run') .. ':' .. index .. ':' .. attempt .. ':' .. (at - 1)
+      local leader = begun_as(index, attempt, 0)
+      if leader and not begun_as(index, attempt, at - 1) and redis.call('HEXISTS', 'tek:holds:' .. worker, name) == 0 then
+        count = count + end_lease(index .. '|' .. attempt .. '|' .. leader, json)
+      end
     end
   end
   return count

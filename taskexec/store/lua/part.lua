@@ -5,7 +5,7 @@
 local worker, token, index, attempt, rank, record = unpack(ARGV)
 local counted = redis.call('ZREM', K.lease, index .. '|' .. attempt .. '|' .. token)
 if counted == 1 then
-  redis.call('HDEL', K.gang, index .. ':' .. rank)
+  redis.call('HSET', K.gang, index .. ':' .. rank, attempt .. ' ' .. PARTED .. ' ')
   local leader = begun_as(index, attempt, 0)
   if leader then ring(leader, 'done ' .. rank .. ' ' .. record) end
 end

@@ -4,14 +4,11 @@
 -- tek:joined zset worker -> order · tek:traits, tek:total, tek:free hashes worker -> ` trait trait ` and vectors ·
 -- tek:holds:<worker> hash hold -> `vector|share|behind|until|members|run|payers` · tek:earmarks hash worker ->
 -- `run:index|vector` · tek:wanting zset run -> since · tek:used hash `r:run u:user t:tag` -> share ·
--- tek:sum total of the cluster · tek:slot hash worker -> `share|vector` of what takes a slot.
+-- tek:sum total of the cluster · tek:slot hash worker -> vector of what takes a slot.
 -- A hold is `run:index:attempt:rank` for what was placed, and the token of a delivery for what takes a slot.
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
-local WINDOW, WIDEST, FIRST, CHUNK, ROUND, PATIENCE_US, OVERTAKES = 64, 8, 2, 9, 256, 2000000, 64
-local cause = ''           -- the task whose end made room, `run:index`
-local roomy = {}           -- workers that got something back in this call
-local is_news = false      -- whether something is to be placed, or may now be
+local WINDOW, WIDEST, FIRST, CHUNK, ROUND, LOOKS, PATIENCE_US, OVERTAKES = 64, 8, 2, 9, 256, 8, 2000000, 64
 
 local function numbers(list)
   local found = {}
@@ -156,39 +153,39 @@ end
 local function sum_up()
   local cpus, memory, gpus = 0, 0, 0
   local all = redis.call('HGETALL', 'tek:total')
-  for at = 2, #all, 2 do
-    local vector = numbers(all[at])
+  for at = 1, #all, 2 do
+    local vector = numbers(all[at + 1])
     cpus, memory = cpus + vector[CPUS], memory + vector[MEMORY]
     for gpu = GPUS, #vector, 2 do gpus = gpus + vector[gpu] end
+    local is_ready = string.find(redis.call('HGET', 'tek:traits', all[at]), ' s:ready ', 1, true)
+    redis.call('HSET', 'tek:slot', all[at], is_ready and table.concat(slot_debit(vector), ' ') or '')
   end
   redis.call('SET', 'tek:sum', table.concat({cpus, memory, gpus}, ' '))
-  for at = 1, #all, 2 do
-    local taken = slot_debit(numbers(all[at + 1]))
-    local is_ready = string.find(redis.call('HGET', 'tek:traits', all[at]), ' s:ready ', 1, true)
-    redis.call('HSET', 'tek:slot', all[at], is_ready and text(share_of(taken)) .. '|' .. table.concat(taken, ' ') or '')
-  end
 end
 
 -- Takes a slot of a worker for the members of a delivery; returns false when it has none for them now. A worker that
--- has not joined is not counted.
+-- has not joined is not counted. Slots count towards nobody's share: their tasks are not placed in the order of shares.
 local function take_slot(worker, token, members)
   local slot = redis.call('HGET', 'tek:slot', worker)
-  if not slot or redis.call('HEXISTS', 'tek:holds:' .. worker, token) == 1 then return true end
-  if slot == '' then return false end
-  local share, parts = string.match(slot, '^(%d+)|(.*)$')
-  local taken, behind, free = numbers(parts), '', vector_of('tek:free', worker)
-  if not within(taken, free) then return false end
-  local owner, vector = earmark_of(worker)
-  if owner then
-    behind = owner
-    if not within(taken, spare_of(worker, vector_of('tek:total', worker), owner, vector)) then return false end
+  if not slot then return true end
+  local taken, behind, free = numbers(slot), '', vector_of('tek:free', worker)
+  local has_room = slot ~= '' and within(taken, free)
+  local is_wanted = has_room and redis.call('EXISTS', 'tek:wanting') == 1
+  if is_wanted then
+    local owner, vector = earmark_of(worker)
+    if owner then
+      behind = owner
+      has_room = within(taken, spare_of(worker, vector_of('tek:total', worker), owner, vector))
+    end
   end
-  local names, found = {}, {meta('run'), meta('payers')}
+  if not has_room then return redis.call('HEXISTS', 'tek:holds:' .. worker, token) == 1 end
+  local names = {}
   for at, member in ipairs(members) do names[at] = member[1] .. ':' .. member[2] end
-  put_hold(worker, token, {vector = taken, share = tonumber(share), behind = behind, ends = '0',
-    members = ',' .. table.concat(names, ',') .. ',', run = found[1],
-    payers = 'r:' .. found[1] .. ' ' .. found[2]}, free)
-  if redis.call('EXISTS', 'tek:wanting') == 1 then redis.call('INCRBY', 'tek:started', #members) end
+  local hold = hold_text({vector = taken, share = 0, behind = behind, ends = '0', run = meta('run'), payers = '',
+    members = ',' .. table.concat(names, ',') .. ','})
+  if redis.call('HSETNX', 'tek:holds:' .. worker, token, hold) == 0 then return true end
+  redis.call('HSET', 'tek:free', worker, table.concat(moved(free, taken, -1), ' '))
+  if is_wanted then redis.call('INCRBY', 'tek:started', #members) end
   return true
 end
 
@@ -204,491 +201,496 @@ local function wake()
   end
 end
 
--- What is needed when something is to be placed: it is made then, since most scripts place nothing.
-local placer
-local function placing()
-  if placer then return placer end
-
-  -- Asks, parsed once a call: numbers of the first line, and its options.
-  local parsed = {}
-  local function parse_ask(ask, ratio)
-    local name = ask .. '\n' .. ratio
-    if parsed[name] then return parsed[name] end
-    local result, options = nil, {}
-    for row in string.gmatch(ask, '[^\n]+') do
-      if not result then
-        result = numbers(row)
-      else
-        local option = {has = {}, lacks = {}}
-        for word in string.gmatch(row, '%S+') do
-          local first = string.sub(word, 1, 1)
-          if first == '+' then
-            option.has[#option.has + 1] = ' ' .. string.sub(word, 2) .. ' '
-          elseif first == '-' then
-            option.lacks[#option.lacks + 1] = ' ' .. string.sub(word, 2) .. ' '
-          else
-            option[#option + 1] = tonumber(word)
-          end
-        end
-        option[2] = math.ceil(option[2] * ratio)
-        options[#options + 1] = option
-      end
-    end
-    parsed[name] = {priority = result[1], deadline = result[2] > 0 and result[2] or math.huge, duration = result[3],
-      ranks = result[4], packed = result[5] == 1, options = options}
-    return parsed[name]
-  end
-
-  -- How wide a task is: thousandths of a core, over all ranks; see `placing.size_of`.
-  local function size_of(ask)
-    local option = ask.options[1]
-    return (option[1] + 8 * option[4] + math.floor(option[2] / 4) + 64000 * option[6]) * ask.ranks
-  end
-
-  local function suits(option, traits)
-    if not string.find(traits, ' s:ready ', 1, true) then return false end
-    for _, trait in ipairs(option.has) do
-      if not string.find(traits, trait, 1, true) then return false end
-    end
-    for _, trait in ipairs(option.lacks) do
-      if string.find(traits, trait, 1, true) then return false end
-    end
-    return true
-  end
-
-  local function gpu_memory(option, size)
-    return option[5] > 0 and option[5] or math.floor(size * option[4] / WHOLE)
-  end
-
-  -- Positions (from 0) of the GPUs that an option would get, or nil.
-  local function find_gpus(option, free, total)
-    if option[4] == 0 then return {} end
-    local found = {}
-    for at = GPUS, #total, 2 do
-      local gpu, share, memory, size = (at - GPUS) / 2, free[at], free[at + 1], total[at + 1]
-      if option[4] < WHOLE then
-        if share >= option[4] and memory >= gpu_memory(option, size) then found[#found + 1] = {share, gpu} end
-      elseif share == WHOLE and size >= option[5] then
-        found[#found + 1] = {size, gpu}
-      end
-    end
-    local wanted = option[4] < WHOLE and 1 or math.floor(option[4] / WHOLE)
-    if #found < wanted then return nil end
-    table.sort(found, function(one, other) return one[1] < other[1] or (one[1] == other[1] and one[2] < other[2]) end)
-    local gpus = {}
-    for at = 1, wanted do gpus[at] = found[at][2] end
-    table.sort(gpus)
-    return gpus
-  end
-
-  local function fits(option, free, total)
-    if option[6] == 1 and (free[CPUS] ~= total[CPUS] or free[SLOTS] ~= total[SLOTS]) then return false end
-    return free[SLOTS] >= 1 and free[CPUS] >= option[1] and free[MEMORY] >= option[2] and free[DISK] >= option[3]
-  end
-
-  local function debit(option, gpus, total)
-    if option[6] == 1 then return moved(total, {}, 1) end
-    local taken = {}
-    for at = 1, #total do taken[at] = 0 end
-    taken[CPUS], taken[MEMORY], taken[DISK], taken[SLOTS] = option[1], option[2], option[3], 1
-    for _, gpu in ipairs(gpus) do
-      local at = GPUS + 2 * gpu
-      taken[at] = option[4] >= WHOLE and WHOLE or option[4]
-      taken[at + 1] = option[4] >= WHOLE and total[at + 1] or gpu_memory(option, total[at + 1])
-    end
-    return taken
-  end
-
-  -- The best of some workers for one rank of an option: {worker, gpus, debit}, or nil.
-  local function choose(option, names, cluster, free, near, spare)
-    local best, best_score
-    for _, worker in ipairs(names) do
-      local total, left = cluster.total[worker], free[worker]
-      if suits(option, cluster.traits[worker]) and fits(option, left, total) then
-        local gpus = find_gpus(option, left, total)
-        local taken = gpus and debit(option, gpus, total)
-        if taken and not (spare[worker] and not within(taken, spare[worker])) then
-          local wasted = option[4] == 0 and (#total - GPUS + 1) / 2 or 0
-          local rest = math.floor((left[CPUS] - option[1]) * 1000 / math.max(total[CPUS], 1))
-            + math.floor((left[MEMORY] - option[2]) * 1000 / math.max(total[MEMORY], 1))
-          local score = (wasted * 2 + (near[worker] and 0 or 1)) * 1000000 + rest
-          if not best or score < best_score then best, best_score = {worker, gpus, taken}, score end
-        end
-      end
-    end
-    return best
-  end
-
-  -- The option that is taken (from 0) and where each rank goes, or nil when not all of them fit now.
-  local function choose_all(ask, cluster, free, near, spare)
-    for number, option in ipairs(ask.options) do
-      local found, names, free_now, spare_now = {}, cluster.open, free, spare
-      if ask.ranks > 1 then
-        free_now, spare_now = {}, {}
-        for _, worker in ipairs(cluster.open) do free_now[worker] = free[worker] end
-        for worker, vector in pairs(spare) do spare_now[worker] = vector end
-      end
-      while #found < ask.ranks do
-        local chosen = choose(option, names, cluster, free_now, near, spare_now)
-        if not chosen then break end
-        found[#found + 1] = chosen
-        if #found < ask.ranks and not ask.packed then
-          local others = {}
-          for _, worker in ipairs(names) do
-            if worker ~= chosen[1] then others[#others + 1] = worker end
-          end
-          names = others
-        elseif #found < ask.ranks then
-          free_now[chosen[1]] = moved(free_now[chosen[1]], chosen[3], -1)
-          if spare_now[chosen[1]] then spare_now[chosen[1]] = moved(spare_now[chosen[1]], chosen[3], -1) end
-        end
-      end
-      if #found == ask.ranks then return number - 1, found end
-    end
-    return nil
-  end
-
-  -- What workers have; `open` are those that could take something. What full ones have is read when it is asked for.
-  local function load_cluster()
-    local order = redis.call('ZRANGE', 'tek:joined', 0, -1)
-    local cluster = {order = order, open = {}, traits = {}, spare = {}, owner = {}, cap = {}}
-    local total, free, texts = fetch('tek:total', order), fetch('tek:free', order), {}
-    local function lazily(values)
-      return setmetatable({}, {__index = function(known, worker)
-        local text_of = values[texts[worker]]
-        known[worker] = text_of and numbers(text_of)
-        return known[worker]
-      end})
-    end
-    cluster.total, cluster.free = lazily(total), lazily(free)
-    for at, traits in ipairs(fetch('tek:traits', order)) do
-      local worker = order[at]
-      texts[worker], cluster.traits[worker] = at, traits
-      local slots = string.match(free[at], '^%S+ %S+ %S+ (%S+)')
-      if tonumber(slots) >= 1 and string.find(traits, ' s:ready ', 1, true) then
-        cluster.open[#cluster.open + 1] = worker
-      end
-    end
-    return cluster
-  end
-
-  local function close_full(cluster)
-    local open = {}
-    for _, worker in ipairs(cluster.open) do
-      if cluster.free[worker][SLOTS] >= 1 then open[#open + 1] = worker end
-    end
-    cluster.open = open
-  end
-
-  -- Whether a task still waits to be placed. `owner` is `run:index`.
-  local function still_wants(owner)
-    local run, index = string.match(owner, '^(.*):(%d+)$')
-    return redis.call('ZSCORE', key_of(run, 'wanting'), index)
-  end
-
-  local function load_earmarks(cluster)
-    local all = redis.call('HGETALL', 'tek:earmarks')
-    for at = 1, #all, 2 do
-      local worker = all[at]
-      local owner, vector = string.match(all[at + 1], '^(.-)|(.*)$')
-      if not cluster.traits[worker] or not still_wants(owner) then
-        redis.call('HDEL', 'tek:earmarks', worker)
-      else
-        cluster.owner[worker] = owner
-        cluster.spare[worker] = spare_of(worker, cluster.total[worker], owner, numbers(vector))
-      end
-    end
-  end
-
-  -- Tasks without needs must not starve either: what waits too long for a slot finds one that is not given away.
-  local function leave_a_slot(cluster)
-    for _, route in ipairs(ROUTES) do
-      local is_starving = false
-      for _, run in ipairs(redis.call('SMEMBERS', 'tek:active')) do
-        local oldest = redis.call('ZRANGE', key_of(run, 'queued:' .. route), 0, 0, 'WITHSCORES')[2]
-        if oldest and now - tonumber(oldest) > PATIENCE_US then is_starving = true end
-      end
-      if is_starving then
-        for _, worker in ipairs(cluster.open) do
-          local traits, slot, spare = cluster.traits[worker], slot_debit(cluster.total[worker]), cluster.spare[worker]
-          if not cluster.cap[worker] and string.find(traits, ' r:' .. route .. ' ', 1, true)
-              and within(slot, cluster.free[worker])
-              and not (spare and not within(slot, spare)) then
-            cluster.cap[worker] = moved(cluster.free[worker], slot, -1)
-            break
-          end
-        end
-      end
-    end
-  end
-
-  local function candidates_of(run, indexes)
-    local list, wanted, states = {}, fetch(key_of(run, 'wanted'), indexes), fetch(key_of(run, 'state'), indexes)
-    for at, ask in ipairs(fetch(key_of(run, 'ask'), indexes)) do
-      local since, started, ratio = string.match(wanted[at], '^(%S+) (%S+) (%S+)$')
-      list[at] = {run = run, index = indexes[at], owner = run .. ':' .. indexes[at], text = ask .. '\n' .. ratio,
-        ask = parse_ask(ask, ratio), since = tonumber(since), started = tonumber(started),
-        attempt = string.sub(states[at], 2)}
-    end
-    return list
-  end
-
-  -- The next candidate of a run in its order, or nil; a few are read at a time.
-  local function head_of(run)
-    if run.at <= #run.list then return run.list[run.at] end
-    if run.seen >= WINDOW - WIDEST or run.is_read then return nil end
-    local chunk = run.seen == 0 and FIRST or CHUNK
-    local indexes = redis.call('ZRANGE', key_of(run.run, 'wanting'), run.skipped, run.skipped + chunk - 1)
-    run.list, run.at, run.seen = candidates_of(run.run, indexes), 1, run.seen + #indexes
-    run.is_read = #indexes < chunk
-    run.skipped = run.skipped + #indexes  -- those of them that are placed are taken off again
-    return run.list[1]
-  end
-
-  local function weight_of(payer) return tonumber(redis.call('HGET', 'tek:weights', payer) or '1') end
-
-  local function load_runs()
-    local runs, shares, used = {}, {}, {}
-    local names = redis.call('ZRANGE', 'tek:wanting', 0, -1)
-    local all = #names > 1 and redis.call('HGETALL', 'tek:used') or {}
-    for at = 1, #all, 2 do
-      for payer in string.gmatch(all[at], '%S+') do shares[payer] = (shares[payer] or 0) + tonumber(all[at + 1]) end
-    end
-    local function spent(payer)
-      if not used[payer] then used[payer] = {share = shares[payer] or 0, weight = weight_of(payer)} end
-      return used[payer]
-    end
-    for at, run in ipairs(names) do
-      local payers, accounts = payers_of(run), {}
-      if #names > 1 then
-        for payer in string.gmatch(payers, '%S+') do accounts[#accounts + 1] = spent(payer) end
-        accounts[1].weight = tonumber(redis.call('HGET', key_of(run, 'meta'), 'weight') or '1')
-      end
-      runs[at] = {run = run, list = {}, at = 1, seen = 0, skipped = 0, payers = payers, accounts = accounts}
-    end
-    return runs
-  end
-
-  -- Whether the next candidate of one run comes before that of another.
-  local function comes_before(one, other)
-    local a, b = head_of(one).ask, head_of(other).ask
-    if a.priority ~= b.priority then return a.priority > b.priority end
-    for at = 2, math.max(#one.accounts, #other.accounts) + 1 do
-      local place = at <= math.max(#one.accounts, #other.accounts) and at or 1  -- user, tag, then the run itself
-      local mine, theirs = one.accounts[place], other.accounts[place]
-      local spent = mine and mine.share / mine.weight or 0
-      local spent_there = theirs and theirs.share / theirs.weight or 0
-      if spent ~= spent_there then return spent < spent_there end
-    end
-    return a.deadline < b.deadline
-  end
-
-  local function nearby(run, candidate)
-    if run.has_where == nil then run.has_where = redis.call('EXISTS', key_of(run.run, 'where')) == 1 end
-    if not run.has_where then return {} end
-    local near, spec = {}, redis.call('HGET', key_of(candidate.run, 'spec'), candidate.index) or '\n'
-    local before = {}
-    for index in string.gmatch(string.sub(spec, 1, string.find(spec, '\n', 1, true)), '%d+') do
-      before[#before + 1] = index
-      if #before == WIDEST then break end
-    end
-    for _, worker in ipairs(fetch(key_of(candidate.run, 'where'), before)) do
-      if worker then near[worker] = true end
-    end
-    return near
-  end
-
-  -- What a candidate may take of workers of which not all that is free may be taken.
-  local function spare_for(cluster, candidate)
-    local spare = {}
-    for worker, vector in pairs(cluster.cap) do spare[worker] = vector end
-    for worker, vector in pairs(cluster.spare) do
-      if cluster.owner[worker] ~= candidate.owner then
-        local least = {}
-        local cap = spare[worker] or vector
-        for at, amount in ipairs(vector) do least[at] = math.min(amount, cap[at]) end
-        spare[worker] = least
-      end
-    end
-    return spare
-  end
-
-  -- Takes what was chosen for a candidate, and sends its messages to the workers.
-  local function take(cluster, run, candidate, number, found, notes)
-    local workers, spots, total = {}, {}, 0
-    for rank, chosen in ipairs(found) do
-      local worker, gpus, taken = chosen[1], chosen[2], chosen[3]
-      local behind = cluster.owner[worker]
-      behind = behind and behind ~= candidate.owner and behind or ''
-      local share = share_of(taken, cluster)
-      local ends = candidate.ask.duration > 0 and text(now + candidate.ask.duration) or '0'
-      put_hold(worker, candidate.owner .. ':' .. candidate.attempt .. ':' .. (rank - 1), {vector = taken, share = share,
-        behind = behind, ends = ends, members = '', run = candidate.run, payers = run.payers}, cluster.free[worker])
-      cluster.free[worker] = moved(cluster.free[worker], taken, -1)
-      if cluster.spare[worker] and cluster.owner[worker] ~= candidate.owner then
-        cluster.spare[worker] = moved(cluster.spare[worker], taken, -1)
-      end
-      if cluster.cap[worker] then cluster.cap[worker] = moved(cluster.cap[worker], taken, -1) end
-      total = total + share
-      workers[rank] = worker
-      spots[rank] = worker .. ':' .. table.concat(gpus, ',')
-    end
-    close_full(cluster)
-    for _, account in ipairs(run.accounts) do account.share = account.share + total end
-    local index, attempt = candidate.index, candidate.attempt
-    redis.call('HSET', key_of(candidate.run, 'state'), index, 'Q' .. attempt)
-    redis.call('ZADD', key_of(candidate.run, 'assigned'), text(now), index)
-    local option = candidate.ask.options[number + 1]
-    redis.call('HSET', key_of(candidate.run, 'placed'), index, attempt .. ' ' .. table.concat(option, ' ') .. '|'
-      .. table.concat(spots, '|'))
-    redis.call('ZREM', key_of(candidate.run, 'wanting'), index)
-    if size_of(candidate.ask) > WHOLE then redis.call('ZREM', key_of(candidate.run, 'wide'), index) end
-    redis.call('HDEL', key_of(candidate.run, 'wanted'), index)
-    redis.call('INCR', 'tek:started')
-    if #workers > 1 then redis.call('HSET', key_of(candidate.run, 'meta'), 'has_gangs', '1') end
-    local note = '{"on":' .. cjson.encode(workers) .. ',"waited_us":' .. text(now - candidate.since)
-      .. ',"after":"' .. cause .. '"}'
-    notes[#notes + 1] = {candidate.run, 'Q ' .. index .. ' ' .. attempt .. ' ' .. note}
-    local record = parse(redis.call('HGET', key_of(candidate.run, 'task'), index))
-    local template = redis.call('HGET', key_of(candidate.run, 'meta'), 'template')
-    for rank, worker in ipairs(workers) do
-      record.list = 'tek.' .. worker
-      publish({{index, attempt}}, record, {run = candidate.run, template = template}, rank - 1)
-    end
-  end
-
-  -- Keeps workers for a task that has waited too long: those where the least is missing, each for one task only.
-  local function earmark(cluster, candidate)
-    local whole, spare, count = {}, {}, 0
-    for _, worker in ipairs(cluster.order) do
-      whole[worker] = cluster.total[worker]
-      if cluster.owner[worker] == candidate.owner then return end
-      if cluster.owner[worker] then
-        spare[worker] = moved(cluster.total[worker], cluster.total[worker], -1)
-        count = count + 1
-      end
-    end
-    if count > 0 and 2 * count >= #cluster.order then return end
-    local best, least
-    if candidate.ask.ranks == 1 then
-      for _, worker in ipairs(cluster.order) do
-        for _, option in ipairs(candidate.ask.options) do
-          local chosen = choose(option, {worker}, cluster, whole, {}, spare)
-          if chosen then
-            local missing = 0
-            for at, amount in ipairs(chosen[3]) do
-              local lacks = math.max(amount - cluster.free[worker][at], 0)
-              missing = missing + math.floor(lacks * 1000 / math.max(cluster.total[worker][at], 1))
-            end
-            if not best or missing < least then best, least = {chosen}, missing end
-          end
-        end
-      end
+-- Asks, parsed once, as long as there are not too many: numbers of the first line, and its options.
+local parsed, parsed_count = {}, 0
+local function parse_ask(ask, ratio)
+  local name = ask .. '\n' .. ratio
+  if parsed[name] then return parsed[name] end
+  parsed_count = parsed_count + 1
+  if parsed_count > MANY then parsed, parsed_count = {}, 1 end
+  local result, options = nil, {}
+  for row in string.gmatch(ask, '[^\n]+') do
+    if not result then
+      result = numbers(row)
     else
-      local emptied = setmetatable({open = cluster.order}, {__index = cluster})
-      best = select(2, choose_all(candidate.ask, emptied, whole, {}, spare))
-    end
-    local sums = {}
-    for _, chosen in ipairs(best or {}) do
-      sums[chosen[1]] = sums[chosen[1]] and moved(sums[chosen[1]], chosen[3], 1) or chosen[3]
-    end
-    for worker, vector in pairs(sums) do
-      redis.call('HSET', 'tek:earmarks', worker, candidate.owner .. '|' .. table.concat(vector, ' '))
-      cluster.owner[worker] = candidate.owner
-      cluster.spare[worker] = spare_of(worker, cluster.total[worker], candidate.owner, vector)
+      local option = {has = {}, lacks = {}}
+      for word in string.gmatch(row, '%S+') do
+        local first = string.sub(word, 1, 1)
+        if first == '+' then
+          option.has[#option.has + 1] = ' ' .. string.sub(word, 2) .. ' '
+        elseif first == '-' then
+          option.lacks[#option.lacks + 1] = ' ' .. string.sub(word, 2) .. ' '
+        else
+          option[#option + 1] = tonumber(word)
+        end
+      end
+      option[2] = math.ceil(option[2] * ratio)
+      options[#options + 1] = option
     end
   end
+  parsed[name] = {priority = result[1], deadline = result[2] > 0 and result[2] or math.huge, duration = result[3],
+    ranks = result[4], packed = result[5] == 1, options = options}
+  return parsed[name]
+end
 
-  -- Tries to place a candidate; returns whether it was.
-  local function try(cluster, run, candidate, hopeless, notes)
-    local is_owner = false
-    for _, owner in pairs(cluster.owner) do is_owner = is_owner or owner == candidate.owner end
-    if not is_owner and hopeless[candidate.text] then return false end
-    local number, found = choose_all(candidate.ask, cluster, cluster.free, nearby(run, candidate),
-      spare_for(cluster, candidate))
-    if not found then
-      if not is_owner then hopeless[candidate.text] = true end
-      return false
+-- How wide a task is: thousandths of a core, over all ranks; see `placing.size_of`.
+local function size_of(ask)
+  local option = ask.options[1]
+  return (option[1] + 8 * option[4] + math.floor(option[2] / 4) + 64000 * option[6]) * ask.ranks
+end
+
+local function suits(option, traits)
+  if not string.find(traits, ' s:ready ', 1, true) then return false end
+  for _, trait in ipairs(option.has) do
+    if not string.find(traits, trait, 1, true) then return false end
+  end
+  for _, trait in ipairs(option.lacks) do
+    if string.find(traits, trait, 1, true) then return false end
+  end
+  return true
+end
+
+local function gpu_memory(option, size)
+  return option[5] > 0 and option[5] or math.floor(size * option[4] / WHOLE)
+end
+
+-- Positions (from 0) of the GPUs that an option would get, or nil.
+local function find_gpus(option, free, total)
+  if option[4] == 0 then return {} end
+  local found = {}
+  for at = GPUS, #total, 2 do
+    local gpu, share, memory, size = (at - GPUS) / 2, free[at], free[at + 1], total[at + 1]
+    if option[4] < WHOLE then
+      if share >= option[4] and memory >= gpu_memory(option, size) then found[#found + 1] = {share, gpu} end
+    elseif share == WHOLE and size >= option[5] then
+      found[#found + 1] = {size, gpu}
     end
-    take(cluster, run, candidate, number, found, notes)
-    for worker, owner in pairs(cluster.owner) do
-      if owner == candidate.owner then
-        redis.call('HDEL', 'tek:earmarks', worker)
-        cluster.owner[worker], cluster.spare[worker] = nil, nil
+  end
+  local wanted = option[4] < WHOLE and 1 or math.floor(option[4] / WHOLE)
+  if #found < wanted then return nil end
+  table.sort(found, function(one, other) return one[1] < other[1] or (one[1] == other[1] and one[2] < other[2]) end)
+  local gpus = {}
+  for at = 1, wanted do gpus[at] = found[at][2] end
+  table.sort(gpus)
+  return gpus
+end
+
+local function fits(option, free, total)
+  if option[6] == 1 and (free[CPUS] ~= total[CPUS] or free[SLOTS] ~= total[SLOTS]) then return false end
+  return free[SLOTS] >= 1 and free[CPUS] >= option[1] and free[MEMORY] >= option[2] and free[DISK] >= option[3]
+end
+
+local function debit(option, gpus, total)
+  if option[6] == 1 then return moved(total, {}, 1) end
+  local taken = {}
+  for at = 1, #total do taken[at] = 0 end
+  taken[CPUS], taken[MEMORY], taken[DISK], taken[SLOTS] = option[1], option[2], option[3], 1
+  for _, gpu in ipairs(gpus) do
+    local at = GPUS + 2 * gpu
+    taken[at] = option[4] >= WHOLE and WHOLE or option[4]
+    taken[at + 1] = option[4] >= WHOLE and total[at + 1] or gpu_memory(option, total[at + 1])
+  end
+  return taken
+end
+
+-- The best of some workers for one rank of an option: {worker, gpus, debit}, or nil.
+local function choose(option, names, cluster, free, near, spare)
+  local best, best_score
+  for _, worker in ipairs(names) do
+    local total, left = cluster.total[worker], free[worker]
+    if suits(option, cluster.traits[worker]) and fits(option, left, total) then
+      local gpus = find_gpus(option, left, total)
+      local taken = gpus and debit(option, gpus, total)
+      if taken and not (spare[worker] and not within(taken, spare[worker])) then
+        local wasted = option[4] == 0 and (#total - GPUS + 1) / 2 or 0
+        local rest = math.floor((left[CPUS] - option[1]) * 1000 / math.max(total[CPUS], 1))
+          + math.floor((left[MEMORY] - option[2]) * 1000 / math.max(total[MEMORY], 1))
+        local score = (wasted * 2 + (near[worker] and 0 or 1)) * 1000000 + rest
+        if not best or score < best_score then best, best_score = {worker, gpus, taken}, score end
       end
     end
-    return true
   end
+  return best
+end
 
-  -- The widest tasks get a try wherever they stand; those that have waited long have workers kept for them.
-  local function see_to_the_widest(cluster, runs, hopeless, notes)
-    local waiting, started = {}, tonumber(redis.call('GET', 'tek:started') or '0')
-    for _, run in ipairs(runs) do
-      local indexes = redis.call('ZRANGE', key_of(run.run, 'wide'), 0, WIDEST - 1)
-      for _, candidate in ipairs(#indexes > 0 and candidates_of(run.run, indexes) or {}) do
-        local is_placed = #cluster.open > 0 and try(cluster, run, candidate, hopeless, notes)
-        if not is_placed and (now - candidate.since > PATIENCE_US or started - candidate.started >= OVERTAKES) then
-          waiting[#waiting + 1] = {#waiting, size_of(candidate.ask), candidate}
+-- The option that is taken (from 0) and where each rank goes, or nil when not all of them fit now.
+local function choose_all(ask, cluster, free, near, spare)
+  for number, option in ipairs(ask.options) do
+    local found, names, free_now, spare_now = {}, cluster.open, free, spare
+    if ask.ranks > 1 then
+      free_now, spare_now = {}, {}
+      for _, worker in ipairs(cluster.open) do free_now[worker] = free[worker] end
+      for worker, vector in pairs(spare) do spare_now[worker] = vector end
+    end
+    while #found < ask.ranks do
+      local chosen = choose(option, names, cluster, free_now, near, spare_now)
+      if not chosen then break end
+      found[#found + 1] = chosen
+      if #found < ask.ranks and not ask.packed then
+        local others = {}
+        for _, worker in ipairs(names) do
+          if worker ~= chosen[1] then others[#others + 1] = worker end
+        end
+        names = others
+      elseif #found < ask.ranks then
+        free_now[chosen[1]] = moved(free_now[chosen[1]], chosen[3], -1)
+        if spare_now[chosen[1]] then spare_now[chosen[1]] = moved(spare_now[chosen[1]], chosen[3], -1) end
+      end
+    end
+    if #found == ask.ranks then return number - 1, found end
+  end
+  return nil
+end
+
+-- What workers have; `open` are those that could take something. What full ones have is read when it is asked for.
+local function load_cluster()
+  local order = redis.call('ZRANGE', 'tek:joined', 0, -1)
+  local cluster = {order = order, open = {}, traits = {}, spare = {}, owner = {}, cap = {}, started = 0}
+  local total, free, texts = fetch('tek:total', order), fetch('tek:free', order), {}
+  local function lazily(values)
+    return setmetatable({}, {__index = function(known, worker)
+      local text_of = values[texts[worker]]
+      known[worker] = text_of and numbers(text_of)
+      return known[worker]
+    end})
+  end
+  cluster.total, cluster.free = lazily(total), lazily(free)
+  for at, traits in ipairs(fetch('tek:traits', order)) do
+    local worker = order[at]
+    texts[worker], cluster.traits[worker] = at, traits
+    local slots = string.match(free[at], '^%S+ %S+ %S+ (%S+)')
+    if tonumber(slots) >= 1 and string.find(traits, ' s:ready ', 1, true) then
+      cluster.open[#cluster.open + 1] = worker
+    end
+  end
+  return cluster
+end
+
+local function close_full(cluster)
+  local open = {}
+  for _, worker in ipairs(cluster.open) do
+    if cluster.free[worker][SLOTS] >= 1 then open[#open + 1] = worker end
+  end
+  cluster.open = open
+end
+
+-- Whether a task still waits to be placed. `owner` is `run:index`.
+local function still_wants(owner)
+  local run, index = string.match(owner, '^(.*):(%d+)$')
+  return redis.call('ZSCORE', key_of(run, 'wanting'), index)
+end
+
+local function load_earmarks(cluster)
+  local all = redis.call('HGETALL', 'tek:earmarks')
+  for at = 1, #all, 2 do
+    local worker = all[at]
+    local owner, vector = string.match(all[at + 1], '^(.-)|(.*)$')
+    if not cluster.traits[worker] or not still_wants(owner) then
+      redis.call('HDEL', 'tek:earmarks', worker)
+    else
+      cluster.owner[worker] = owner
+      cluster.spare[worker] = spare_of(worker, cluster.total[worker], owner, numbers(vector))
+    end
+  end
+end
+
+-- Tasks without needs must not starve either: what waits too long for a slot finds one that is not given away.
+local function leave_a_slot(cluster)
+  for _, route in ipairs(ROUTES) do
+    local is_starving = false
+    for _, run in ipairs(redis.call('SMEMBERS', 'tek:active')) do
+      local oldest = redis.call('ZRANGE', key_of(run, 'queued:' .. route), 0, 0, 'WITHSCORES')[2]
+      if oldest and now - tonumber(oldest) > PATIENCE_US then is_starving = true end
+    end
+    if is_starving then
+      for _, worker in ipairs(cluster.open) do
+        local traits, slot, spare = cluster.traits[worker], slot_debit(cluster.total[worker]), cluster.spare[worker]
+        if not cluster.cap[worker] and string.find(traits, ' r:' .. route .. ' ', 1, true)
+            and within(slot, cluster.free[worker])
+            and not (spare and not within(slot, spare)) then
+          cluster.cap[worker] = moved(cluster.free[worker], slot, -1)
+          break
         end
       end
     end
-    table.sort(waiting, function(one, other) return one[2] > other[2] or (one[2] == other[2] and one[1] < other[1]) end)
-    for _, item in ipairs(waiting) do earmark(cluster, item[3]) end
   end
+end
 
-  -- Places what waits: in order, whatever fits now, while there is room; see `domain/placing.py`.
-  -- Returns log lines as {run, line}, in order.
-  local function place_all()
-    local notes, hopeless = {}, {}
-    local cluster, runs = load_cluster(), load_runs()
-    load_earmarks(cluster)
-    if #cluster.open > 0 then leave_a_slot(cluster) end
-    for _ = 1, ROUND do
-      if #cluster.open == 0 then break end
-      local run
-      for _, other in ipairs(runs) do
-        if head_of(other) and (not run or comes_before(other, run)) then run = other end
+local function candidates_of(run, indexes)
+  local list = {}
+  for at, ask in ipairs(fetch(key_of(run, 'ask'), indexes)) do
+    list[at] = {run = run, index = indexes[at], owner = run .. ':' .. indexes[at], text = ask, ask = parse_ask(ask, '1')}
+  end
+  return list
+end
+
+-- Reads what else is to be known of a candidate: most need not be looked at, since their like does not fit.
+local function complete_candidate(candidate)
+  if candidate.attempt then return end
+  local wanted = redis.call('HGET', key_of(candidate.run, 'wanted'), candidate.index)
+  local since, started, ratio = string.match(wanted, '^(%S+) (%S+) (%S+)$')
+  candidate.since, candidate.started = tonumber(since), tonumber(started)
+  candidate.attempt = string.sub(redis.call('HGET', key_of(candidate.run, 'state'), candidate.index), 2)
+  candidate.has_more = ratio ~= '1'
+  if candidate.has_more then candidate.ask = parse_ask(candidate.text, ratio) end
+end
+
+-- The next candidate of a run in its order, or nil; a few are read at a time.
+local function head_of(run)
+  if run.at <= #run.list then return run.list[run.at] end
+  if run.seen >= WINDOW - WIDEST or run.is_read then return nil end
+  local chunk = run.seen == 0 and FIRST or CHUNK
+  local indexes = redis.call('ZRANGE', key_of(run.run, 'wanting'), run.skipped, run.skipped + chunk - 1)
+  run.list, run.at, run.seen = candidates_of(run.run, indexes), 1, run.seen + #indexes
+  run.is_read = #indexes < chunk
+  run.skipped = run.skipped + #indexes  -- those of them that are placed are taken off again
+  return run.list[1]
+end
+
+local function weight_of(payer) return tonumber(redis.call('HGET', 'tek:weights', payer) or '1') end
+
+local function load_runs()
+  local runs, shares, used = {}, {}, {}
+  local names = redis.call('ZRANGE', 'tek:wanting', 0, -1)
+  local all = #names > 1 and redis.call('HGETALL', 'tek:used') or {}
+  for at = 1, #all, 2 do
+    for payer in string.gmatch(all[at], '%S+') do shares[payer] = (shares[payer] or 0) + tonumber(all[at + 1]) end
+  end
+  local function spent(payer)
+    if not used[payer] then used[payer] = {share = shares[payer] or 0, weight = weight_of(payer)} end
+    return used[payer]
+  end
+  for at, run in ipairs(names) do
+    local payers, accounts = payers_of(run), {}
+    if #names > 1 then
+      for payer in string.gmatch(payers, '%S+') do accounts[#accounts + 1] = spent(payer) end
+      accounts[1].weight = tonumber(redis.call('HGET', key_of(run, 'meta'), 'weight') or '1')
+    end
+    runs[at] = {run = run, list = {}, at = 1, seen = 0, skipped = 0, payers = payers, accounts = accounts}
+  end
+  return runs
+end
+
+-- Whether the next candidate of one run comes before that of another.
+local function comes_before(one, other)
+  local a, b = head_of(one).ask, head_of(other).ask
+  if a.priority ~= b.priority then return a.priority > b.priority end
+  for at = 2, math.max(#one.accounts, #other.accounts) + 1 do
+    local place = at <= math.max(#one.accounts, #other.accounts) and at or 1  -- user, tag, then the run itself
+    local mine, theirs = one.accounts[place], other.accounts[place]
+    local spent = mine and mine.share / mine.weight or 0
+    local spent_there = theirs and theirs.share / theirs.weight or 0
+    if spent ~= spent_there then return spent < spent_there end
+  end
+  return a.deadline < b.deadline
+end
+
+local function nearby(run, candidate)
+  if run.has_where == nil then run.has_where = redis.call('EXISTS', key_of(run.run, 'where')) == 1 end
+  if not run.has_where then return {} end
+  local near, spec = {}, redis.call('HGET', key_of(candidate.run, 'spec'), candidate.index) or '\n'
+  local before = {}
+  for index in string.gmatch(string.sub(spec, 1, string.find(spec, '\n', 1, true)), '%d+') do
+    before[#before + 1] = index
+    if #before == WIDEST then break end
+  end
+  for _, worker in ipairs(fetch(key_of(candidate.run, 'where'), before)) do
+    if worker then near[worker] = true end
+  end
+  return near
+end
+
+-- What a candidate may take of workers of which not all that is free may be taken.
+local function spare_for(cluster, candidate)
+  local spare = {}
+  for worker, vector in pairs(cluster.cap) do spare[worker] = vector end
+  for worker, vector in pairs(cluster.spare) do
+    if cluster.owner[worker] ~= candidate.owner then
+      local least = {}
+      local cap = spare[worker] or vector
+      for at, amount in ipairs(vector) do least[at] = math.min(amount, cap[at]) end
+      spare[worker] = least
+    end
+  end
+  return spare
+end
+
+-- Takes what was chosen for a candidate, and sends its messages to the workers.
+local function take(cluster, run, candidate, number, found, notes)
+  local workers, spots, total = {}, {}, 0
+  for rank, chosen in ipairs(found) do
+    local worker, gpus, taken = chosen[1], chosen[2], chosen[3]
+    local behind = cluster.owner[worker]
+    behind = behind and behind ~= candidate.owner and behind or ''
+    local share = share_of(taken, cluster)
+    local ends = candidate.ask.duration > 0 and text(now + candidate.ask.duration) or '0'
+    put_hold(worker, candidate.owner .. ':' .. candidate.attempt .. ':' .. (rank - 1), {vector = taken, share = share,
+      behind = behind, ends = ends, members = '', run = candidate.run, payers = run.payers}, cluster.free[worker])
+    cluster.free[worker] = moved(cluster.free[worker], taken, -1)
+    if cluster.spare[worker] and cluster.owner[worker] ~= candidate.owner then
+      cluster.spare[worker] = moved(cluster.spare[worker], taken, -1)
+    end
+    if cluster.cap[worker] then cluster.cap[worker] = moved(cluster.cap[worker], taken, -1) end
+    total = total + share
+    workers[rank] = worker
+    spots[rank] = worker .. ':' .. table.concat(gpus, ',')
+  end
+  close_full(cluster)
+  for _, account in ipairs(run.accounts) do account.share = account.share + total end
+  local index, attempt = candidate.index, candidate.attempt
+  redis.call('HSET', key_of(candidate.run, 'state'), index, 'Q' .. attempt)
+  redis.call('ZADD', key_of(candidate.run, 'assigned'), text(now), index)
+  local option = candidate.ask.options[number + 1]
+  redis.call('HSET', key_of(candidate.run, 'placed'), index, attempt .. ' ' .. table.concat(option, ' ') .. '|'
+    .. table.concat(spots, '|'))
+  redis.call('ZREM', key_of(candidate.run, 'wanting'), index)
+  if size_of(candidate.ask) > WHOLE then redis.call('ZREM', key_of(candidate.run, 'wide'), index) end
+  redis.call('HDEL', key_of(candidate.run, 'wanted'), index)
+  cluster.started = cluster.started + 1
+  if #workers > 1 then redis.call('HSET', key_of(candidate.run, 'meta'), 'has_gangs', '1') end
+  local note = '{"on":' .. cjson.encode(workers) .. ',"waited_us":' .. text(now - candidate.since)
+    .. ',"after":"' .. cause .. '"}'
+  notes[#notes + 1] = {candidate.run, 'Q ' .. index .. ' ' .. attempt .. ' ' .. note}
+  local record = parse(redis.call('HGET', key_of(candidate.run, 'task'), index))
+  run.template = run.template or redis.call('HGET', key_of(candidate.run, 'meta'), 'template')
+  for rank, worker in ipairs(workers) do
+    record.list = 'tek.' .. worker
+    publish({{index, attempt}}, record, {run = candidate.run, template = run.template}, rank - 1)
+  end
+end
+
+-- Keeps workers for a task that has waited too long: those where the least is missing, each for one task only.
+local function earmark(cluster, candidate)
+  local whole, spare, count = {}, {}, 0
+  for _, worker in ipairs(cluster.order) do
+    whole[worker] = cluster.total[worker]
+    if cluster.owner[worker] == candidate.owner then return end
+    if cluster.owner[worker] then
+      spare[worker] = moved(cluster.total[worker], cluster.total[worker], -1)
+      count = count + 1
+    end
+  end
+  if count > 0 and 2 * count >= #cluster.order then return end
+  local best, least
+  if candidate.ask.ranks == 1 then
+    for _, worker in ipairs(cluster.order) do
+      for _, option in ipairs(candidate.ask.options) do
+        local chosen = choose(option, {worker}, cluster, whole, {}, spare)
+        if chosen then
+          local missing = 0
+          for at, amount in ipairs(chosen[3]) do
+            local lacks = math.max(amount - cluster.free[worker][at], 0)
+            missing = missing + math.floor(lacks * 1000 / math.max(cluster.total[worker][at], 1))
+          end
+          if not best or missing < least then best, least = {chosen}, missing end
+        end
       end
-      if not run then break end
-      local candidate = head_of(run)
-      run.at = run.at + 1
-      if try(cluster, run, candidate, hopeless, notes) then run.skipped = run.skipped - 1 end
     end
-    see_to_the_widest(cluster, runs, hopeless, notes)
-    for _, run in ipairs(runs) do
-      if redis.call('EXISTS', key_of(run.run, 'wanting')) == 0 then redis.call('ZREM', 'tek:wanting', run.run) end
-    end
-    return notes
+  else
+    local emptied = setmetatable({open = cluster.order}, {__index = cluster})
+    best = select(2, choose_all(candidate.ask, emptied, whole, {}, spare))
   end
-
-  -- Has a task of this run, which asks for something, wait to be placed.
-  local function wait_for_place(index, attempt, ask)
-    local ratio = '1'
-    if meta('has_policies') then
-      local starved = tonumber(redis.call('HGET', K.starved, index) or '0')
-      local kept = starved > 0 and redis.call('HGET', K.policy, index)
-      if kept then ratio = string.format('%.17g', cjson.decode(kept).memory ^ starved) end
-    end
-    local parts = parse_ask(ask, ratio)
-    redis.call('HSET', K.state, index, 'H' .. text(attempt))
-    redis.call('ZADD', K.wanting, redis.call('HGET', K.rank, index) or index, index)
-    local size = size_of(parts)
-    if size > WHOLE then redis.call('ZADD', K.wide, text(0 - size), index) end
-    redis.call('HSET', K.wanted, index, text(now) .. ' ' .. (redis.call('GET', 'tek:started') or '0') .. ' ' .. ratio)
-    redis.call('ZADD', 'tek:wanting', 'NX', text(now), meta('run'))
-    is_news = true
+  local sums = {}
+  for _, chosen in ipairs(best or {}) do
+    sums[chosen[1]] = sums[chosen[1]] and moved(sums[chosen[1]], chosen[3], 1) or chosen[3]
   end
+  for worker, vector in pairs(sums) do
+    redis.call('HSET', 'tek:earmarks', worker, candidate.owner .. '|' .. table.concat(vector, ' '))
+    cluster.owner[worker] = candidate.owner
+    cluster.spare[worker] = spare_of(worker, cluster.total[worker], candidate.owner, vector)
+  end
+end
 
-  placer = {place_all = place_all, want = wait_for_place}
-  return placer
+-- Tries to place a candidate; returns whether it was.
+local function try(cluster, run, candidate, hopeless, notes)
+  local is_owner = false
+  for _, owner in pairs(cluster.owner) do is_owner = is_owner or owner == candidate.owner end
+  if not is_owner and hopeless[candidate.text] then return false end
+  complete_candidate(candidate)
+  local number, found = choose_all(candidate.ask, cluster, cluster.free, nearby(run, candidate),
+    spare_for(cluster, candidate))
+  if not found then
+    if not is_owner and not candidate.has_more then hopeless[candidate.text] = true end
+    return false
+  end
+  take(cluster, run, candidate, number, found, notes)
+  for worker, owner in pairs(cluster.owner) do
+    if owner == candidate.owner then
+      redis.call('HDEL', 'tek:earmarks', worker)
+      cluster.owner[worker], cluster.spare[worker] = nil, nil
+    end
+  end
+  return true
+end
+
+-- The widest tasks get a try wherever they stand; those that have waited long have workers kept for them.
+local function see_to_the_widest(cluster, runs, started, hopeless, notes)
+  local waiting = {}
+  for _, run in ipairs(runs) do
+    local indexes = redis.call('ZRANGE', key_of(run.run, 'wide'), 0, WIDEST - 1)
+    for _, candidate in ipairs(#indexes > 0 and candidates_of(run.run, indexes) or {}) do
+      local is_placed = #cluster.open > 0 and try(cluster, run, candidate, hopeless, notes)
+      complete_candidate(candidate)
+      if not is_placed and (now - candidate.since > PATIENCE_US or started - candidate.started >= OVERTAKES) then
+        waiting[#waiting + 1] = {#waiting, size_of(candidate.ask), candidate}
+      end
+    end
+  end
+  table.sort(waiting, function(one, other) return one[2] > other[2] or (one[2] == other[2] and one[1] < other[1]) end)
+  for _, item in ipairs(waiting) do earmark(cluster, item[3]) end
+end
+
+-- Places what waits: in order, whatever fits now, while there is room; see `domain/placing.py`.
+-- Returns log lines as {run, line}, in order.
+local function place_all()
+  local notes, hopeless = {}, {}
+  local cluster, runs = load_cluster(), load_runs()
+  load_earmarks(cluster)
+  if #cluster.open > 0 then leave_a_slot(cluster) end
+  for _ = 1, ROUND do
+    if #cluster.open == 0 then break end
+    local run
+    for _, other in ipairs(runs) do
+      if head_of(other) and (not run or comes_before(other, run)) then run = other end
+    end
+    if not run then break end
+    local candidate = head_of(run)
+    run.at = run.at + 1
+    if try(cluster, run, candidate, hopeless, notes) then run.skipped = run.skipped - 1 end
+  end
+  local before = tonumber(redis.call('GET', 'tek:started') or '0')
+  local started = cluster.started > 0 and redis.call('INCRBY', 'tek:started', cluster.started) or before
+  if #cluster.open > 0 or is_thorough or math.floor(before / LOOKS) < math.floor(started / LOOKS) then
+    cluster.started = 0
+    see_to_the_widest(cluster, runs, started, hopeless, notes)
+    if cluster.started > 0 then redis.call('INCRBY', 'tek:started', cluster.started) end
+  end
+  for _, run in ipairs(runs) do
+    if redis.call('EXISTS', key_of(run.run, 'wanting')) == 0 then redis.call('ZREM', 'tek:wanting', run.run) end
+  end
+  return notes
+end
+
+-- Has a task of this run, which asks for something, wait to be placed.
+local function want(index, attempt, ask, started)
+  local ratio = '1'
+  if meta('has_policies') then
+    local starved = tonumber(redis.call('HGET', K.starved, index) or '0')
+    local kept = starved > 0 and redis.call('HGET', K.policy, index)
+    if kept then ratio = string.format('%.17g', cjson.decode(kept).memory ^ starved) end
+  end
+  local parts = parse_ask(ask, ratio)
+  redis.call('HSET', K.state, index, 'H' .. text(attempt))
+  redis.call('ZADD', K.wanting, meta('has_ranks') and redis.call('HGET', K.rank, index) or index, index)
+  local size = size_of(parts)
+  if size > WHOLE then redis.call('ZADD', K.wide, text(0 - size), index) end
+  redis.call('HSET', K.wanted, index, text(now) .. ' ' .. started .. ' ' .. ratio)
 end
 
 local function place()
   if not is_news or redis.call('EXISTS', 'tek:wanting') == 0 then return {} end
-  return placing().place_all()
+  return place_all()
 end
-
-local function want(index, attempt, ask) return placing().want(index, attempt, ask) end
 
 -- The workers of the ranks of a placed task of this run, and its attempt; none when it is not placed.
 local function spots_of(index)
@@ -700,9 +702,11 @@ end
 
 -- Sends a word to who waits at a bell: a delivery to a pool child, by its token.
 local function ring(token, word)
-  redis.call('LPUSH', 'tek:bell:' .. token, word)
+  redis.call('XADD', 'tek:bell:' .. token, '*', 'w', word)
   redis.call('EXPIRE', 'tek:bell:' .. token, 3600)
 end
+
+local PARTED = '!'  -- stands for the token of a rank that is over
 
 -- Token of a rank of a distributed task of this run that has begun, or nil.
 local function begun_as(index, attempt, rank)
@@ -733,7 +737,7 @@ local function close_gang(index, word)
     if token then
       redis.call('ZREM', K.lease, index .. '|' .. attempt .. '|' .. token)
       redis.call('HDEL', K.gang, index .. ':' .. (at - 1))
-      if at > 1 or word ~= 'over' then ring(token, word) end  -- who leads it has said so itself
+      if token ~= PARTED and (at > 1 or word ~= 'over') then ring(token, word) end  -- who leads it has said so itself
     else
       give_back(worker, meta('run') .. ':' .. index .. ':' .. attempt .. ':' .. (at - 1))
     end

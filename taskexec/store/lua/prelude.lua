@@ -1,5 +1,5 @@
--- Shared by every script. Not a script by itself: the loader puts it, placing.lua and attempts.lua in front of each of
--- the others.
+-- Shared by every script. Not a script by itself: the loader puts it, placing.lua and attempts.lua in front of the others,
+-- each of which becomes a function.
 --
 -- KEYS[1]  the run's key prefix, `tek:{<run>}`; all keys of the run are built from it (see store/keys.py).
 --
@@ -15,7 +15,16 @@
 -- Times are the server's, in microseconds. A Lua error midway is not rolled back, so scripts read and check
 -- before their first write, and each may be called again with the same arguments (see the note in each).
 
-local P = KEYS[1]
+-- All of this is one library of functions, which the server keeps: what belongs to one call is set by `begin_call`.
+local P, K, now
+local lines               -- log lines of this call
+local tally               -- counters of <run>:meta to move, by name
+local ready               -- {index, attempt} pairs to push, in order
+local is_claim            -- whether tasks are only taken: the backlog waits for their end
+local cause               -- the task whose end made room, `run:index`
+local roomy               -- workers that got something back in this call
+local is_news             -- whether something is to be placed, or may now be
+local is_thorough         -- whether all that waits is looked at, whatever has changed
 local NAMES = {
   'meta', 'state', 'pending', 'successors', 'task', 'spec', 'lease', 'lost', 'result', 'log', 'canvas', 'plan',
   'output', 'policy', 'delayed', 'tried', 'first', 'starved', 'suspects', 'reused', 'ask', 'rank', 'wanting', 'wide',
@@ -23,17 +32,19 @@ local NAMES = {
   'backlog:gpu', 'backlog:distributed', 'leaves', 'blocks',
 }
 -- Keys by name, made when they are asked for: a script needs few of them.
-local K = setmetatable({}, {__index = function(keys, name)
+local BY_NAME = {__index = function(keys, name)
   local key = P .. ':' .. name
   keys[name] = key
   return key
-end})
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
-local lines = {}          -- log lines of this call
-local tally = {}          -- counters of <run>:meta to move, by name
-local ready = {}          -- {index, attempt} pairs to push, in order
-local is_claim = false    -- whether tasks are only taken: the backlog waits for their end
+end}
+
+local function begin_call(keys, arguments)
+  KEYS, ARGV, P, K = keys, arguments, keys[1], setmetatable({}, BY_NAME)
+  local clock = redis.call('TIME')
+  now = clock[1] * 1000000 + clock[2]
+  lines, tally, ready, is_claim, cause, roomy, is_news, is_thorough = {}, {}, {}, false, '', {}, false, false
+end
+
 local ROUTES = {'cpu', 'gpu', 'distributed'}
 local MANY = 500          -- arguments in one variadic call; Lua's unpack takes some thousands
 
@@ -43,31 +54,9 @@ local function line(letter, index, attempt, rest)
   lines[#lines + 1] = letter .. ' ' .. index .. ' ' .. attempt .. (rest and (' ' .. rest) or '')
 end
 
--- Fields of the run's meta hash; those that nearly every script asks for are read together, once.
-local FIELDS = {
-  'run', 'status', 'stopping', 'trial', 'deadline_us', 'has_backlog', 'has_asks', 'has_policies', 'has_lost',
-  'has_tried', 'template', 'batch_max', 'batch_target_us', 'weight', 'payers', 'retention_s', 'lost_max', 'finished_us',
-}
-local fields = nil
-local function meta(name)
-  if not fields then
-    fields = {}
-    for at, value in ipairs(redis.call('HMGET', K.meta, unpack(FIELDS))) do fields[FIELDS[at]] = value end
-  end
-  local value = fields[name]
-  if value == nil then return redis.call('HGET', K.meta, name) end
-  return value
-end
-
-local function put_meta(...)
-  fields = nil
-  redis.call('HSET', K.meta, ...)
-end
-
-local function drop_meta(...)
-  fields = nil
-  redis.call('HDEL', K.meta, ...)
-end
+local function meta(name) return redis.call('HGET', K.meta, name) end
+local function put_meta(...) redis.call('HSET', K.meta, ...) end
+local function drop_meta(...) redis.call('HDEL', K.meta, ...) end
 
 local function all_keys()
   local keys = {}

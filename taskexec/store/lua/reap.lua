@@ -23,6 +23,7 @@ else
     for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.lease, '-inf', text(now), 'LIMIT', 0, 100)) do
       lapsed = lapsed + end_lease(member, record)
     end
+    lapsed = lapsed + end_broken_gangs(record)
     requeued = requeue_popped(now - lease) + requeue_unassigned(now - lease, '')
   end
 end

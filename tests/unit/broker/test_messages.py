@@ -17,6 +17,7 @@ from kombu.transport.virtual import Channel, Message
 
 from taskexec.broker import HEADER, make_app, message_template
 from taskexec.compiler.program import _label
+from taskexec.domain.protocol import PROTOCOL
 from taskexec.domain.resources import Route
 
 RUN = "20260131-235959-abcdef"
@@ -63,7 +64,8 @@ def test_filled_message_is_the_request_of_an_attempt() -> None:
 
     assert (request.id, request.name, message.headers["task"]) == (f"{RUN}.123456", "tek.shell", "tek.attempt")
     assert request.delivery_info["routing_key"] == "distributed"
-    assert request._context.tek == {"run": RUN, "members": [[123456, 1]], "tek_at": 1767225600000000}
+    header = {"v": PROTOCOL, "run": RUN, "members": [[123456, 1]], "tek_at": 1767225600000000}
+    assert request._context.tek == header
     assert (request.args, request.kwargs) == ([], {})
 
 

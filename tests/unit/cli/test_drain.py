@@ -1,4 +1,4 @@
-"""Tests of `tek drain`, `cordon` and `uncordon`: the wish reaches the registry, and names are found by their beginning."""
+"""Tests of `tek drain`, `cordon` and `uncordon`: the wish reaches the worker that the beginning of a name means."""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ def ended(task: str, s: float = 0.0, event: str = "succeeded", **more: object) -
     return {"event": event, "task": task, "attempt": 1, "s": s} | more
 
 
+TRIAL = "it lost all attempts but one with their workers; such tasks run one at a time, and now it is the turn of"
+WINDOW = "16 tasks of its run are in the queue `cpu`, which is as many as its workers need"
 BEGIN: dict[str, object] = {"event": "run_started", "s": 100.0}
 
 
@@ -80,13 +82,12 @@ def test_chain_of_many_thousands_is_explained() -> None:
         (
             TaskNow("H", 3, suspect="`b`"),
             "trial",
-            "it lost all attempts but one with their workers; such tasks run one at a time, and now it is the turn of `b`",
+            f"{TRIAL} `b`",
         ),
         (
             TaskNow("H", 1, backlog=(40, 16)),
             "backlog",
-            "16 tasks of its run are in the queue `cpu`, which is as many as its workers need; "
-            "40 tasks of it come before this one",
+            f"{WINDOW}; 40 tasks of it come before this one",
         ),
         (
             TaskNow("Q", 1, queue=Queue("cpu", 3), queued_us=NOW_US - 2_000_000),

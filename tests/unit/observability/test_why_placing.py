@@ -179,6 +179,17 @@ def test_distributed_task_is_told_how_many_ranks_have_a_place() -> None:
     assert {"with nodes=2", "with cpus=4"} <= set(texts(cluster, mine))
 
 
+def test_task_that_a_round_does_not_come_to_is_told_so_and_which_priority_would_help() -> None:
+    others = tuple(want(option(16), index=number) for number in range(70))
+    mine = want(option(1), index=99)
+    cluster = cluster_of(node(), wants=(*others, mine))
+
+    assert any(
+        "a round of placing does not come to it: it looks at 56 tasks of a run" in line for line in lines(cluster, mine)
+    )
+    assert "with priority=1" in texts(cluster, mine)
+
+
 def test_nothing_is_named_when_it_fits() -> None:
     mine = want(option(1))
     cluster = cluster_of(node(), wants=(mine,))

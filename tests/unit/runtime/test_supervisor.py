@@ -178,3 +178,13 @@ def test_worker_that_has_left_in_order_is_not_started_again(supervise: Supervise
 
     assert (supervisor.has_left, supervisor.restarts, len(workers.names), workers.lost) == (True, 0, 1, [])
     assert not workers.folders[0].exists()
+
+
+def test_worker_that_may_not_leave_is_started_again_when_it_has(supervise: Supervise) -> None:
+    supervisor = supervise(workers := Workers("pass", WAITS))
+    supervisor.may_leave = False
+    assert supervisor.wait(10.0) == 0
+
+    assert supervisor.tend() is True
+
+    assert (supervisor.has_left, supervisor.restarts, len(workers.names)) == (False, 1, 2)

@@ -71,9 +71,23 @@ def test_call_is_repeated_until_the_server_answers() -> None:
 
 def test_scripts_survive_a_server_that_has_forgotten_them(connection: Connection) -> None:
     connection.script("renew", "tek:{r}", ["w", 1, "0|1|w/d"])
-    connection.call("SCRIPT", "FLUSH")
+    connection.call("FUNCTION", "FLUSH")
 
     assert connection.script("renew", "tek:{r}", ["w", 1, "0|1|w/d"]) == [0]
+
+
+def test_scripts_go_alone_for_a_user_who_may_not_load_functions(connection: Connection) -> None:
+    connection.call("FUNCTION", "FLUSH")
+    connection.call("ACL", "SETUSER", "small", "on", "nopass", "~*", "+@all", "-function")
+    small = Connection(connection.url.replace("unix://", "unix://small:any@"))
+    try:
+        answers = [small.script("renew", "tek:{r}", ["w", 1, "0|1|w/d"]) for _ in range(2)]
+    finally:
+        small.close()
+        connection.call("ACL", "DELUSER", "small")
+
+    assert answers == [[0], [0]]
+    assert connection.call("FUNCTION", "LIST") == []
 
 
 def test_server_without_memory_is_a_lost_connection_so_that_calls_are_repeated(connection: Connection) -> None:

@@ -10,11 +10,11 @@ import pytest
 from taskexec.agents import AgentRegistry, check_agents
 from taskexec.agents.noop import NoopAgent
 from taskexec.agents.shell import ShellAgent
-from taskexec.domain.resources import Capacity, Gpu, Needs, Route
+from taskexec.domain.resources import Alternative, Capacity, Gpu, Needs, Route, choose_route
 from taskexec.domain.task import Task
 from taskexec.errors import Fault, NeedsUnmet, Place, PlanRejected
 from taskexec.plan import Graph, Plan
-from taskexec.submission import KnownWorker, admit
+from taskexec.submission import KnownWorker, admit, unmet
 
 SMALL = KnownWorker("small", frozenset({Route.CPU}), Capacity(cpus=2, memory_mib=1024))
 LARGE = KnownWorker("large", frozenset({Route.CPU}), Capacity(cpus=8, memory_mib=4096))
@@ -79,6 +79,81 @@ def test_without_workers_nothing_is_admitted() -> None:
 
 def test_satisfied_tasks_need_no_worker() -> None:
     admit(plan_of(a={"is_satisfied": True, "needs": Needs(cpus=16)}, b={"is_satisfied": True}), [])
+
+
+ROUTES = frozenset(Route)
+NODES = [
+    KnownWorker("g1", ROUTES, Capacity(16, 65_536, (Gpu("a", "", 24_576), Gpu("b", "", 24_576)), 4, 1000)),
+    KnownWorker("c1", ROUTES, Capacity(32, 131_072, (), 8, 9000, frozenset({"ssd"}))),
+    KnownWorker("c2", ROUTES, Capacity(32, 131_072, (), 8, 9000, frozenset({"slow"}))),
+]
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [
+        Needs(gpus=2, gpu_memory_mib=24_576),
+        Needs(gpus=0.5, gpu_memory_mib=20_000),
+        Needs(cpus=32, exclusive=True, has=("ssd",)),
+        Needs(cpus=20, has_not=("slow",)),
+        Needs(disk_mib=9000),
+        Needs(cpus=16, nodes=3),
+        Needs(cpus=16, nodes=5, packed=True),
+        Needs(gpus=8, alternatives=(Alternative(0.5, Needs(cpus=32)),)),
+        Needs(cpus=20, gpus=1, alternatives=(Alternative(2.0, Needs(cpus=99)), Alternative(0.5, Needs(cpus=8)))),
+    ],
+)
+def test_everything_that_can_be_asked_for_is_admitted_where_it_fits(needs: Needs) -> None:
+    admit(plan_of(a={"needs": needs, "route": choose_route(None, needs)}), NODES)
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        (Needs(gpus=3), "it asks for 3 gpus of 2 on the nearest worker, `g1`"),
+        (Needs(gpus=1, gpu_memory_mib=30_000), "30,000 MiB of GPU memory of 24,576 on the nearest worker, `g1`"),
+        (Needs(cpus=40), "40 cpus of 32 on the nearest worker, `c1`"),
+        (Needs(cpus=20, has=("nvme",)), "no label nvme on the nearest worker, `c1`"),
+        (Needs(has=("ssd",), has_not=("ssd",)), "the label ssd on the nearest worker, `c1`"),
+        (Needs(disk_mib=10_000), "10,000 MiB of disk of 9,000 on the nearest worker, `c1`"),
+        (Needs(cpus=20, nodes=3), "it asks for 3 workers, and there is room for 2; a rank asks for 20 cpus of 16"),
+        (Needs(cpus=2, nodes=4), "it asks for 4 workers, and there is room for 3"),
+        (Needs(cpus=30, nodes=3, packed=True), "it asks for 3 ranks that may share workers, and there is room for 2"),
+        (Needs(gpus=8, alternatives=(Alternative(0.5, Needs(cpus=36)),)), "36 cpus of 32 on the nearest worker, `c1`"),
+    ],
+)
+def test_refusal_tells_the_nearest_miss_in_amounts(needs: Needs, said: str) -> None:
+    (fault,) = faults_of(plan_of(a={"needs": needs, "route": choose_route(None, needs)}), *NODES)
+
+    assert said in fault.message
+
+
+def test_agent_must_be_on_a_worker_that_fits() -> None:
+    with_agent = KnownWorker("small", ROUTES, Capacity(2, 1024), frozenset({"noop", "mine"}))
+    without = KnownWorker("large", ROUTES, Capacity(8, 1024), frozenset({"noop"}))
+
+    admit(plan_of(a={"agent": "mine", "needs": Needs(cpus=2, memory_mib=1)}), [with_agent, without])
+    (fault,) = faults_of(plan_of(a={"agent": "mine", "needs": Needs(cpus=4)}), with_agent, without)
+
+    assert fault.message.startswith("task `a` can never run: it asks for")
+
+
+def test_task_without_needs_takes_any_slot_however_small() -> None:
+    admit(plan_of(a={}), [KnownWorker("tiny", ROUTES, Capacity(0.5, 100))])
+
+
+def test_waiting_for_workers_tells_what_none_could_run() -> None:
+    faults = unmet(plan_of(a={"needs": Needs(cpus=64)}, b={}), NODES)
+
+    assert [fault.code for fault in faults] == ["needs.unmet"]
+
+
+def test_plan_of_gpu_jobs_is_admitted_on_declared_workers() -> None:
+    jobs = {f"gpu-{number}": {"needs": Needs(gpus=1), "route": Route.GPU} for number in range(16)}
+    builds = {f"build-{number}": {"needs": Needs(cpus=16)} for number in range(4)}
+    declared = tuple(Gpu(f"declared-{number}") for number in range(16))
+
+    admit(plan_of(**jobs, **builds), [KnownWorker("virtual", ROUTES, Capacity(16, 65_536, declared, 16))])
 
 
 def registry() -> AgentRegistry:
