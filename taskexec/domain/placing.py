@@ -10,10 +10,10 @@ What fits is in `domain/fit.py`; `store/lua/placing.lua` says the same in Lua.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from taskexec.domain.fit import GPUS, WHOLE, Ask, Spot, Vector, choose, choose_all
+from taskexec.domain.fit import GPUS, MEMORY, WHOLE, Ask, Spot, Vector, choose, choose_all
 
 __all__ = [
     "LOOKS",
@@ -27,6 +27,7 @@ __all__ = [
     "has_waited",
     "kept_for",
     "may_keep",
+    "memory_ratio",
     "precedence",
     "share_of",
     "size_of",
@@ -82,6 +83,21 @@ def size_of(ask: Ask) -> int:
     """
     option = ask.options[0]
     return (option.cpus + 8 * option.gpus + option.memory // 4 + 64 * WHOLE * option.exclusive) * ask.ranks
+
+
+def memory_ratio(ask: Ask, ratio: float, totals: Iterable[Sequence[int]]) -> float:
+    """Return how many times the memory a task gets after running out of it: no more than the largest worker has.
+
+    Args:
+        ask: What it asks for.
+        ratio: What its policy says.
+        totals: All that each worker has.
+    """
+    asked = ask.options[0].memory
+    if asked == 0:
+        return ratio
+    most = max((total[MEMORY] for total in totals), default=0)
+    return max(min(ratio, (most * 1000 // asked) / 1000), 1.0)
 
 
 def share_of(vector: Sequence[int], sums: tuple[int, int, int]) -> int:

@@ -58,6 +58,8 @@ class Caretaker:
         self._nodes = RedisNodes(connection)
         self._interval_s = interval_s
         self._lease_s = lease_s
+        # longer than a lease: what a worker holds is forgotten only when its attempts have been given to others
+        self._lifetime_s = max(3 * interval_s + 1, 1.5 * lease_s)
         self._load = load
         self._presence = presence
         self._pool = pool
@@ -70,7 +72,7 @@ class Caretaker:
     def start(self) -> None:
         """Register the worker and begin the rounds."""
         with contextlib.suppress(ConnectionLost):
-            self._registry.register(self._worker, self._present(), lifetime_s=3 * self._interval_s + 1)
+            self._registry.register(self._worker, self._present(), lifetime_s=self._lifetime_s)
         self._thread.start()
 
     def stop(self) -> None:
@@ -101,7 +103,7 @@ class Caretaker:
         """
         pause_s = self._interval_s
         self._heed_wishes()
-        self._registry.register(self._worker, self._present(), lifetime_s=3 * self._interval_s + 1)
+        self._registry.register(self._worker, self._present(), lifetime_s=self._lifetime_s)
         runs = [run_id for run_id in self._store.active() if self._is_understood(run_id)]
         self._take_back(runs)
         record = lost_record("its lease lapsed: the worker died, hung or lost its connection", worker=self._worker)

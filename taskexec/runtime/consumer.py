@@ -29,7 +29,17 @@ class PromptConsumer(Consumer):
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, for as long as it takes."""
         pauses = {"interval_start": _FIRST_S, "interval_step": _STEP_S, "interval_max": _LONGEST_S}
-        conn.ensure_connection = partial(conn.ensure_connection, **pauses)
+        presence, ensure_connection = getattr(self.app, "presence", None), conn.ensure_connection
+
+        def ensure(*arguments: Any, callback: Callable[[], None], **options: Any) -> Any:
+            def look() -> None:
+                if presence is not None:
+                    presence.tick_apart()
+                callback()
+
+            return ensure_connection(*arguments, callback=look, **options, **pauses)
+
+        conn.ensure_connection = ensure
         return super().ensure_connected(conn)
 
     def on_ready(self) -> None:

@@ -67,6 +67,9 @@ def keep_trying(call: Callable[[], T], *, pause_s: float = 0.05, longest_pause_s
 
 _NO_FUNCTION = ("Function not found", "unknown command")
 """Beginnings of answers that say that the server does not know a function, or no functions at all."""
+_ALONE_S = 60.0
+"""So long scripts are sent one by one before somebody may have loaded the library."""
+
 _SHARED = ("prelude", "placing", "attempts")
 """What stands in front of the scripts, in this order."""
 
@@ -130,6 +133,7 @@ class Connection:
             **keepalive,
         )
         self._alone: dict[str, Any] = {}
+        self._alone_until = 0.0
 
     def script(self, name: str, prefix: str, arguments: Sequence[Any]) -> Any:
         """Run `lua/<name>.lua` for the run whose keys begin with `prefix`.
@@ -140,7 +144,7 @@ class Connection:
         Raises:
             ConnectionLost: No answer; the script may or may not have run, and may be called again.
         """
-        if name in self._alone:
+        if time.monotonic() < self._alone_until:
             return self._run_alone(name, prefix, arguments)
         library, source = _library()
         command = ("FCALL", f"{library}_{name}", 1, prefix, *arguments)
@@ -152,7 +156,10 @@ class Connection:
         try:
             self.client.execute_command("FUNCTION", "LOAD", source)
         except redis.ResponseError as error:
-            if "already exists" not in str(error):  # somebody else was faster
+            if str(error).startswith(_PASSING):
+                raise self._told(error) from error
+            if "already exists" not in str(error):  # else somebody was faster
+                self._alone_until = time.monotonic() + _ALONE_S
                 return self._run_alone(name, prefix, arguments)
         except redis.RedisError as error:
             raise self._told(error) from error

@@ -43,7 +43,7 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:submission:<sha256>` | string | JSON: run and plan digest that a submission key stands for | `retention_s` |
 | `tek:slots` | hash | route -> slots of live workers, rewritten by every caretaker | for ever |
 | `tek:workers` | zset | worker -> server time (s) its registration lapses | trimmed by every caretaker |
-| `tek:worker:<name>` | string | JSON of a worker's registration | three heartbeats |
+| `tek:worker:<name>` | string | JSON of a worker's registration | a lease and a half |
 | `tek:joined` | zset | worker -> number, in the order in which they joined | while it is there |
 | `tek:joins` | string | the last such number | for ever |
 | `tek:traits` | hash | worker -> its traits (`fit.traits_of`), between blanks | while it is there |
@@ -56,6 +56,8 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:slot` | hash | worker -> vector of what takes a slot (empty: it takes nothing new) | while it is there |
 | `tek:weights` | hash | user or tag -> weight | for ever |
 | `tek:wishes` | hash | worker -> `cordoned` or `draining`, as somebody wished | while it is there |
+| `tek:lapsed` | string | server time (s) at which lapsed registrations were last looked for | for ever |
+| `tek:calm` | string | there while none of them counts as lapsed | a registration's lifetime |
 | `tek:started` | string | tasks started while others waited to be placed | for ever |
 | `tek:waiters` | hash | worker -> its slots that found no room | until there is some |
 | `tek:wake:<worker>` | list | one element for each of them once there is room | 5 s |
@@ -73,9 +75,11 @@ import hashlib
 
 __all__ = [
     "ACTIVE",
+    "CALM",
     "EARMARKS",
     "FREE",
     "JOINED",
+    "LAPSED_AT",
     "NO_RUN",
     "RUNS",
     "RUN_KEYS",
@@ -112,6 +116,8 @@ WANTING = "tek:wanting"
 USED = "tek:used"
 WEIGHTS = "tek:weights"
 WISHES = "tek:wishes"
+LAPSED_AT = "tek:lapsed"
+CALM = "tek:calm"
 STARTED = "tek:started"
 NO_RUN = "tek:{}"
 """Prefix for scripts that are not about one run."""

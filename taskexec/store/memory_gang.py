@@ -31,19 +31,25 @@ class Gangs:
         begun = self.run.gang.get((index, rank))
         return begun.token if begun is not None and begun.attempt == attempt else ""
 
-    def begin_rank(self, member: Member, rank: int, worker: str, begun: Begun) -> None:
-        """Have what was taken for a rank go by the token of the delivery that has begun it."""
+    def hold_by_token(self, member: Member, rank: int, worker: str, token: str) -> None:
+        """Have what was taken for a rank go by the token of the delivery that begins it."""
         holds = self._shared.nodes.holds.get(worker, {})
         hold = holds.pop(self.hold_name(member.index, member.attempt, rank), None)
         if hold is not None:
             hold.members = {(member.index, member.attempt)}
-            holds[begun.token] = hold
+            holds[token] = hold
+
+    def begin_rank(self, member: Member, rank: int, worker: str, begun: Begun) -> None:
+        """Have a rank of a distributed task begin."""
+        self.hold_by_token(member, rank, worker, begun.token)
         self.run.gang[member.index, rank] = begun
 
     def lead(self, member: Member, worker: str, token: str) -> None:
-        """Have rank 0 begin, if the attempt has several ranks."""
+        """Have rank 0 begin."""
         placed = self.run.placed.get(member.index)
-        if placed is not None and len(placed.ranks) > 1:
+        if placed is not None and len(placed.ranks) == 1:
+            self.hold_by_token(member, 0, worker, token)
+        elif placed is not None:
             self.begin_rank(member, 0, worker, Begun(member.attempt, token, ""))
 
     def is_gang(self, index: int) -> bool:

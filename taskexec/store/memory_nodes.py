@@ -105,7 +105,9 @@ class MemoryNodes:
         """Forget a worker and what it held; return whether it was known."""
         for hold in self.holds.pop(name, {}).values():
             self._pay(hold.payers, -hold.share)
-        for kept in (self.free, self.traits, self.earmarks):
+        if name in self.earmarks:  # whoever has lost one of the workers that are kept for it has them chosen anew
+            self._unmark(self.earmarks[name][0])
+        for kept in (self.free, self.traits):
             kept.pop(name, None)
         is_known = self.total.pop(name, None) is not None
         self.is_news |= is_known
@@ -143,6 +145,13 @@ class MemoryNodes:
             self.is_news = True
         return True
 
+    def _is_broken(self, worker: str, owner: str) -> bool:
+        return owner not in self.wants or READY not in self.traits[worker]
+
+    def _unmark(self, owner: str) -> None:
+        for worker in [worker for worker, (kept_for, _) in self.earmarks.items() if kept_for == owner]:
+            del self.earmarks[worker]
+
     def _spare(self, worker: str) -> Vector:
         owner, vector = self.earmarks[worker]
         later = [hold.vector for hold in self.holds[worker].values() if hold.behind == owner]
@@ -179,6 +188,11 @@ class MemoryNodes:
         for owner in [owner for owner, want in self.wants.items() if want.run_id == run_id]:
             del self.wants[owner], self.ranks[owner]
         self.since.pop(run_id, None)
+        for worker, (owner, _) in list(self.earmarks.items()):
+            if owner.rpartition(":")[0] == run_id:
+                del self.earmarks[worker]
+                self.roomy.add(worker)
+                self.is_news = True
 
     def place(
         self,
@@ -200,8 +214,8 @@ class MemoryNodes:
         """
         if not self.is_news or not self.since:
             return
-        for worker in [worker for worker, (owner, _) in self.earmarks.items() if owner not in self.wants]:
-            del self.earmarks[worker]
+        for owner in {owner for worker, (owner, _) in self.earmarks.items() if self._is_broken(worker, owner)}:
+            self._unmark(owner)
         spots = [Spot(name, total, self.free[name], self.traits[name]) for name, total in self.total.items()]
         at_hand = _Round(spots, {worker: self._spare(worker) for worker in self.earmarks}, {})
         for route in starving:
@@ -267,12 +281,15 @@ class MemoryNodes:
     ) -> Iterator[Want]:
         """Yield what is looked at while there is room; the order follows what is placed on the way."""
         lists = {run_id: self._ahead(run_id) for run_id in self._runs()}
+        left = dict.fromkeys(lists, placing.WINDOW - placing.WIDEST)
         for _ in range(placing.ROUND):
-            waiting = [run_id for run_id, wants in lists.items() if wants]
+            waiting = [run_id for run_id, wants in lists.items() if wants and left[run_id] > 0]
             if not waiting or not at_hand.has_room:
                 return
             first = min(waiting, key=lambda run_id: self._precedence(lists[run_id][0], payers[run_id], weights[run_id]))
-            yield lists[first].pop(0)
+            want = lists[first].pop(0)
+            yield want
+            left[first] -= want.owner in self.wants  # what was placed does not count
 
     def _precedence(self, want: Want, payers: Sequence[str], weight: float) -> tuple[float, ...]:
         own = Account(self.used[payers[0]], weight)
@@ -282,7 +299,7 @@ class MemoryNodes:
     def _ahead(self, run_id: str) -> list[Want]:
         mine = [want for want in self.wants.values() if want.run_id == run_id]
         mine.sort(key=lambda want: (self.ranks[want.owner], str(want.index)))
-        return mine[: placing.WINDOW - placing.WIDEST]
+        return mine
 
     def _leave_a_slot(self, at_hand: _Round, route: Route) -> None:
         for spot in at_hand.spots:

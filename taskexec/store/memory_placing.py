@@ -78,8 +78,11 @@ class Placing(Gangs):
             self._unplace(member.index)
             self.run.state[member.index] = TaskState(TaskStatus.READY, member.attempt)
             policy = self.run.policy[member.index]
-            ask = Ask.decode(text).with_memory(policy.memory ** self.run.starved[member.index])
-            nodes = self._shared.nodes
+            nodes, ask = self._shared.nodes, Ask.decode(text)
+            if self.run.starved[member.index]:
+                ask = ask.with_memory(
+                    placing.memory_ratio(ask, policy.memory ** self.run.starved[member.index], nodes.total.values())
+                )
             want = Want(self.run.program.run_id, member.index, member.attempt, ask, self.now_us, nodes.started)
             nodes.want(want, self.run.rank(member.index)[0])
         self.ready = others
@@ -107,9 +110,13 @@ class Placing(Gangs):
         return None if placed is None else Grant.of(placed.option, placed.ranks)
 
     def is_ours(self, member: Member, worker: str) -> bool:
-        """Return whether an attempt was placed on a worker, or on none."""
+        """Return whether an attempt was placed on a worker, or on none; what is held no more is placed anew."""
         placed = self.run.placed.get(member.index)
-        return placed is None or (placed.attempt == member.attempt and placed.ranks[0].worker == worker)
+        if placed is None:
+            return True
+        is_held = self.hold_name(member.index, member.attempt, 0) in self._shared.nodes.holds.get(worker, {})
+        is_here = placed.attempt == member.attempt and placed.ranks[0].worker == worker
+        return is_here and (is_held or not self.run.is_queued(member))
 
     def take_slot(self, members: Sequence[Member], worker: str, token: str) -> bool:
         """Take a slot of a worker for those members that were placed nowhere; return whether there was one."""
@@ -117,10 +124,8 @@ class Placing(Gangs):
         return not slotted or self._shared.nodes.take_slot(worker, token, slotted)
 
     def give_back_attempt(self, worker: str, member: Member, token: str) -> None:
-        """Give back what an attempt that is over held on a worker."""
-        nodes, run_id = self._shared.nodes, self.run.program.run_id
-        if not nodes.give_back(worker, f"{run_id}:{member.index}:{member.attempt}:0"):
-            nodes.give_back(worker, token, (member.index, member.attempt))
+        """Give back what an attempt that is over held on a worker: by the token of its delivery."""
+        self._shared.nodes.give_back(worker, token, (member.index, member.attempt))
 
     def place(self, cause: str = "") -> None:
         """Place what waits, of all runs."""

@@ -11,8 +11,8 @@ import orjson
 from taskexec.domain.fit import CPUS, DISK, GPUS, MEMORY, SLOTS, WHOLE, traits_of, vector_of
 from taskexec.domain.resources import Capacity
 from taskexec.store.connection import Connection
+from taskexec.store.keys import CALM, LAPSED_AT, WANTING, WISHES, WORKERS, direct_key, worker_key
 from taskexec.store.keys import SLOTS as SLOTS_KEY
-from taskexec.store.keys import WANTING, WISHES, WORKERS, direct_key, worker_key
 from taskexec.store.nodes import RedisNodes
 
 __all__ = ["CORDONED", "DRAINING", "READY_STATE", "WorkerRegistry"]
@@ -53,11 +53,6 @@ class WorkerRegistry:
         `record` holds at least `classes` (routes it serves), `agents` and `capacity` (`Capacity.to_record`). Workers
         whose registration has lapsed leave on the way: what they held returns.
         """
-        capacity = Capacity.from_record(record["capacity"])
-        is_ready = self.state_of(name) == READY_STATE
-        self._nodes.join(
-            name, traits_of(capacity, record["classes"], record["agents"], is_ready=is_ready), vector_of(capacity)
-        )
         now = int(self._connection.call("TIME")[0])  # the clocks of workers may be wrong
         self._connection.pipeline(
             [
@@ -66,13 +61,31 @@ class WorkerRegistry:
                 ("ZREMRANGEBYSCORE", WORKERS, "-inf", now - 3600),
             ]
         )
-        self._let_lapse(now)
+        capacity = Capacity.from_record(record["capacity"])
+        is_ready = self.state_of(name) == READY_STATE
+        traits = traits_of(capacity, record["classes"], record["agents"], is_ready=is_ready)
+        self._nodes.join(name, traits, vector_of(capacity))
+        self._let_lapse(now, lifetime_s)
         self._recount()
 
-    def _let_lapse(self, now: int) -> None:
+    def _let_lapse(self, now: int, lifetime_s: float) -> None:
+        """Have workers leave whose registration has lapsed.
+
+        After a gap in which nobody could register (the server was stopped), nobody leaves for one lifetime: others get
+        the time to renew that they did not have.
+        """
+        last, calm = self._connection.pipeline([("SET", LAPSED_AT, now, "GET"), ("EXISTS", CALM)])
+        if last is None or now - int(last) > lifetime_s / 2:
+            self._connection.call("SET", CALM, 1, "PX", int(lifetime_s * 1000))
+            calm = 1
+        if calm:
+            return
         known = set(self._nodes.joined())
         there = {name.decode() for name in self._connection.call("ZRANGEBYSCORE", WORKERS, now, "+inf")}
-        self._nodes.leave(*sorted(known - there))
+        gone = sorted(known - there)
+        if gone:
+            self._nodes.leave(*gone)
+            self._connection.call("HDEL", WISHES, *gone)
 
     def state_of(self, name: str) -> str:
         """Return what is wished of a worker: `ready`, `cordoned` (take nothing new) or `draining` (and then end)."""

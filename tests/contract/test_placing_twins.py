@@ -201,19 +201,15 @@ class PlacingTwins(Twins):
     def _take_all(self) -> Iterator[tuple[tuple[int, int], ...]]:
         yield from super()._take_all()
         leases = [lease.split("|") for lease in self.plays[0].stage.leases(self.plays[0].run_id)]
-        at_work = {f"{index}:{attempt}" for index, attempt, _ in leases} | {token for *_, token in leases}
+        at_work = {token for *_, token in leases}
         for node in self.plays[0].stage.nodes():  # as their workers do, which know what is over
-            over = [name for name in node.holds if (name if "/" in name else _attempt_of(name)) not in at_work]
+            over = [name for name in node.holds if "/" in name and name not in at_work]
             self.both("give_back", node.name, over)
         for name in [*TOTALS] * 20:
             if (message := self.both("take_from", name)) is not None:
                 members = [(member.index, member.attempt) for member in message.members]
                 won = self.both("won", *members, worker=name)
                 self.both("complete", *won, worker=name)
-
-
-def _attempt_of(hold: str) -> str:
-    return ":".join(hold.split(":")[1:3])
 
 
 @pytest.mark.timeout(600)

@@ -283,7 +283,7 @@ class Twins(RuleBasedStateMachine):
         self.keep_the_same()
         self.end_each_task_once_and_start_none_early()
         play = self.plays[0]
-        assert play.counts().get("left", 0) == 0
+        assert play.counts().get("left", 0) == 0, (play.states(), play.stage.nodes(), play.lines()[-12:])
         ends = [step for step in play.transitions() if step.kind in {TransitionKind.ENDED, TransitionKind.REOPENED}]
         assert ends[-1].detail == play.status
         assert all(

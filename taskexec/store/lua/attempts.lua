@@ -122,7 +122,7 @@ end
 -- Whether so few tasks are queued on a route that more of the backlog has its turn.
 local function is_backlog_due()
   for route, most in string.gmatch(meta('has_backlog') or '', '(%a+) (%d+)') do
-    if 2 * redis.call('ZCARD', K['queued:' .. route]) <= tonumber(most) then return true end
+    if looks_again or 2 * redis.call('ZCARD', K['queued:' .. route]) <= tonumber(most) then return true end
   end
   return false
 end

@@ -11,7 +11,7 @@ for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
 local ends = tonumber(meta('deadline_us') or '0')
 if ends > 0 and now >= ends then return {text(now), {}, {}, {}, {}, {}, 0} end  -- whoever reaps next stops the run
 local until_us = text(now + lease)
-local positions, claimed, states, leases, seen, slotted, places, gangs = {}, {}, {}, {}, {}, {}, {}, {}
+local positions, claimed, states, leases, seen, slotted, places, gangs, singles = {}, {}, {}, {}, {}, {}, {}, {}, {}
 local placed = meta('has_asks') and fetch(K.placed, indexes) or {}
 for at, state in ipairs(fetch(K.state, indexes)) do
   local index, attempt = indexes[at], ARGV[3 + 2 * at]
@@ -22,11 +22,15 @@ for at, state in ipairs(fetch(K.state, indexes)) do
   if placed[at] then
     workers, placed_attempt = spots_of(index)
     is_ours = placed_attempt == attempt and workers[1] == worker
+    if fresh and is_ours then  -- what was placed and is held no more is placed anew
+      is_ours = redis.call('HEXISTS', 'tek:holds:' .. worker, meta('run') .. ':' .. index .. ':' .. attempt .. ':0') == 1
+    end
   end
   if (fresh or again) and is_ours and not seen[member] then  -- what one message names twice runs once
     places[#places + 1] = placed[at] or ''
     if fresh and not placed[at] then slotted[#slotted + 1] = {index, attempt} end
     if #workers > 1 then gangs[#gangs + 1] = {index, attempt} end
+    if #workers == 1 then singles[#singles + 1] = {index, attempt} end
     positions[#positions + 1] = at - 1
     claimed[#claimed + 1] = index
     leases[#leases + 1] = until_us
@@ -56,6 +60,7 @@ for _, route in ipairs(ROUTES) do
 end
 if #placed > 0 then redis.call('ZREM', K.assigned, unpack(claimed)) end
 redis.call('ZADD', K.lease, unpack(leases))
+for _, one in ipairs(singles) do hold_by_token(worker, token, one[1], one[2], 0) end
 for _, led in ipairs(gangs) do begin_rank(worker, token, led[1], led[2], 0, '') end
 local specs, limits = fetch(K.spec, claimed), {}
 local inputs = inputs_of(specs)

@@ -4,6 +4,11 @@
 local count = 0
 for _, worker in ipairs(ARGV) do
   if redis.call('ZREM', 'tek:joined', worker) == 1 then count = count + 1 end
+  local owner = earmark_of(worker)
+  local marks = owner and redis.call('HGETALL', 'tek:earmarks') or {}
+  for at = 1, #marks, 2 do  -- whoever has lost one of the workers that are kept for it has them chosen anew
+    if string.match(marks[at + 1], '^(.-)|') == owner then redis.call('HDEL', 'tek:earmarks', marks[at]) end
+  end
   for _, found in ipairs(redis.call('HVALS', 'tek:holds:' .. worker)) do
     local hold = parse_hold(found)
     pay(hold.payers, -hold.share)

@@ -103,24 +103,20 @@ local function give_back(worker, name, members)
   roomy[worker], is_news = true, true
 end
 
--- What finished, lost or given back attempts of this run held on a worker: a list of {index, attempt, token}.
+-- What finished, lost or given back attempts of this run held on a worker: a list of {index, attempt, token}. What was
+-- claimed is held by the token of its delivery.
 local function give_back_attempts(worker, attempts)
-  local run = meta('has_asks') and meta('run')
-  local slots, order = {}, {}
+  local held, order = {}, {}
   for _, item in ipairs(attempts) do
-    local name = run and run .. ':' .. item[1] .. ':' .. item[2] .. ':0'
-    if name and redis.call('HEXISTS', 'tek:holds:' .. worker, name) == 1 then
-      give_back(worker, name)
-    else
-      if not slots[item[3]] then
-        slots[item[3]] = {}
-        order[#order + 1] = item[3]
-      end
-      local members = slots[item[3]]
-      members[#members + 1] = item[1] .. ':' .. item[2]
+    local token = item[3]
+    if not held[token] then
+      held[token] = {}
+      order[#order + 1] = token
     end
+    local members = held[token]
+    members[#members + 1] = item[1] .. ':' .. item[2]
   end
-  for _, token in ipairs(order) do give_back(worker, token, slots[token]) end
+  for _, token in ipairs(order) do give_back(worker, token, held[token]) end
 end
 
 -- Owner and vector of what a worker is kept for, or nil.
@@ -380,12 +376,17 @@ local function still_wants(owner)
   return redis.call('ZSCORE', key_of(run, 'wanting'), index)
 end
 
+-- Whoever has lost one of the workers that are kept for it has them chosen anew.
 local function load_earmarks(cluster)
-  local all = redis.call('HGETALL', 'tek:earmarks')
+  local all, broken = redis.call('HGETALL', 'tek:earmarks'), {}
+  for at = 1, #all, 2 do
+    local owner, traits = string.match(all[at + 1], '^(.-)|'), cluster.traits[all[at]]
+    if not traits or not string.find(traits, ' s:ready ', 1, true) or not still_wants(owner) then broken[owner] = true end
+  end
   for at = 1, #all, 2 do
     local worker = all[at]
     local owner, vector = string.match(all[at + 1], '^(.-)|(.*)$')
-    if not cluster.traits[worker] or not still_wants(owner) then
+    if broken[owner] then
       redis.call('HDEL', 'tek:earmarks', worker)
     else
       cluster.owner[worker] = owner
@@ -396,9 +397,11 @@ end
 
 -- Tasks without needs must not starve either: what waits too long for a slot finds one that is not given away.
 local function leave_a_slot(cluster)
+  local active = redis.call('SMEMBERS', 'tek:active')
   for _, route in ipairs(ROUTES) do
     local is_starving = false
-    for _, run in ipairs(redis.call('SMEMBERS', 'tek:active')) do
+    for at = 1, math.min(#active, WINDOW) do
+      local run = active[at]
       local oldest = redis.call('ZRANGE', key_of(run, 'queued:' .. route), 0, 0, 'WITHSCORES')[2]
       if oldest and now - tonumber(oldest) > PATIENCE_US then is_starving = true end
     end
@@ -438,8 +441,9 @@ end
 -- The next candidate of a run in its order, or nil; a few are read at a time.
 local function head_of(run)
   if run.at <= #run.list then return run.list[run.at] end
-  if run.seen >= WINDOW - WIDEST or run.is_read then return nil end
-  local chunk = run.seen == 0 and FIRST or CHUNK
+  local left = WINDOW - WIDEST - run.skipped  -- what was placed does not count
+  if left <= 0 or run.is_read then return nil end
+  local chunk = math.min(run.seen == 0 and FIRST or CHUNK, left)
   local indexes = redis.call('ZRANGE', key_of(run.run, 'wanting'), run.skipped, run.skipped + chunk - 1)
   run.list, run.at, run.seen = candidates_of(run.run, indexes), 1, run.seen + #indexes
   run.is_read = #indexes < chunk
@@ -671,13 +675,23 @@ local function place_all()
   return notes
 end
 
+-- How many times the memory a task gets after running out of it: no more than the largest worker has.
+local function most_memory_ratio(ask, ratio)
+  local asked, most = parse_ask(ask, '1').options[1][2], 0
+  if asked == 0 then return ratio end
+  for _, total in ipairs(redis.call('HVALS', 'tek:total')) do
+    most = math.max(most, tonumber(string.match(total, '^%S+ (%S+)')))
+  end
+  return math.max(math.min(ratio, math.floor(most * 1000 / asked) / 1000), 1)
+end
+
 -- Has a task of this run, which asks for something, wait to be placed.
 local function want(index, attempt, ask, started)
   local ratio = '1'
   if meta('has_policies') then
     local starved = tonumber(redis.call('HGET', K.starved, index) or '0')
     local kept = starved > 0 and redis.call('HGET', K.policy, index)
-    if kept then ratio = string.format('%.17g', cjson.decode(kept).memory ^ starved) end
+    if kept then ratio = string.format('%.17g', most_memory_ratio(ask, cjson.decode(kept).memory ^ starved)) end
   end
   local parts = parse_ask(ask, ratio)
   redis.call('HSET', K.state, index, 'H' .. text(attempt))
@@ -714,16 +728,20 @@ local function begun_as(index, attempt, rank)
   return found and string.match(found, '^' .. attempt .. ' (%S+)')
 end
 
--- Has what was taken for a rank go by the token of the delivery that has begun it: it returns when that one is over.
-local function begin_rank(worker, token, index, attempt, rank, told)
+-- Has what was taken for a rank go by the token of the delivery that begins it.
+local function hold_by_token(worker, token, index, attempt, rank)
   local name, holds = meta('run') .. ':' .. index .. ':' .. attempt .. ':' .. rank, 'tek:holds:' .. worker
   local found = redis.call('HGET', holds, name)
-  if found then
-    local hold = parse_hold(found)
-    hold.members = ',' .. index .. ':' .. attempt .. ','
-    redis.call('HDEL', holds, name)
-    redis.call('HSET', holds, token, hold_text(hold))
-  end
+  if not found then return end
+  local hold = parse_hold(found)
+  hold.members = ',' .. index .. ':' .. attempt .. ','
+  redis.call('HDEL', holds, name)
+  redis.call('HSET', holds, token, hold_text(hold))
+end
+
+-- Has what was taken for a rank go by the token of the delivery that has begun it: it returns when that one is over.
+local function begin_rank(worker, token, index, attempt, rank, told)
+  hold_by_token(worker, token, index, attempt, rank)
   redis.call('HSET', K.gang, index .. ':' .. rank, attempt .. ' ' .. token .. ' ' .. told)
 end
 
@@ -761,4 +779,11 @@ local function stop_wanting()
   for _, index in ipairs(redis.call('ZRANGE', K.assigned, 0, -1)) do unplace(index) end
   redis.call('DEL', K.wanting, K.wide, K.wanted)
   redis.call('ZREM', 'tek:wanting', meta('run'))
+  local marks, owners = redis.call('HGETALL', 'tek:earmarks'), meta('run') .. ':'
+  for at = 1, #marks, 2 do
+    if string.sub(marks[at + 1], 1, #owners) == owners then
+      redis.call('HDEL', 'tek:earmarks', marks[at])
+      roomy[marks[at]], is_news = true, true
+    end
+  end
 end

@@ -25,6 +25,7 @@ local cause               -- the task whose end made room, `run:index`
 local roomy               -- workers that got something back in this call
 local is_news             -- whether something is to be placed, or may now be
 local is_thorough         -- whether all that waits is looked at, whatever has changed
+local looks_again         -- whether there may be more slots than when the backlog was looked at last
 local NAMES = {
   'meta', 'state', 'pending', 'successors', 'task', 'spec', 'lease', 'lost', 'result', 'log', 'canvas', 'plan',
   'output', 'policy', 'delayed', 'tried', 'first', 'starved', 'suspects', 'reused', 'ask', 'rank', 'wanting', 'wide',
@@ -43,6 +44,7 @@ local function begin_call(keys, arguments)
   local clock = redis.call('TIME')
   now = clock[1] * 1000000 + clock[2]
   lines, tally, ready, is_claim, cause, roomy, is_news, is_thorough = {}, {}, {}, false, '', {}, false, false
+  looks_again = false
 end
 
 local ROUTES = {'cpu', 'gpu', 'distributed'}

@@ -5,6 +5,7 @@
 -- one lease: holders get the time to renew that they did not have.
 -- Returns {lapsed, queued again, microseconds until something is due or -1}.
 local worker, lease, record = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+looks_again = true
 if not meta('run') then return {0, 0, -1} end  -- gone since the caller looked; its meta hash must not come back
 local last, calm = tonumber(meta('reaped_us') or '0'), tonumber(meta('calm_us') or '0')
 put_meta('reaped_us', text(now))
