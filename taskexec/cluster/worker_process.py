@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
 import os
@@ -49,6 +50,8 @@ def _watch_supervisor(pid: int, worker: str, scratch: Path) -> None:
 def main() -> int:
     """Be the worker that the environment describes; return its exit status."""
     spec = json.loads(os.environ.pop(SPEC))
+    # registered before what multiprocessing registers for its own files in there, and therefore called after it
+    atexit.register(shutil.rmtree, spec["scratch"], ignore_errors=True)
     _end_with_supervisor(spec["supervisor"])
     threading.Thread(
         target=_watch_supervisor,
@@ -101,9 +104,6 @@ def main() -> int:
         address=spec["address"] or host_address(spec["url"]),
         gang_timeout_s=spec["gang_timeout_s"],
     )
-    try:
-        return run_worker(
-            profile, spec["url"], carrier, reap_interval_s=spec["reap_interval_s"], grace_s=spec["kill_grace_s"]
-        )
-    finally:
-        shutil.rmtree(spec["scratch"], ignore_errors=True)
+    return run_worker(
+        profile, spec["url"], carrier, reap_interval_s=spec["reap_interval_s"], grace_s=spec["kill_grace_s"]
+    )

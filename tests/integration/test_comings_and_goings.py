@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
+import pytest
 from support.live import LiveCluster
 from support.waiting import wait_until
 
@@ -101,6 +102,20 @@ def test_attempt_that_is_not_done_when_its_worker_must_leave_is_given_back(fresh
     assert begun(live) == 2
     assert "given back" in str(lost)
     assert live.cluster.connection.call("HGET", f"tek:{{{run_id}}}:lost", "0") is None
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 3.0])
+def test_worker_that_is_told_to_leave_when_its_server_is_gone_leaves(fresh: Fresh, pause_s: float) -> None:
+    live = fresh(worker__shutdown_s=3600.0)
+    leaving = live.start_worker(slots=1)
+    assert live.server.pid is not None
+    os.kill(live.server.pid, signal.SIGKILL)
+    until = time.monotonic() + pause_s
+    wait_until(lambda: time.monotonic() >= until, "some time without it", timeout_s=pause_s + 5.0)
+
+    leaving.ask_to_stop()
+
+    wait_until(lambda: leaving.wait(0.05) == 0, "the end of the worker", timeout_s=20.0, diagnose=live.log)
 
 
 def test_node_is_replaced_while_a_run_goes_on(fresh: Fresh) -> None:

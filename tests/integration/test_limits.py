@@ -244,7 +244,6 @@ def test_groups_of_a_worker_that_was_killed_are_removed(fresh: Callable[..., Liv
     assert not any(base.glob(f"tek.{former}.*"))
 
 
-@pytest.mark.xfail(reason="grants are not handed out yet", strict=False)
 def test_task_that_ran_out_of_memory_succeeds_with_more(live: LiveCluster) -> None:
     task = {"id": "a", "command": hog(150, "time.sleep(0.3)"), "memory_mb": "100", "retries": 2, "retry_memory": "2"}
 

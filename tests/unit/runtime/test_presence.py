@@ -127,6 +127,26 @@ def test_worker_that_leaves_does_not_wait_for_ever_for_a_server_that_is_away(sta
     assert stand.has_left
 
 
+def test_worker_that_was_told_to_leave_just_before_its_server_went_leaves_without_it(stand: Stand) -> None:
+    stand.tick()
+    stand.presence.ask_to_leave()
+    stand.presence.tick_apart()
+    assert not stand.has_left  # the server may be back in a moment
+
+    stand.now += 3.0
+    stand.presence.tick_apart()
+    assert celery_state.should_stop == 0
+
+
+def test_worker_whose_server_is_away_stays_unless_it_is_told_to_leave(stand: Stand) -> None:
+    stand.tick()
+    stand.presence.wish = DRAINING
+    stand.now += 1000.0
+    stand.presence.tick_apart()
+
+    assert not stand.has_left
+
+
 def test_time_to_leave_begins_with_the_first_signal(stand: Stand) -> None:
     stand = Stand(shutdown_s=10.0)
     stand.presence.ask_to_leave()
