@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
+from taskexec.domain.fit import READY
 from taskexec.domain.placing import PATIENCE_US, Account, Want
 from taskexec.domain.program import Grant
 from taskexec.observability.why import Cluster as Standing
@@ -43,6 +44,7 @@ class LivePresent:
         views = self._nodes.views()
         names = self._names(views, wants)
         marked = self._standings.still_wanting({view.kept_for for view in views if view.kept_for})
+        marked -= {view.kept_for for view in views if READY not in view.traits}  # the next round chooses anew for them
         states = {worker["name"]: worker["state"] for worker in self._workers.listed()}
         return Standing(
             now_us=now_us,

@@ -20,11 +20,13 @@ __all__ = [
     "OVERTAKES",
     "PATIENCE_US",
     "ROUND",
+    "WIDE",
     "WIDEST",
     "WINDOW",
     "Account",
     "Want",
     "has_waited",
+    "is_wide",
     "kept_for",
     "may_keep",
     "memory_ratio",
@@ -36,6 +38,8 @@ __all__ = [
 
 WINDOW = 64
 """Tasks of one run that are looked at in one round: the first in its order, and the widest."""
+WIDE = 1500
+"""From so much on (`size_of`) a task is wide."""
 WIDEST = 8
 """How many of them because none is wider, wherever they stand; also dependencies that locality goes by."""
 ROUND = 256
@@ -83,6 +87,11 @@ def size_of(ask: Ask) -> int:
     """
     option = ask.options[0]
     return (option.cpus + 8 * option.gpus + option.memory // 4 + 64 * WHOLE * option.exclusive) * ask.ranks
+
+
+def is_wide(ask: Ask) -> bool:
+    """Return whether a task is looked at wherever it stands, and may have workers kept for it."""
+    return size_of(ask) > WIDE
 
 
 def memory_ratio(ask: Ask, ratio: float, totals: Iterable[Sequence[int]]) -> float:

@@ -42,6 +42,8 @@ _LETTERS = {
 }
 _BY_STATUS = {status: letter for letter, status in _LETTERS.items()}
 _NEWEST_SHARE_RATIO = 0.3
+_FEW = 8
+"""So many tasks may be queued however few slots there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,9 @@ def window_size(count: int, *, slots: int, each_us: int, target_us: int, most: i
         most: Most members of one message.
         weight: The run's weight beside others.
     """
-    size = max(min(math.ceil(count / max(slots, 1)), math.floor(target_us / max(each_us, 1)), most), 1)
-    return math.ceil(max(2 * slots, 8) * size * weight)
+    likely = math.floor(target_us / each_us) if each_us > 0 else _FEW  # they may all be long
+    size = max(min(math.ceil(count / max(slots, 1)), likely, most), 1)
+    return math.ceil(max(2 * slots, _FEW) * size * weight)
 
 
 def average_duration(known_us: int, each_us: float) -> int:

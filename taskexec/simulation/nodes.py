@@ -120,6 +120,8 @@ class Nodes:
         self.marks: dict[int, Mark] = {}
         self.owned: dict[int, list[int]] = {}
         """The workers that are kept for a task."""
+        self.later: dict[tuple[int, int], Amounts] = {}
+        """What others hold of a worker that they took while it was kept for a task, by worker and that task."""
         self.caps: dict[int, Amounts] = {}
         """Workers on which a slot is left in this round, and what may be taken of them."""
         self.present = 0
@@ -153,6 +155,8 @@ class Nodes:
         insort(kind.members, worker)
         state = self.state[worker] = kind.state(free)
         self.roomy += state.room
+        if READY not in traits:
+            self._break_mark(worker)
         self.touch(worker)
 
     def leave(self, worker: int) -> None:
@@ -163,12 +167,14 @@ class Nodes:
         self.state[worker] = None
         self.roomy -= former.room
         self.present -= 1
-        mark = self.marks.pop(worker, None)
-        if mark is not None:
-            self.owned[mark.owner].remove(worker)
-            if not self.owned[mark.owner]:
-                del self.owned[mark.owner]
+        self._break_mark(worker)
         self.touch(worker)
+
+    def _break_mark(self, worker: int) -> None:
+        """Have all workers chosen anew for a task that has lost one of those that are kept for it."""
+        mark = self.marks.get(worker)
+        if mark is not None:
+            self.release(mark.owner)
 
     def take(self, worker: int, debit: Amounts, owner: int = -1) -> int:
         """Take something of a worker for a task; return whom the worker is kept for, -1 for nobody else."""
@@ -184,6 +190,9 @@ class Nodes:
         if mark is None or mark.owner == owner:
             return -1
         mark.spare = less(mark.spare, debit)
+        whose = worker, mark.owner
+        known = self.later.get(whose)
+        self.later[whose] = debit if known is None else more(known, debit)
         return mark.owner
 
     def give_back(self, worker: int, debit: Amounts, behind: int) -> None:
@@ -194,7 +203,12 @@ class Nodes:
         self.roomy += following.room - state.room
         self.version[worker] += 1
         self.log.append(worker)
-        mark = self.marks.get(worker) if behind >= 0 else None
+        if behind < 0:
+            return
+        left = less(self.later.pop((worker, behind)), debit)
+        if any(left):
+            self.later[worker, behind] = left
+        mark = self.marks.get(worker)
         if mark is not None and mark.owner == behind:
             mark.spare = more(mark.spare, debit)
 
@@ -219,7 +233,9 @@ class Nodes:
         """Keep a worker for a task that will take so much of it."""
         state = self.state[worker]
         assert state is not None
-        self.marks[worker] = Mark(owner, less(state.kind.total, vector))
+        spare = less(state.kind.total, vector)
+        later = self.later.get((worker, owner))  # since it was kept for the same task before
+        self.marks[worker] = Mark(owner, spare if later is None else less(spare, later))
         self.owned.setdefault(owner, []).append(worker)
 
     def release(self, owner: int) -> None:

@@ -2,7 +2,8 @@
 
 At each moment workers come and go, attempts end, and what they held comes back; then tasks that ask for something are
 placed in rounds, as `placing.lua` does, until a round places nothing; then tasks without needs take slots, of the
-worker that has waited for one longest. The clock jumps to the next moment at which something ends. Nothing fails.
+worker that has waited for one longest. The clock jumps to the next moment at which something ends; on the way, each
+second while something waits, all that waits is looked at, as the store does. Nothing fails.
 
 Times are microseconds from the start of the run.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from taskexec.domain import placing
-from taskexec.domain.fit import WHOLE, Ask, Option, traits_of, vector_of
+from taskexec.domain.fit import Ask, Option, traits_of, vector_of
 from taskexec.domain.resources import Route
 from taskexec.simulation.cluster import ClusterSpec, SimulatedWorker
 from taskexec.simulation.nodes import Amounts, Nodes
@@ -26,6 +27,9 @@ from taskexec.simulation.workload import Workload
 __all__ = ["Schedule", "simulate"]
 
 _NEVER = -1
+_SECOND_US = 1_000_000
+_LOOKS_MAX = placing.PATIENCE_US // _SECOND_US + 1
+"""Seconds after which time alone makes no difference: by then all that waits has waited too long."""
 _NOTHING = Ask((Option(0, 0, 0, 0, 0, exclusive=False),))
 _Wide = tuple[int, str, int]
 """Size, less for wider ones, index as text, and rank."""
@@ -99,6 +103,13 @@ class _Simulator:
         self._since: dict[int, tuple[int, int]] = {}
         """Of what waits to be placed: since when, and how many tasks were started then."""
         self._is_news = False
+        self._is_thorough = False
+        """Whether the widest are looked at, whatever has changed."""
+        self._looks_left = 0
+        self._starving: list[Route] = []
+        """Routes on which a task that needs nothing waited too long when all that waits was looked at last."""
+        self._is_short = {route.value: False for route in Route}
+        """Whether all slots of a route were taken when slots were taken last."""
         self._started = 0
         self._tried: dict[int, int] = {}
         self._queues: dict[str, list[int]] = {route.value: [] for route in Route}
@@ -123,17 +134,33 @@ class _Simulator:
         while True:
             while self._events and self._events[0][0] == self._now:
                 what = heappop(self._events)[2]
+                self._looks_left = _LOOKS_MAX
                 if what >= 0:
                     self._finish(what)
                 else:
                     self._change(~what)
             self._fill()
             if not self._events and self._since:
-                self._is_news = True  # a round may keep a worker for one task and leave its slot to another: once more
-                self._fill()
+                self._fill_thoroughly()  # a round may keep a worker for one task and leave its slot to another
             if not self._events:
                 return self._out
-            self._now = self._events[0][0]
+            self._move_on()
+
+    def _move_on(self) -> None:
+        """Go to the next moment at which something ends, or to a full second before it to look at all that waits."""
+        following, second = self._events[0][0], (self._now // _SECOND_US + 1) * _SECOND_US
+        if self._since and self._looks_left and second <= following:
+            self._now = second
+            before = self._numbers
+            self._fill_thoroughly()
+            self._looks_left = self._looks_left - 1 if self._numbers == before else _LOOKS_MAX
+        else:
+            self._now = following
+
+    def _fill_thoroughly(self) -> None:
+        self._is_news = self._is_thorough = True
+        self._fill()
+        self._is_thorough = False
 
     def _fill(self) -> None:
         """Place and start whatever can be now."""
@@ -195,7 +222,7 @@ class _Simulator:
             return
         self._since[task] = (self._now, self._started)
         self._window.add(self._work.ranks[task])
-        if self._asked[task].size > WHOLE:
+        if self._asked[task].size > placing.WIDE:
             self._widest.add(self._wide(task))
         self._is_news = True
 
@@ -239,19 +266,29 @@ class _Simulator:
     def _round(self) -> bool:
         """Place what fits now, and keep workers for what has waited too long; return whether something was placed."""
         self._leave_slots()
-        nodes, by_rank, asks = self._nodes, self._by_rank, self._asked
-        hopeless: set[int] = set()
-        placed = False
-        for rank in self._window.first.copy():
-            if not nodes.roomy:
-                break
-            if self._look_at(by_rank[rank], hopeless):
-                placed = True
+        before, hopeless = self._started, set[int]()
+        self._look_in_order(hopeless)
+        if self._nodes.roomy or self._is_thorough or before // placing.LOOKS < self._started // placing.LOOKS:
+            self._see_to_the_widest(hopeless)
+        self._nodes.lift_caps()
+        return self._started > before
+
+    def _look_in_order(self, hopeless: set[int]) -> None:
+        """Place the first ones that fit; what is placed makes room in the window for those that follow."""
+        first, at = self._window.first, 0
+        for _ in range(placing.ROUND):
+            if at >= len(first) or not self._nodes.roomy:
+                return
+            if not self._look_at(self._by_rank[first[at]], hopeless):
+                at += 1
+
+    def _see_to_the_widest(self, hopeless: set[int]) -> None:
+        """Give the widest tasks a try wherever they stand; keep workers for those that have waited long."""
+        nodes, asks = self._nodes, self._asked
         started, waiting = self._started, []
         for wide in self._widest.first.copy():
-            task = by_rank[wide[2]]
+            task = self._by_rank[wide[2]]
             if nodes.roomy and self._look_at(task, hopeless):
-                placed = True
                 continue
             since, started_then = self._since[task]
             has_waited = self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES
@@ -261,8 +298,7 @@ class _Simulator:
             if not placing.may_keep(len(nodes.marks), nodes.present):
                 break
             asks[task].keep(task)
-        nodes.lift_caps()
-        return placed
+            self._tried.pop(task, None)
 
     def _look_at(self, task: int, hopeless: set[int]) -> bool:
         """Place a task if it fits; return whether it did.
@@ -359,7 +395,7 @@ class _Simulator:
         self._started += 1
         del self._since[task]
         self._window.remove(self._work.ranks[task])
-        if self._asked[task].size > WHOLE:
+        if self._asked[task].size > placing.WIDE:
             self._widest.remove(self._wide(task))
         self._start(task)
 
@@ -368,15 +404,16 @@ class _Simulator:
     def _leave_slots(self) -> None:
         """Leave a slot on a worker for each route on which a task that needs nothing has waited too long.
 
-        Whatever had room for one when slots were taken last was taken, so that only what changed since is looked at.
+        Where there were fewer slots than tasks when slots were taken last, only what changed since is looked at.
         """
         nodes = self._nodes
-        starving = [route for route in Route if self._is_starving(route.value)]
-        if not starving:
+        if self._is_thorough:
+            self._starving = [route for route in Route if self._is_starving(route.value)]
+        if not self._starving:
             return
         roomy = sorted(set(nodes.log[self._claimed_at :]))
-        for route in starving:
-            for worker in roomy:
+        for route in self._starving:
+            for worker in roomy if self._is_short[route.value] else range(len(nodes.state)):
                 state = nodes.state[worker]
                 if state is None or not state.has_slot or worker in nodes.caps or route not in state.kind.routes:
                     continue
@@ -402,6 +439,7 @@ class _Simulator:
         for route, queue in self._queues.items():
             if queue:
                 self._claim_from(route, queue)
+            self._is_short[route] = bool(queue)
         self._claimed_at = len(log)
 
     def _line_up(self, worker: int, routes: Sequence[str]) -> None:

@@ -56,6 +56,7 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:slot` | hash | worker -> vector of what takes a slot (empty: it takes nothing new) | while it is there |
 | `tek:weights` | hash | user or tag -> weight | for ever |
 | `tek:wishes` | hash | worker -> `cordoned` or `draining`, as somebody wished | while it is there |
+| `tek:starving` | string | routes on which a task that needs nothing waits too long | for ever |
 | `tek:lapsed` | string | server time (s) at which lapsed registrations were last looked for | for ever |
 | `tek:calm` | string | there while none of them counts as lapsed | a registration's lifetime |
 | `tek:started` | string | tasks started while others waited to be placed | for ever |

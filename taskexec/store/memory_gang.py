@@ -34,10 +34,10 @@ class Gangs:
     def hold_by_token(self, member: Member, rank: int, worker: str, token: str) -> None:
         """Have what was taken for a rank go by the token of the delivery that begins it."""
         holds = self._shared.nodes.holds.get(worker, {})
-        hold = holds.pop(self.hold_name(member.index, member.attempt, rank), None)
-        if hold is not None:
-            hold.members = {(member.index, member.attempt)}
-            holds[token] = hold
+        name = self.hold_name(member.index, member.attempt, rank)
+        if name in holds and token not in holds:
+            holds[token] = holds.pop(name)
+            holds[token].members = {(member.index, member.attempt)}
 
     def begin_rank(self, member: Member, rank: int, worker: str, begun: Begun) -> None:
         """Have a rank of a distributed task begin."""

@@ -14,7 +14,6 @@ from taskexec.domain.fit import (
     GPUS,
     READY,
     SLOTS,
-    WHOLE,
     Ask,
     Chosen,
     Spot,
@@ -89,6 +88,8 @@ class MemoryNodes:
         self.is_news = False
         self.is_thorough = False
         """Whether all that waits is looked at, whatever has changed."""
+        self.starving: list[Route] = []
+        """Routes on which a task that needs nothing waited too long when that was looked for last."""
 
     def join(self, name: str, traits: frozenset[str], total: Sequence[int]) -> bool:
         """Make a worker known, or renew what is known of it; return whether it was not."""
@@ -201,7 +202,6 @@ class MemoryNodes:
         payers: Mapping[str, Sequence[str]],
         weights: Mapping[str, float],
         near: Mapping[str, Sequence[str]],
-        starving: Sequence[Route],
     ) -> Iterator[Placement]:
         """Place what fits now, and keep workers for what has waited too long.
 
@@ -210,7 +210,6 @@ class MemoryNodes:
             payers: Whose shares each run's tasks count towards, the run itself first.
             weights: Weight of each run.
             near: Workers that hold what a task reads, by `run:index`.
-            starving: Routes on which a task that needs nothing has waited too long.
         """
         if not self.is_news or not self.since:
             return
@@ -218,7 +217,7 @@ class MemoryNodes:
             self._unmark(owner)
         spots = [Spot(name, total, self.free[name], self.traits[name]) for name, total in self.total.items()]
         at_hand = _Round(spots, {worker: self._spare(worker) for worker in self.earmarks}, {})
-        for route in starving:
+        for route in self.starving:
             self._leave_a_slot(at_hand, route)
         hopeless: set[Ask] = set()
         before = self.started
@@ -262,7 +261,11 @@ class MemoryNodes:
         """Give the widest tasks a try wherever they stand; keep workers for those that have waited long."""
         started, waiting = self.started, []
         for run_id in self._runs():
-            wide = [want for want in self.wants.values() if want.run_id == run_id and placing.size_of(want.ask) > WHOLE]
+            wide = [
+                want
+                for want in self.wants.values()
+                if want.run_id == run_id and placing.size_of(want.ask) > placing.WIDE
+            ]
             wide.sort(key=lambda want: (-placing.size_of(want.ask), str(want.index)))
             for want in wide[: placing.WIDEST]:
                 placement = self._try(want, payers, near, at_hand, hopeless) if at_hand.has_room else None

@@ -131,15 +131,8 @@ class Placing(Gangs):
         """Place what waits, of all runs."""
         shared, nodes = self._shared, self._shared.nodes
         runs = {run_id: shared.runs[run_id] for run_id in nodes.since}
-        starving = [
-            route
-            for route in Route
-            if any(
-                min(run.queued_on(route).values(), default=self.now_us) < self.now_us - placing.PATIENCE_US
-                for run in shared.runs.values()
-                if run.status is RunStatus.RUNNING
-            )
-        ]
+        if nodes.is_thorough and nodes.since:
+            nodes.starving = [route for route in Route if self._is_starving(route)]
         near = {
             owner: [
                 runs[want.run_id].where[before]
@@ -154,7 +147,6 @@ class Placing(Gangs):
             payers={run_id: payers_of(run.program) for run_id, run in runs.items()},
             weights={run_id: run.program.options.weight for run_id, run in runs.items()},
             near=near,
-            starving=starving,
         )
         for placement in placements:
             self._assign(placement, cause, told)
@@ -165,6 +157,12 @@ class Placing(Gangs):
                 runs[run_id].append(self.now_us, self._worker, lines)
         nodes.is_news = False
         nodes.roomy.clear()
+
+    def _is_starving(self, route: Route) -> bool:
+        """Return whether a task that needs nothing waits too long on a route."""
+        active = [run for run in self._shared.runs.values() if run.status is RunStatus.RUNNING]
+        oldest = min((at_us for run in active for at_us in run.queued_on(route).values()), default=self.now_us)
+        return oldest < self.now_us - placing.PATIENCE_US
 
     def _assign(self, placement: Placement, cause: str, told: dict[str, list[str]]) -> None:
         want, shared = placement.want, self._shared

@@ -32,6 +32,7 @@ class SlowSimulation:
         self.touched: list[str] = []
         self.number = 0
         self.now = 0
+        self.looks_left = 0
 
     def run(self) -> dict[int, Start]:
         """Return where and when each task was given its place."""
@@ -42,14 +43,30 @@ class SlowSimulation:
         while True:
             while self.events and self.events[0][0] == self.now:
                 what = heappop(self.events)[2]
+                self.looks_left = 3
                 self._finish(what) if what >= 0 else self._change(~what)
             self._fill()
             if not self.events:
-                self.nodes.is_news = True
-                self._fill()
+                self._fill_thoroughly()
             if not self.events:
                 return self.starts
+            self._move_on()
+
+    def _move_on(self) -> None:
+        """Look at everything each second while something waits, as the store does, until that makes no difference."""
+        second = (self.now // 1_000_000 + 1) * 1_000_000
+        if not self.nodes.wants or not self.looks_left or second > self.events[0][0]:
             self.now = self.events[0][0]
+            return
+        self.now = second
+        before = self.number
+        self._fill_thoroughly()
+        self.looks_left = self.looks_left - 1 if self.number == before else 3
+
+    def _fill_thoroughly(self) -> None:
+        self.nodes.is_news = self.nodes.is_thorough = True
+        self._fill()
+        self.nodes.is_thorough = False
 
     def _fill(self) -> None:
         while self._round():
@@ -78,7 +95,9 @@ class SlowSimulation:
 
     def _leave(self, name: str) -> None:
         if name in self.leaving and not self.holding.get(name, 0):
+            before = self._owners()
             self.nodes.leave(name)
+            self.touched += [name for name, _ in before - self._owners()]
             self.leaving.discard(name)
 
     def _open(self, task: int) -> None:
@@ -110,31 +129,33 @@ class SlowSimulation:
                 self._open(after)
 
     def _round(self) -> bool:
-        starving = [
-            route
-            for route in Route
-            if any(
-                self.work.routes[task] == route and self.now - since > placing.PATIENCE_US
-                for task, since in self.ready.items()
-            )
-        ]
+        if self.nodes.is_thorough and self.nodes.since:
+            self.nodes.starving = [
+                route
+                for route in Route
+                if any(
+                    self.work.routes[task] == route and self.now - since > placing.PATIENCE_US
+                    for task, since in self.ready.items()
+                )
+            ]
         near = {
             owner: [
                 self.where[one] for one in self.work.predecessors[want.index][: placing.WIDEST] if one in self.where
             ]
             for owner, want in self.nodes.wants.items()
         }
-        before = set(self.nodes.earmarks)
-        placements = list(
-            self.nodes.place(now_us=self.now, payers={"r": ["r"]}, weights={"r": 1.0}, near=near, starving=starving)
-        )
-        self.touched += before - set(self.nodes.earmarks)
+        before = self._owners()
+        placements = list(self.nodes.place(now_us=self.now, payers={"r": ["r"]}, weights={"r": 1.0}, near=near))
+        self.touched += [name for name, _ in before - self._owners()]
         for placed in placements:
             self.touched += [rank.spot.name for rank in placed.ranks]
             self._begin(placed.want.index, [(rank.spot.name, rank.gpus) for rank in placed.ranks])
         if not placements:
             self.nodes.is_news = False
         return bool(placements)
+
+    def _owners(self) -> set[tuple[str, str]]:
+        return {(name, owner) for name, (owner, _) in self.nodes.earmarks.items()}
 
     def _claim(self) -> None:
         """Give slots to tasks without needs: the worker comes first that has waited longest."""
@@ -150,7 +171,7 @@ class SlowSimulation:
                 if name not in self.nodes.total or not self._has_slot(name, route):
                     continue
                 task = mine.pop(0)
-                if not self.nodes.take_slot(name, f"s{task}", [(task, 1)], ["r"]):
+                if not self.nodes.take_slot(name, f"s{task}", [(task, 1)]):
                     mine.insert(0, task)
                     continue
                 del self.ready[task]

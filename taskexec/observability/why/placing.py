@@ -282,8 +282,9 @@ def _order(cluster: Cluster, turn: Turn, want: Want) -> Iterator[Cause]:
     """Yield who is looked at before it, and why."""
     facts = {"before": len(turn.before)}
     if not turn.is_reached:
-        text = f"a round of placing does not come to it: it looks at {WINDOW - WIDEST} tasks of a run, {ROUND} in all"
-        yield Cause("order", f"{text}, and the widest of each run", facts=facts)
+        most = f"{WINDOW - WIDEST} tasks of a run that find no place, {ROUND} tasks in all"
+        text = f"a round of placing does not come to it: it looks at {most}, and the widest of each run"
+        yield Cause("order", text, facts=facts)
     if not turn.before:
         yield Cause("order", "no task that waits is looked at before it", facts=facts)
         return

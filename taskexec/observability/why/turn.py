@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from taskexec.domain import placing
-from taskexec.domain.fit import WHOLE, Ask, Chosen, Spot, Vector, choose_all
+from taskexec.domain.fit import Ask, Chosen, Spot, Vector, choose_all
 from taskexec.domain.placing import Account, Want
 from taskexec.observability.why.facts import Cluster, limits_of
 
@@ -65,20 +65,24 @@ class _Round:
         self.before: list[Want] = []
 
     def looked_at(self) -> Iterator[Want]:
-        """Yield what is looked at, in order: the first of each run, then the widest wherever they stand."""
-        first = {
-            run_id: list(wants[: placing.WINDOW - placing.WIDEST]) for run_id, wants in self._cluster.wants.items()
-        }
+        """Yield what is looked at, in order: the first of each run, then the widest wherever they stand.
+
+        Without room nothing finds a place, whether it is looked at or not.
+        """
+        first = {run_id: list(wants) for run_id, wants in self._cluster.wants.items()}
+        left = dict.fromkeys(first, placing.WINDOW - placing.WIDEST)
         seen = set()
         for _ in range(placing.ROUND):
-            waiting = [run_id for run_id, wants in first.items() if wants]
+            waiting = [run_id for run_id, wants in first.items() if wants and left[run_id] > 0]
             if not waiting:
                 break
             chosen = min(waiting, key=lambda run_id: self._accounts.precedence(first[run_id][0]))
-            seen.add(first[chosen][0].owner)
-            yield first[chosen].pop(0)
+            want = first[chosen].pop(0)
+            seen.add(want.owner)
+            yield want
+            left[chosen] -= want.owner not in self._placed  # what is placed does not count
         for wants in self._cluster.wants.values():
-            wide = [want for want in wants if placing.size_of(want.ask) > WHOLE and want.owner not in self._placed]
+            wide = [want for want in wants if placing.is_wide(want.ask) and want.owner not in self._placed]
             wide.sort(key=lambda want: (-placing.size_of(want.ask), str(want.index)))
             yield from (want for want in wide[: placing.WIDEST] if want.owner not in seen)
 

@@ -52,8 +52,9 @@ end
 local FEW = 8  -- so many may be there however few slots there are
 local function room_on(route, count, kind, settings)
   local slots = tonumber(redis.call('HGET', 'tek:slots', route) or '1')
-  local each = math.max(tonumber(meta('ewma:' .. kind) or '0'), 1)
-  local size = math.max(math.min(math.ceil(count / math.max(slots, 1)), math.floor(settings.target / each), settings.max), 1)
+  local known = tonumber(meta('ewma:' .. kind) or '0')
+  local likely = known > 0 and math.floor(settings.target / known) or FEW  -- they may all be long
+  local size = math.max(math.min(math.ceil(count / math.max(slots, 1)), likely, settings.max), 1)
   local most = math.ceil(math.max(2 * slots, FEW) * size * settings.weight)
   return most - redis.call('ZCARD', K['queued:' .. route]), most
 end

@@ -8,7 +8,8 @@
 -- A hold is `run:index:attempt:rank` for what was placed, and the token of a delivery for what takes a slot.
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
-local WINDOW, WIDEST, FIRST, CHUNK, ROUND, LOOKS, PATIENCE_US, OVERTAKES = 64, 8, 2, 9, 256, 8, 2000000, 64
+local WINDOW, WIDEST, WIDE, PATIENCE_US, OVERTAKES = 64, 8, 1500, 2000000, 64
+local FIRST, CHUNK, ROUND, LOOKS = 2, 9, 256, 8
 
 local function numbers(list)
   local found = {}
@@ -395,25 +396,28 @@ local function load_earmarks(cluster)
   end
 end
 
--- Tasks without needs must not starve either: what waits too long for a slot finds one that is not given away.
+-- Tasks without needs must not starve either: where one waits too long for a slot, which is looked for in thorough rounds,
+-- one is not given away.
 local function leave_a_slot(cluster)
-  local active = redis.call('SMEMBERS', 'tek:active')
-  for _, route in ipairs(ROUTES) do
-    local is_starving = false
-    for at = 1, math.min(#active, WINDOW) do
-      local run = active[at]
-      local oldest = redis.call('ZRANGE', key_of(run, 'queued:' .. route), 0, 0, 'WITHSCORES')[2]
-      if oldest and now - tonumber(oldest) > PATIENCE_US then is_starving = true end
+  if is_thorough then
+    local active, starving = redis.call('SMEMBERS', 'tek:active'), {}
+    for _, route in ipairs(ROUTES) do
+      local is_starving = false
+      for at = 1, math.min(#active, WINDOW) do
+        local oldest = redis.call('ZRANGE', key_of(active[at], 'queued:' .. route), 0, 0, 'WITHSCORES')[2]
+        if oldest and now - tonumber(oldest) > PATIENCE_US then is_starving = true end
+      end
+      if is_starving then starving[#starving + 1] = route end
     end
-    if is_starving then
-      for _, worker in ipairs(cluster.open) do
-        local traits, slot, spare = cluster.traits[worker], slot_debit(cluster.total[worker]), cluster.spare[worker]
-        if not cluster.cap[worker] and string.find(traits, ' r:' .. route .. ' ', 1, true)
-            and within(slot, cluster.free[worker])
-            and not (spare and not within(slot, spare)) then
-          cluster.cap[worker] = moved(cluster.free[worker], slot, -1)
-          break
-        end
+    redis.call('SET', 'tek:starving', table.concat(starving, ' '))
+  end
+  for route in string.gmatch(redis.call('GET', 'tek:starving') or '', '%a+') do
+    for _, worker in ipairs(cluster.open) do
+      local traits, slot, spare = cluster.traits[worker], slot_debit(cluster.total[worker]), cluster.spare[worker]
+      if not cluster.cap[worker] and string.find(traits, ' r:' .. route .. ' ', 1, true)
+          and within(slot, cluster.free[worker]) and not (spare and not within(slot, spare)) then
+        cluster.cap[worker] = moved(cluster.free[worker], slot, -1)
+        break
       end
     end
   end
@@ -548,7 +552,7 @@ local function take(cluster, run, candidate, number, found, notes)
   redis.call('HSET', key_of(candidate.run, 'placed'), index, attempt .. ' ' .. table.concat(option, ' ') .. '|'
     .. table.concat(spots, '|'))
   redis.call('ZREM', key_of(candidate.run, 'wanting'), index)
-  if size_of(candidate.ask) > WHOLE then redis.call('ZREM', key_of(candidate.run, 'wide'), index) end
+  if size_of(candidate.ask) > WIDE then redis.call('ZREM', key_of(candidate.run, 'wide'), index) end
   redis.call('HDEL', key_of(candidate.run, 'wanted'), index)
   cluster.started = cluster.started + 1
   if #workers > 1 then redis.call('HSET', key_of(candidate.run, 'meta'), 'has_gangs', '1') end
@@ -650,7 +654,7 @@ local function place_all()
   local notes, hopeless = {}, {}
   local cluster, runs = load_cluster(), load_runs()
   load_earmarks(cluster)
-  if #cluster.open > 0 then leave_a_slot(cluster) end
+  if #cluster.open > 0 or is_thorough then leave_a_slot(cluster) end
   for _ = 1, ROUND do
     if #cluster.open == 0 then break end
     local run
@@ -697,7 +701,7 @@ local function want(index, attempt, ask, started)
   redis.call('HSET', K.state, index, 'H' .. text(attempt))
   redis.call('ZADD', K.wanting, meta('has_ranks') and redis.call('HGET', K.rank, index) or index, index)
   local size = size_of(parts)
-  if size > WHOLE then redis.call('ZADD', K.wide, text(0 - size), index) end
+  if size > WIDE then redis.call('ZADD', K.wide, text(0 - size), index) end
   redis.call('HSET', K.wanted, index, text(now) .. ' ' .. started .. ' ' .. ratio)
 end
 
@@ -735,8 +739,7 @@ local function hold_by_token(worker, token, index, attempt, rank)
   if not found then return end
   local hold = parse_hold(found)
   hold.members = ',' .. index .. ':' .. attempt .. ','
-  redis.call('HDEL', holds, name)
-  redis.call('HSET', holds, token, hold_text(hold))
+  if redis.call('HSETNX', holds, token, hold_text(hold)) == 1 then redis.call('HDEL', holds, name) end
 end
 
 -- Has what was taken for a rank go by the token of the delivery that has begun it: it returns when that one is over.

@@ -190,6 +190,15 @@ def test_task_that_a_round_does_not_come_to_is_told_so_and_which_priority_would_
     assert "with priority=1" in texts(cluster, mine)
 
 
+def test_tasks_that_are_placed_before_it_do_not_keep_a_round_from_coming_to_it() -> None:
+    others = tuple(want(option(1), index=number) for number in range(70))
+    mine = want(option(1), index=99)
+    cluster = cluster_of(node(cpus=80, slots=80), wants=(*others, mine))
+
+    assert turn_of(cluster, mine).is_reached
+    assert "  there is room for it on `w`: it is placed in the next moment" in lines(cluster, mine)
+
+
 def test_nothing_is_named_when_it_fits() -> None:
     mine = want(option(1))
     cluster = cluster_of(node(), wants=(mine,))
