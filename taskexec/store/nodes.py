@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskexec.domain.fit import Ask, Vector, parse_vector, vector_text
-from taskexec.domain.placing import WIDEST, WINDOW, Want
+from taskexec.domain.placing import ROUND, WIDEST, Want
 from taskexec.errors import ConnectionLost
 from taskexec.store.connection import Connection
 from taskexec.store.keys import (
@@ -130,7 +130,7 @@ class RedisNodes:
         wanting = run_key(run_id, "wanting")
         first, wide, mine = self._connection.pipeline(
             [
-                ("ZRANGE", wanting, 0, WINDOW - 1, "WITHSCORES"),
+                ("ZRANGE", wanting, 0, ROUND - 1, "WITHSCORES"),
                 ("ZRANGE", run_key(run_id, "wide"), 0, WIDEST - 1),
                 ("ZSCORE", wanting, -1 if also is None else also),
             ]

@@ -145,6 +145,8 @@ class SlowSimulation:
             for owner, want in self.nodes.wants.items()
         }
         before = self._owners()
+        broken = {owner for name, owner in before if READY not in self.nodes.traits[name]}
+        self.touched += [name for name, owner in before if owner in broken]  # even those that are marked anew
         placements = list(self.nodes.place(now_us=self.now, payers={"r": ["r"]}, weights={"r": 1.0}, near=near))
         self.touched += [name for name, _ in before - self._owners()]
         for placed in placements:

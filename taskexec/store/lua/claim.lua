@@ -20,7 +20,7 @@ for at, state in ipairs(fetch(K.state, indexes)) do
   local again = state == 'R' .. attempt and redis.call('ZSCORE', K.lease, member)
   local is_ours, workers, placed_attempt = true, {}, nil
   if placed[at] then
-    workers, placed_attempt = spots_of(index)
+    workers, placed_attempt = spots_of(index, placed[at])
     is_ours = placed_attempt == attempt and workers[1] == worker
     if fresh and is_ours then  -- what was placed and is held no more is placed anew
       is_ours = redis.call('HEXISTS', 'tek:holds:' .. worker, meta('run') .. ':' .. index .. ':' .. attempt .. ':0') == 1

@@ -78,8 +78,10 @@ give_back_attempts(worker, over)
 if is_news and #over > 0 then cause = (meta('run') or '') .. ':' .. over[#over][1] end
 set_states(states)
 sliced(results, function(slice) redis.call('HSET', K.result, unpack(slice)) end)
-if meta('has_asks') then
-  for at = 1, #states, 2 do redis.call('HSET', K.where, states[at], worker) end
+if meta('has_asks') then  -- what depends on them is best placed there
+  for at, list in ipairs(done) do
+    if list ~= '' then redis.call('HSET', K.where, states[2 * at - 1], worker) end
+  end
 end
 add('succeeded', #states / 2)
 add('left', -#states / 2)

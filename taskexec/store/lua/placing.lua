@@ -711,8 +711,8 @@ local function place()
 end
 
 -- The workers of the ranks of a placed task of this run, and its attempt; none when it is not placed.
-local function spots_of(index)
-  local found, workers = redis.call('HGET', K.placed, index), {}
+local function spots_of(index, known)
+  local found, workers = known or redis.call('HGET', K.placed, index), {}
   if not found then return workers, nil end
   for spot in string.gmatch(found, '|([^|]*)') do workers[#workers + 1] = string.match(spot, '^(.*):[^:]*$') end
   return workers, string.match(found, '^(%d+) ')
