@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support.tek import Tek
 
-QUICK = ("wf-hello-chain-5", "wf-hello-forkjoin-10", "wf-epigenomics-hep-1seq", "wf-blast-medium", "wf-nextflow-rnaseq")
-SLOW = ("wf-montage-2mass-015d", "wf-cycles-5l-2c", "wf-bwa-large", "ninja-z3", "wfgen-montage-5500")
+QUICK = ("wf-hello-chain-5", "wf-hello-forkjoin-10", "wf-epigenomics-hep-1seq", "wf-nextflow-rnaseq")
+SLOW = ("wf-blast-medium", "wf-montage-2mass-015d", "wf-cycles-5l-2c", "wf-bwa-large", "ninja-z3", "wfgen-montage-5500")
 
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
