@@ -248,7 +248,8 @@ class RunChange(Placing):
         if run.trial is None:
             return
         coming = [member for member in self.ready if member.index == run.trial.index]
-        if run.trial in coming or (not coming and (run.is_queued(run.trial) or run.is_running(run.trial))):
+        waits = run.state.get(run.trial.index) == TaskState(TaskStatus.READY, run.trial.attempt)  # for room
+        if run.trial in coming or (not coming and (waits or run.is_queued(run.trial) or run.is_running(run.trial))):
             return
         run.trial = None
         while run.suspects and run.trial is None:

@@ -9,7 +9,7 @@
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
 local WINDOW, WIDEST, WIDE, PATIENCE_US, OVERTAKES = 64, 8, 1500, 2000000, 64
-local FIRST, CHUNK, ROUND, LOOKS = 2, 9, 256, 8
+local FIRST, CHUNK, ROUND, LOOKS = 2, 27, 256, 8
 
 local function numbers(list)
   local found = {}
@@ -423,11 +423,13 @@ local function leave_a_slot(cluster)
   end
 end
 
+local function candidate_of(run, index, ask)
+  return {run = run, index = index, owner = run .. ':' .. index, text = ask, ask = parse_ask(ask, '1')}
+end
+
 local function candidates_of(run, indexes)
   local list = {}
-  for at, ask in ipairs(fetch(key_of(run, 'ask'), indexes)) do
-    list[at] = {run = run, index = indexes[at], owner = run .. ':' .. indexes[at], text = ask, ask = parse_ask(ask, '1')}
-  end
+  for at, ask in ipairs(fetch(key_of(run, 'ask'), indexes)) do list[at] = candidate_of(run, indexes[at], ask) end
   return list
 end
 
@@ -442,17 +444,27 @@ local function complete_candidate(candidate)
   if candidate.has_more then candidate.ask = parse_ask(candidate.text, ratio) end
 end
 
--- The next candidate of a run in its order, or nil; a few are read at a time.
-local function head_of(run)
-  if run.at <= #run.list then return run.list[run.at] end
-  local left = WINDOW - WIDEST - run.skipped  -- what was placed does not count
-  if left <= 0 or run.is_read then return nil end
-  local chunk = math.min(run.seen == 0 and FIRST or CHUNK, left)
-  local indexes = redis.call('ZRANGE', key_of(run.run, 'wanting'), run.skipped, run.skipped + chunk - 1)
-  run.list, run.at, run.seen = candidates_of(run.run, indexes), 1, run.seen + #indexes
-  run.is_read = #indexes < chunk
-  run.skipped = run.skipped + #indexes  -- those of them that are placed are taken off again
-  return run.list[1]
+-- The next candidate of a run in its order, or nil; a few are read at a time, and those whose like does not fit are
+-- passed over.
+local function head_of(run, cluster, hopeless)
+  while not run.head do
+    if run.at > #run.indexes then
+      local left = WINDOW - WIDEST - run.skipped  -- what was placed does not count
+      if left <= 0 or run.is_read then return nil end
+      local chunk = math.min(run.skipped == 0 and FIRST or CHUNK, left)
+      run.indexes = redis.call('ZRANGE', key_of(run.run, 'wanting'), run.skipped, run.skipped + chunk - 1)
+      run.asks, run.at = fetch(key_of(run.run, 'ask'), run.indexes), 1
+      run.is_read = #run.indexes < chunk
+      run.skipped = run.skipped + #run.indexes  -- those of them that are placed are taken off again
+    end
+    local ask = run.asks[run.at]
+    if ask and (not hopeless[ask] or next(cluster.owner)) then
+      run.head = candidate_of(run.run, run.indexes[run.at], ask)
+    else
+      run.at = run.at + 1
+    end
+  end
+  return run.head
 end
 
 local function weight_of(payer) return tonumber(redis.call('HGET', 'tek:weights', payer) or '1') end
@@ -474,14 +486,14 @@ local function load_runs()
       for payer in string.gmatch(payers, '%S+') do accounts[#accounts + 1] = spent(payer) end
       accounts[1].weight = tonumber(redis.call('HGET', key_of(run, 'meta'), 'weight') or '1')
     end
-    runs[at] = {run = run, list = {}, at = 1, seen = 0, skipped = 0, payers = payers, accounts = accounts}
+    runs[at] = {run = run, indexes = {}, asks = {}, at = 1, skipped = 0, payers = payers, accounts = accounts}
   end
   return runs
 end
 
 -- Whether the next candidate of one run comes before that of another.
 local function comes_before(one, other)
-  local a, b = head_of(one).ask, head_of(other).ask
+  local a, b = one.head.ask, other.head.ask
   if a.priority ~= b.priority then return a.priority > b.priority end
   for at = 2, math.max(#one.accounts, #other.accounts) + 1 do
     local place = at <= math.max(#one.accounts, #other.accounts) and at or 1  -- user, tag, then the run itself
@@ -659,11 +671,11 @@ local function place_all()
     if #cluster.open == 0 then break end
     local run
     for _, other in ipairs(runs) do
-      if head_of(other) and (not run or comes_before(other, run)) then run = other end
+      if head_of(other, cluster, hopeless) and (not run or comes_before(other, run)) then run = other end
     end
     if not run then break end
-    local candidate = head_of(run)
-    run.at = run.at + 1
+    local candidate = run.head
+    run.head, run.at = nil, run.at + 1
     if try(cluster, run, candidate, hopeless, notes) then run.skipped = run.skipped - 1 end
   end
   local before = tonumber(redis.call('GET', 'tek:started') or '0')
