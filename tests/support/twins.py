@@ -202,6 +202,7 @@ class Twins(RuleBasedStateMachine):
         named = [pick % len(self.specs) for pick in picks]
         if takes_failed:
             named = [index for index, state in states.items() if state[0] in "FXC"]
+        self.plays[0].stage.advance(self.plays[0].run_id, 1e-6)
         assert_same(*(self._try_to_run_again(play, named) for play in self.plays))
 
     def _try_to_run_again(self, play: Play, named: list[int]) -> object:
