@@ -102,6 +102,7 @@ def test_table_tells_people_what_happened(tek: Tek) -> None:
     assert "the evidence holds" in finished.stdout
 
 
+@pytest.mark.slow
 def test_interrupted_chaos_heals_and_leaves_nothing(tek: Tek) -> None:
     plan, marks = plan_of(tek, count=2, width=4, then="sleep 60")
     started = tek.start("chaos", plan, "--workers", 2, "--lease", 0.5, "--pauses", 1, "--kills", 0, "--seed", 1)

@@ -108,6 +108,7 @@ def pass_time(leases: float) -> None:
     wait_until(lambda: time.monotonic() > until, "some leases", timeout_s=leases * LEASE_S + 5)
 
 
+@pytest.mark.slow
 def test_cable_of_a_worker_is_pulled_for_longer_than_a_lease(net: Layered) -> None:
     following = net.submit("pulled")
     net.hosts.workers[0].cut()
