@@ -56,7 +56,6 @@ class WorkerRegistry:
         now = int(self._connection.call("TIME")[0])  # the clocks of workers may be wrong
         self._connection.pipeline(
             [
-                ("SET", worker_key(name), orjson.dumps(record), "PX", int(lifetime_s * 1000)),
                 ("ZADD", WORKERS, now + lifetime_s, name),
                 ("ZREMRANGEBYSCORE", WORKERS, "-inf", now - 3600),
             ]
@@ -65,6 +64,8 @@ class WorkerRegistry:
         is_ready = self.state_of(name) == READY_STATE
         traits = traits_of(capacity, record["classes"], record["agents"], is_ready=is_ready)
         self._nodes.join(name, traits, vector_of(capacity))
+        # last, so that who is listed has joined
+        self._connection.call("SET", worker_key(name), orjson.dumps(record), "PX", int(lifetime_s * 1000))
         self._let_lapse(now, lifetime_s)
         self._recount()
 
