@@ -51,7 +51,7 @@ def connect(address):
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.01)
+            time.sleep(0.01)  # the other rank does not listen yet
 
 
 def exchange_addresses(own):

@@ -105,7 +105,7 @@ def autoscale(
             say(error.message)
         if not is_watched:
             return
-        time.sleep(every_s)
+        time.sleep(every_s)  # what `--every` asks for
 
 
 class Teller:

@@ -88,7 +88,7 @@ def _await_end(cluster: Cluster, name: str, timeout_s: float | None) -> None:
     while any(row["name"] == name for row in cluster.workers.listed()):
         if deadline is not None and time.monotonic() > deadline:
             raise ClusterError(f"worker `{name}` still runs tasks", hint="it goes on draining; `tek workers` shows it")
-        time.sleep(_ROUND_S)
+        time.sleep(_ROUND_S)  # between two looks at the registry, which tells nobody
 
 
 def _tell(output: Output, name: str, state: str) -> None:

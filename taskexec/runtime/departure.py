@@ -40,7 +40,7 @@ def end_running(worker: str, *, grace_s: float) -> None:
             process.terminate()
     deadline = time.monotonic() + grace_s
     while time.monotonic() < deadline and any(True for _ in left_by(worker)):
-        time.sleep(_ROUND_S)
+        time.sleep(_ROUND_S)  # they are grandchildren: there is nothing to wait for but to look
     end_all(worker)
 
 

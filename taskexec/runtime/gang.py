@@ -16,6 +16,7 @@ import platform
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -96,7 +97,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Gang:
+class Gang(ABC):
     """The gang of a distributed attempt, as one of its ranks sees it; `Leader` and `Follower` say what a rank does."""
 
     def __init__(self, bells: RedisBells, token: str, *, rank: int, ranks: int) -> None:
@@ -136,7 +137,7 @@ class Gang:
                     self._say_again()
             except ConnectionLost:
                 is_away = True
-                time.sleep(_LISTEN_S)
+                time.sleep(_LISTEN_S)  # the server is away: nothing could wake this thread
                 continue
             is_away = False
             for after, word in words:  # noqa: B007 - the last one's is where the next call goes on
@@ -146,7 +147,7 @@ class Gang:
                     self._hear(*word.partition(" ")[::2])
                     self._changed.notify_all()
 
-    def _say_again(self) -> None:
+    def _say_again(self) -> None:  # noqa: B027 - not every rank has something to say again
         """Repeat what others wait for, to a server that was away and may have lost it."""
 
     def give_up(self) -> None:
@@ -177,14 +178,15 @@ class Gang:
         self.barrier_s = time.monotonic() - began
         return found
 
+    @abstractmethod
     def _meet(self) -> Layout | Outcome:
-        raise NotImplementedError
+        """Meet the other ranks; return who is where, or how the attempt ended instead."""
 
     def conclude(self, outcome: Outcome, span: tuple[float, float]) -> Outcome:
         """Return the outcome of the whole, where this rank's is `outcome`, in so many seconds of the server's time."""
         return outcome
 
-    def add_to(self, record: dict[str, Any], inline: dict[str, Any]) -> None:
+    def add_to(self, record: dict[str, Any], inline: dict[str, Any]) -> None:  # noqa: B027 - a follower adds nothing
         """Add what is known of the others to the record of an attempt, and to the evidence that travels with it."""
 
     def _await(self, is_enough: Callable[[], bool], until: float = float("inf")) -> bool:
@@ -279,6 +281,7 @@ class Leader(Gang):
             missing = [rank for rank, one in enumerate(begun) if one is None]
             if not missing:
                 break
+            # mypy cannot infer a lambda with a default, which binds the number of this turn
             if not self._await(lambda seen=seen: self._heard > seen, until):  # type: ignore[misc]
                 return self._not_met(missing)
         hosts = [orjson.loads(one.told)["address"] if one and one.told else self._address for one in begun]

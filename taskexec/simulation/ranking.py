@@ -7,6 +7,7 @@ are kept for somebody else: whenever that may have changed, the worker is in the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -38,7 +39,7 @@ class Taken(NamedTuple):
     debit: Amounts
 
 
-class _Follower:
+class _Follower(ABC):
     """Holds entries `(order, worker, version)` of all workers in a heap, up to date with the log of changes."""
 
     def __init__(self, nodes: Nodes) -> None:
@@ -46,9 +47,9 @@ class _Follower:
         self.position = 0
         self._nodes = nodes
 
+    @abstractmethod
     def order_of(self, state: State) -> int | None:
         """Return the place of workers in a state, least first; None when they do not come into question."""
-        raise NotImplementedError
 
     def catch_up(self) -> None:
         """Take in what has changed."""

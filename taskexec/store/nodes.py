@@ -36,7 +36,7 @@ class Hold:
     """What was taken of a worker."""
 
     name: str
-    """`run:index:attempt:rank` of what was placed, or the token of a delivery that took a slot."""
+    """`run:index:attempt:rank` of what was placed and not started, else the token of a delivery."""
     vector: Vector
     run_id: str
     until_us: int

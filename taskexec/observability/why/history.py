@@ -27,7 +27,8 @@ def became_ready(story: Story, index: int) -> Cause | None:
         return Cause("ready", f"it was ready when the run began: {why}")
     at, last = max(times)
     others = f", the last of its {len(dependencies)} dependencies" if len(dependencies) > 1 else ""
-    facts = {"ready_at": story.last(last, "succeeded")["at"], "because_of": story.ids[last]}  # type: ignore[index]
+    end = story.last(last, "succeeded")
+    facts = {"ready_at": end["at"] if end else None, "because_of": story.ids[last]}
     below = []
     if len(times) > 1:
         earlier, one = sorted(times)[-2]

@@ -5,7 +5,8 @@
 -- tek:holds:<worker> hash hold -> `vector|share|behind|until|members|run|payers` · tek:earmarks hash worker ->
 -- `run:index|vector` · tek:wanting zset run -> since · tek:used hash `r:run u:user t:tag` -> share ·
 -- tek:sum total of the cluster · tek:slot hash worker -> vector of what takes a slot.
--- A hold is `run:index:attempt:rank` for what was placed, and the token of a delivery for what takes a slot.
+-- A hold is `run:index:attempt:rank` for what was placed, until it is claimed: then, and for what takes a slot, it is the
+-- token of the delivery.
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
 local WINDOW, WIDEST, WIDE, PATIENCE_US, OVERTAKES = 64, 8, 1500, 2000000, 64
