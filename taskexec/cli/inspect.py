@@ -25,7 +25,7 @@ def status(run_id: str, broker: str | None, settings_request: SettingsRequest, o
     Exit status: 0 it goes on or all succeeded, 1 a task failed, 130 it was cancelled.
     """
     from taskexec.cli.follow import end_lines, run_status_exit
-    from taskexec.cli.snapshot import take_snapshot
+    from taskexec.cluster.snapshot import take_snapshot
 
     place = find_run(run_id, settings_request, broker)
     summary = take_snapshot(place).summary
@@ -56,7 +56,7 @@ def watch(run_id: str, broker: str | None, settings_request: SettingsRequest, ou
     """Follow a run until it ends; Ctrl-C stops watching and leaves the run alone."""
     from taskexec.cli.display import choose_display
     from taskexec.cli.follow import INTERRUPTED, end_lines, follow_log, run_status_exit
-    from taskexec.cli.snapshot import take_snapshot
+    from taskexec.cluster.snapshot import take_snapshot
     from taskexec.runtime.interrupts import Interrupts
 
     place = find_run(run_id, settings_request, broker)
@@ -87,7 +87,7 @@ def watch(run_id: str, broker: str | None, settings_request: SettingsRequest, ou
 @click.option("--all", "with_all", is_flag=True, help="List every transition, as the ledger holds them.")
 def events(run_id: str, broker: str | None, settings_request: SettingsRequest, output: Output, with_all: bool) -> None:
     """List the tasks of a run with status, times, attempts and worker."""
-    from taskexec.cli.snapshot import take_snapshot
+    from taskexec.cluster.snapshot import take_snapshot
 
     snapshot = take_snapshot(find_run(run_id, settings_request, broker), with_ledger=with_all)
     rows = snapshot.ledger if with_all else snapshot.events()

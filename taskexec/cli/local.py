@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskexec.cli.output import Output
-from taskexec.cli.where import LIVE_FILE
+from taskexec.cluster.places import LIVE_FILE
 from taskexec.errors import ConnectionLost
 
 if TYPE_CHECKING:

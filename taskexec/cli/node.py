@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskexec.cli.options import SettingsRequest
-from taskexec.cli.where import up_file
+from taskexec.cluster.places import up_file
 from taskexec.errors import ClusterError
 
 if TYPE_CHECKING:

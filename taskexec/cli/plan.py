@@ -95,7 +95,7 @@ def plan(
     settings = settings_request.load()
     checked = load_plan(source, settings)
     takeover = find_takeover(former_run, checked, settings)
-    from taskexec.cli.snapshot import observed_durations
+    from taskexec.cli.observed import observed_durations
 
     observed = None if observed_run is None else observed_durations(observed_run, settings_request)
     view = _view(checked, observed, with_canvas=with_canvas)

@@ -11,7 +11,8 @@ import click
 
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, emit, say
-from taskexec.cli.where import RunPlace, broker_option, find_run, open_cluster
+from taskexec.cli.where import broker_option, find_run, open_cluster
+from taskexec.cluster.places import RunPlace
 from taskexec.domain.states import FINAL_TASK_STATUSES, RunStatus, TaskStatus
 from taskexec.errors import NotFound, Refused, TasksBlocked, TasksBusy
 
@@ -83,7 +84,7 @@ def retry(
 
 def _tasks_of(place: RunPlace) -> tuple[list[str], list[str]]:
     """Return the ids and the statuses of a run's tasks, in plan order."""
-    from taskexec.cli.snapshot import take_snapshot
+    from taskexec.cluster.snapshot import take_snapshot
 
     if place.cluster is None:  # the summary may be older than the ledger, or not be there at all
         from taskexec.submission import FormerLife, Journal

@@ -16,7 +16,8 @@ import click
 
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, build_table, emit, say, shorten
-from taskexec.cli.where import RunPlace, broker_option, find_run, open_cluster
+from taskexec.cli.where import broker_option, find_run, open_cluster
+from taskexec.cluster.places import RunPlace
 from taskexec.domain.names import is_run_id
 from taskexec.errors import ConnectionLost, EvidenceUnwritable, NotFound, TasksBusy, UsageError
 
@@ -82,7 +83,7 @@ def _known_runs(broker: str | None, request: SettingsRequest) -> Iterator[dict[s
 
 def _show_failed(output: Output, rows: Sequence[dict[str, Any]], request: SettingsRequest, broker: str | None) -> None:
     """Print the tasks that have failed for good in any run, with what has them tried again."""
-    from taskexec.cli.snapshot import take_snapshot
+    from taskexec.cluster.snapshot import take_snapshot
 
     failed = []
     for row in rows:

@@ -123,7 +123,7 @@ def _predict(source: PlanSource | None, request: SettingsRequest, options: Mappi
     cluster = _cluster(options["cluster"], settings, options["broker"], real)
     observed = None if real is None else real.durations_s
     if options["observed"] is not None:
-        from taskexec.cli.snapshot import observed_durations
+        from taskexec.cli.observed import observed_durations
 
         observed = observed_durations(options["observed"], request)
     work = make_workload(
@@ -177,7 +177,7 @@ def _recorded(text: str, request: SettingsRequest, broker: str | None) -> Record
     Raises:
         UsageError: It goes on, or none of its tasks has started.
     """
-    from taskexec.cli.snapshot import take_snapshot
+    from taskexec.cluster.snapshot import take_snapshot
     from taskexec.plan import build_plan
     from taskexec.simulation import read_recorded
     from taskexec.sources import read_planfile

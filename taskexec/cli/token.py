@@ -8,11 +8,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import click
 
-from taskexec.cli.joining import write_secret
 from taskexec.cli.keys import key_folder
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, emit, say
 from taskexec.cli.where import broker_option, find_url
+from taskexec.cluster.joining import write_secret
 from taskexec.errors import UsageError
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ def why(run_id: str, task_id: str, broker: str | None, settings_request: Setting
     RUN is an id, the beginning of one, or `last`. What is indented is what the line above it comes from. Of a task that
     waits for a place on a worker it says which change would start it now.
     """
-    from taskexec.cli.snapshot import take_snapshot
+    from taskexec.cluster.snapshot import take_snapshot
     from taskexec.domain.states import FINAL_RUN_STATUSES
     from taskexec.observability.why import Story, explain
 

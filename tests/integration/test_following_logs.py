@@ -14,7 +14,8 @@ from support.live import LiveCluster
 from support.tek import EXECUTABLE
 from support.waiting import wait_until
 
-from taskexec.cli.logs import LiveLog
+from taskexec.cli.logs import print_live
+from taskexec.cluster.live_log import LiveLog
 
 Fresh = Callable[..., LiveCluster]
 
@@ -158,7 +159,7 @@ def test_chunks_of_others_from_before_are_not_read(live: LiveCluster, tmp_path: 
 
     log = LiveLog(Counting, run_id, 2, first=1, last=None)  # type: ignore[arg-type]
 
-    assert log.print_all({"stdout.log"}, home=None)
+    assert print_live(log, {"stdout.log"})
     assert set(read) == {"2"}
 
 

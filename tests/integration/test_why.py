@@ -29,8 +29,8 @@ def start(live: LiveCluster, capacity: Capacity) -> str:
 
 
 def story_of(live: LiveCluster, run_id: str) -> Story:
-    from taskexec.cli.snapshot import take_snapshot
-    from taskexec.cli.where import RunPlace
+    from taskexec.cluster.places import RunPlace
+    from taskexec.cluster.snapshot import take_snapshot
 
     place = RunPlace(run_id, live.settings.evidence.runs_dir / run_id, live.cluster)
     snapshot = take_snapshot(place, with_ledger=True)
@@ -147,16 +147,13 @@ def test_task_without_needs_is_told_its_queue(fresh: Fresh) -> None:
     live = fresh()
     name = start(live, Capacity(cpus=1.0, memory_mib=1024, slots=1))
     sign = live.project / "go"
-    run_id = live.submit(
-        make_plan([{"id": "a", "command": until(sign)}, {"id": "b", "command": "true", "priority": 1}])
-    )
-    wait_until(lambda: "R1" in live.store.states(run_id).values(), "a start", timeout_s=20)
-    states = live.store.states(run_id)
-    queued = next(("ab"[index] for index, state in states.items() if state == "Q1"), None)
-    if queued is not None:
-        cause = ask_why(live, run_id, queued)
-        assert cause.kind == "queued"
-        assert any(f"worker `{name}`: 0 of 1 slots free" in line for line in cause.lines())
+    both = [{"id": "a", "command": until(sign)}, {"id": "b", "command": until(sign), "priority": 1}]
+    run_id = live.submit(make_plan(both))  # of unlike priority, so that no batch takes them together
+    wait_until(lambda: sorted(live.store.states(run_id).values()) == ["Q1", "R1"], "one to start", timeout_s=20)
+    queued = next("ab"[index] for index, state in live.store.states(run_id).items() if state == "Q1")
+    cause = ask_why(live, run_id, queued)
+    assert cause.kind == "queued"
+    assert any(f"worker `{name}`: 0 of 1 slots free" in line for line in cause.lines())
     sign.touch()
     live.finish(run_id)
 

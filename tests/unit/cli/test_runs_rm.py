@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 from taskexec.cli import runs as command
-from taskexec.cli.where import RunPlace
+from taskexec.cluster.places import RunPlace
 
 Tek = Callable[..., Result]
 

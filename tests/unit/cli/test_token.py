@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from click.testing import Result
 
-from taskexec.cli.joining import JOIN_VARIABLE, joined
 from taskexec.cli.where import find_url
+from taskexec.cluster.joining import JOIN_VARIABLE, joined
 from taskexec.completion.keys import Identity
 from taskexec.domain.join import JoinToken
 from taskexec.settings import load_settings

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from taskexec.cli.options import SettingsRequest
-from taskexec.cli.where import RunPlace, find_run
+from taskexec.cluster.places import RunPlace
+from taskexec.completion.account import RunAccount
+from taskexec.completion.ledger import Ledger
+from taskexec.completion.summary import run_summary
 
-__all__ = ["Snapshot", "observed_durations", "take_snapshot"]
+__all__ = ["Snapshot", "take_snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,6 @@ def take_snapshot(place: RunPlace, *, with_ledger: bool = False) -> Snapshot:
 
 
 def _from_server(place: RunPlace) -> Snapshot:
-    from taskexec.completion.account import RunAccount
-    from taskexec.completion.ledger import Ledger
-    from taskexec.completion.summary import run_summary
-
     assert place.cluster is not None
     store = place.cluster.runs
     plan = json.loads(zlib.decompress(store.documents(place.run_id)[0]))
@@ -67,17 +64,3 @@ def _from_server(place: RunPlace) -> Snapshot:
                 lines.append(json.loads(line))
     summary = run_summary(store.head(place.run_id), plan, account, ledger_head=ledger.head)
     return Snapshot(summary, lines, plan)
-
-
-def observed_durations(run_id: str, request: SettingsRequest) -> dict[str, float]:
-    """Return how long each task of a run took that succeeded, in seconds, by its id.
-
-    Raises:
-        NotFound: No such run.
-    """
-    durations = {}
-    for event in take_snapshot(find_run(run_id, request, None)).events():
-        if event["status"] == "succeeded":
-            span = datetime.fromisoformat(event["finished_at"]) - datetime.fromisoformat(event["started_at"])
-            durations[event["id"]] = span.total_seconds()
-    return durations
