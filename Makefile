@@ -42,7 +42,7 @@ bench-inputs: $(STAMP) ## Measure what reading plans costs, and write the second
 lock: $(STAMP) ## Write the lock file anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/python -m piptools compile --quiet --strip-extras --generate-hashes --no-emit-index-url \
-	  --no-emit-trusted-host --no-emit-find-links --no-header --extra dev --output-file requirements/test.lock pyproject.toml
+	  --no-emit-trusted-host --no-emit-find-links --no-header --all-extras --output-file requirements/test.lock pyproject.toml
 
 clean: ## Remove what the others made
 	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache

@@ -12,7 +12,7 @@ import orjson
 from taskexec.completion.ledger import SIGNED, LedgerEnd, check_chain, read_end
 from taskexec.domain.events import Transition, TransitionKind
 
-__all__ = ["FormerLedger"]
+__all__ = ["FormerLedger", "transition_of"]
 
 _BEGINS_A_LOG = {TransitionKind.SUBMITTED, TransitionKind.STARTED}
 
@@ -52,10 +52,18 @@ class FormerLedger:
             if self.life is None or content["event"] in _BEGINS_A_LOG:
                 self.life = content["entry"]
             if content["event"] != SIGNED:
-                yield _transition(content, index_of)
+                yield transition_of(content, index_of)
 
 
-def _transition(content: Mapping[str, Any], index_of: Mapping[str, int]) -> Transition:
+def transition_of(content: Mapping[str, Any], index_of: Mapping[str, int]) -> Transition:
+    """Return the transition that an entry of a ledger tells of, which must not be a signature.
+
+    Args:
+        content: The entry.
+        index_of: Positions of tasks in the plan, by their ids.
+
+    The detail of an attempt's end has only what the ledger says of it.
+    """
     kind = TransitionKind(content["event"])
     index = index_of[content["task"]] if "task" in content else -1
     at_us = round(datetime.fromisoformat(content["at"]).timestamp() * 1e6)
@@ -64,11 +72,19 @@ def _transition(content: Mapping[str, Any], index_of: Mapping[str, int]) -> Tran
         detail = str(index_of[content["because_of"]])
     elif kind is TransitionKind.ENDED:
         detail = content["status"]
+    elif kind is TransitionKind.DELAYED and "due_at" in content:
+        detail = str(round(datetime.fromisoformat(content["due_at"]).timestamp() * 1e6))
+    elif kind is TransitionKind.QUEUED and "on" in content:
+        detail = orjson.dumps({name: content[name] for name in _PLACED if name in content}).decode()
     elif "taken_from" in content:
         detail = orjson.dumps(content["taken_from"]).decode()
     elif "evidence" in content:
         detail = orjson.dumps({"attempt": content["attempt"], **_told(content)}).decode()
     return Transition(kind, at_us, content.get("worker", ""), index, content.get("attempt", 0), detail)
+
+
+_PLACED = ("on", "waited_us", "after")
+"""What the ledger says of a task that was placed: on which workers, after how long a wait, what had made room."""
 
 
 def _told(content: Mapping[str, Any]) -> dict[str, Any]:
