@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated, Protocol
 
-__all__ = ["Caller", "Role"]
+from fastapi import Depends, Request
+
+__all__ = ["Admin", "Approver", "Caller", "Guard", "Role", "Submitter", "Viewer"]
 
 
 class Role(IntEnum):
@@ -14,11 +17,11 @@ class Role(IntEnum):
     VIEWER = 1
     """Look at everything."""
     SUBMITTER = 2
-    """Submit plans, and steer runs of their own."""
+    """Submit plans, and steer runs."""
     APPROVER = 3
     """Approve what waits for a person."""
     ADMIN = 4
-    """Steer every run, workers and tokens."""
+    """Steer workers and tokens as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +35,29 @@ class Caller:
     """Agents that their plans may name; None for all."""
     routes: frozenset[str] | None = None
     """Routes that their plans may name; None for all."""
+
+
+class Guard(Protocol):
+    """Knows the tokens."""
+
+    async def admit(self, request: Request, role: Role) -> Caller:
+        """Return who makes a request.
+
+        Raises:
+            Problem: They have no valid token (401), not the role (403), or call too often (429).
+        """
+
+
+def _with(role: Role) -> object:
+    async def admit(request: Request) -> Caller:
+        guard: Guard = request.app.state.services.guard
+        return await guard.admit(request, role)
+
+    return Depends(admit)
+
+
+Viewer = Annotated[Caller, _with(Role.VIEWER)]
+Submitter = Annotated[Caller, _with(Role.SUBMITTER)]
+Approver = Annotated[Caller, _with(Role.APPROVER)]
+Admin = Annotated[Caller, _with(Role.ADMIN)]
+"""Parameters of routes: the caller, who has at least this role."""

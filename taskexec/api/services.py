@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from taskexec.api.access import Guard
 from taskexec.cluster import Cluster
 from taskexec.settings import Settings
 
@@ -19,6 +20,7 @@ class Services:
 
     cluster: Cluster
     settings: Settings
+    guard: Guard
 
 
 def _services(request: Request) -> Services:
