@@ -30,9 +30,9 @@ TOTAL = [4000, 8000, 1000, 4]
 SAME = Ask((Option(1000, 10, 0, 0, 0, exclusive=False, has=(route_trait("cpu"), agent_trait("noop"))),)).encode()
 
 
-def unlike(index: int) -> str:
-    """Return one of eight asks, of which some are wide."""
-    option = Option(500 * (1 + index % 8), 10, 0, 0, 0, exclusive=False, has=(route_trait("cpu"),))
+def unlike(index: int, step: int) -> str:
+    """Return one of eight asks, for up to eight steps of thousandths of a core."""
+    option = Option(step * (1 + index % 8), 10, 0, 0, 0, exclusive=False, has=(route_trait("cpu"),))
     return Ask((option,)).encode()
 
 
@@ -42,7 +42,8 @@ def measure_placement(folder: Path, repeats: int) -> list[str]:
     shapes = {
         "any slot, one at a time": [""] * TASKS,
         "placed, all ask for the same": [SAME] * TASKS,
-        "placed, eight different asks": [unlike(index) for index in range(TASKS)],
+        "placed, eight different asks, up to a core": [unlike(index, 125) for index in range(TASKS)],
+        "placed, eight different asks, up to a whole worker": [unlike(index, 500) for index in range(TASKS)],
     }
     lines = ["| task without work, 4 workers of 4 slots | µs of the server a task | beyond any slot |", "|---|---|---|"]
     with embedded_server(load_settings({}, environ={}, cwd=folder)) as server:

@@ -36,7 +36,7 @@ __all__ = [
     "spare_of",
 ]
 
-WINDOW = 64
+WINDOW = 40
 """Tasks of one run that are looked at in one round: the first in its order, and the widest."""
 WIDE = 1500
 """From so much on (`size_of`) a task is wide."""
@@ -47,7 +47,7 @@ ROUND = 256
 PATIENCE_US = 2_000_000
 """After so long workers are kept for a task; and a slot is left to a task that waits for nothing but one."""
 LOOKS = 8
-"""The widest are looked at when there is room, and whenever so many more have started."""
+"""Workers are kept for tasks only now and then: whenever so many more have started."""
 OVERTAKES = 64
 """The same after so many tasks started since it waits."""
 

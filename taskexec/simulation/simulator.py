@@ -267,11 +267,22 @@ class _Simulator:
         """Place what fits now, and keep workers for what has waited too long; return whether something was placed."""
         self._leave_slots()
         before, hopeless = self._started, set[int]()
+        self._look_at_owners()
         self._look_in_order(hopeless)
-        if self._nodes.roomy or self._is_thorough or before // placing.LOOKS < self._started // placing.LOOKS:
-            self._see_to_the_widest(hopeless)
+        may_keep = self._is_thorough or before // placing.LOOKS < self._started // placing.LOOKS
+        if may_keep or (self._nodes.roomy and self._started == before):
+            self._see_to_the_widest(hopeless, may_keep=may_keep)
         self._nodes.lift_caps()
         return self._started > before
+
+    def _look_at_owners(self) -> None:
+        """Place those first for which workers are kept; elsewhere in a round they are passed over."""
+        nodes = self._nodes
+        for task in sorted(nodes.owned, key=str):
+            asked, own = self._asked[task], nodes.owned[task]
+            if not nodes.roomy or (asked.dry_at == len(nodes.log) and self._tried.get(task) == nodes.version[own[0]]):
+                continue  # nothing has changed for it
+            self._try_owner(task, asked, own)
 
     def _look_in_order(self, hopeless: set[int]) -> None:
         """Place the first ones that fit; what is placed makes room in the window for those that follow."""
@@ -282,8 +293,8 @@ class _Simulator:
             if not self._look_at(self._by_rank[first[at]], hopeless):
                 at += 1
 
-    def _see_to_the_widest(self, hopeless: set[int]) -> None:
-        """Give the widest tasks a try wherever they stand; keep workers for those that have waited long."""
+    def _see_to_the_widest(self, hopeless: set[int], *, may_keep: bool) -> None:
+        """Give the widest tasks a try wherever they stand; keep workers for those that have waited long, if wanted."""
         nodes, asks = self._nodes, self._asked
         started, waiting = self._started, []
         for wide in self._widest.first.copy():
@@ -292,7 +303,7 @@ class _Simulator:
                 continue
             since, started_then = self._since[task]
             has_waited = self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES
-            if has_waited and task not in nodes.owned:  # as `placing.has_waited` says
+            if may_keep and has_waited and task not in nodes.owned:  # as `placing.has_waited` says
                 waiting.append(task)
         for task in sorted(waiting, key=lambda task: -asks[task].size):
             if not placing.may_keep(len(nodes.marks), nodes.present):
@@ -307,16 +318,10 @@ class _Simulator:
             task: It waits to be placed.
             hopeless: Numbers of asks that fit nowhere in this round; added to.
         """
-        nodes, asked = self._nodes, self._asked[task]
-        own = nodes.owned.get(task)
-        if own is not None:
-            if asked.dry_at == len(nodes.log) and self._tried.get(task) == nodes.version[own[0]]:
-                return False  # nothing has changed for it
-            return self._try_owner(task, asked, own)
         same = self._sames[task]
-        if same in hopeless:
+        if same in hopeless or task in self._nodes.owned:
             return False
-        if self._try(task, asked, ()):
+        if self._try(task, self._asked[task], ()):
             return True
         hopeless.add(same)
         return False

@@ -65,6 +65,17 @@ class _Round:
         return any(READY in spot.traits and spot.free[SLOTS] >= 1 for spot in self.spots)
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What tasks are tried with in one round."""
+
+    payers: Mapping[str, Sequence[str]]
+    near: Mapping[str, Sequence[str]]
+    at_hand: _Round
+    hopeless: set[Ask]
+    """What was found to fit nowhere; added to."""
+
+
 class MemoryNodes:
     """Workers in the order in which they joined."""
 
@@ -219,46 +230,46 @@ class MemoryNodes:
         at_hand = _Round(spots, {worker: self._spare(worker) for worker in self.earmarks}, {})
         for route in self.starving:
             self._leave_a_slot(at_hand, route)
-        hopeless: set[Ask] = set()
-        before = self.started
+        before, look = self.started, _Look(payers, near, at_hand, set())
+        yield from self._try_owners(look)
         for want in self._in_order(at_hand, payers, weights):
-            placement = self._try(want, payers, near, at_hand, hopeless)
+            placement = self._try(want, look)
             if placement is not None:
                 yield placement
-        has_moved = before // placing.LOOKS < self.started // placing.LOOKS
-        if at_hand.has_room or self.is_thorough or has_moved:
-            yield from self._see_to_the_widest(payers, near, at_hand, hopeless, now_us)
+        may_keep = self.is_thorough or before // placing.LOOKS < self.started // placing.LOOKS
+        if may_keep or (at_hand.has_room and self.started == before):
+            yield from self._see_to_the_widest(look, now_us if may_keep else None)
         for run_id in [run_id for run_id in self.since if not any(w.run_id == run_id for w in self.wants.values())]:
             del self.since[run_id]
 
-    def _try(
-        self,
-        want: Want,
-        payers: Mapping[str, Sequence[str]],
-        near: Mapping[str, Sequence[str]],
-        at_hand: _Round,
-        hopeless: set[Ask],
-    ) -> Placement | None:
-        is_owner = any(owner == want.owner for owner, _ in self.earmarks.values())
-        if not is_owner and want.ask in hopeless:
-            return None
-        spare = self._spare_for(want, at_hand)
-        found = choose_all(want.ask, at_hand.spots, near=near.get(want.owner, ()), spare=spare)
-        if found is not None:
-            return self._take(want, *found, payers[want.run_id], at_hand)
-        if not is_owner:
-            hopeless.add(want.ask)
-        return None
+    def _try_owners(self, look: _Look) -> Iterator[Placement]:
+        """Give those a try first for which workers are kept; elsewhere in a round they are passed over."""
+        for owner in sorted({owner for owner, _ in self.earmarks.values()}):
+            placement = self._place(self.wants[owner], look) if look.at_hand.has_room else None
+            if placement is not None:
+                yield placement
 
-    def _see_to_the_widest(
-        self,
-        payers: Mapping[str, Sequence[str]],
-        near: Mapping[str, Sequence[str]],
-        at_hand: _Round,
-        hopeless: set[Ask],
-        now_us: int,
-    ) -> Iterator[Placement]:
-        """Give the widest tasks a try wherever they stand; keep workers for those that have waited long."""
+    def _try(self, want: Want, look: _Look) -> Placement | None:
+        if want.ask in look.hopeless or any(owner == want.owner for owner, _ in self.earmarks.values()):
+            return None
+        placement = self._place(want, look)
+        if placement is None:
+            look.hopeless.add(want.ask)
+        return placement
+
+    def _place(self, want: Want, look: _Look) -> Placement | None:
+        spare = self._spare_for(want, look.at_hand)
+        found = choose_all(want.ask, look.at_hand.spots, near=look.near.get(want.owner, ()), spare=spare)
+        return None if found is None else self._take(want, *found, look.payers[want.run_id], look.at_hand)
+
+    def _see_to_the_widest(self, look: _Look, keep_us: int | None) -> Iterator[Placement]:
+        """Give the widest tasks a try wherever they stand; keep workers for those that have waited long.
+
+        Args:
+            look: How things stand in this round.
+            keep_us: The time; None keeps no workers.
+        """
+        at_hand = look.at_hand
         started, waiting = self.started, []
         for run_id in self._runs():
             wide = [
@@ -268,10 +279,10 @@ class MemoryNodes:
             ]
             wide.sort(key=lambda want: (-placing.size_of(want.ask), str(want.index)))
             for want in wide[: placing.WIDEST]:
-                placement = self._try(want, payers, near, at_hand, hopeless) if at_hand.has_room else None
+                placement = self._try(want, look) if at_hand.has_room else None
                 if placement is not None:
                     yield placement
-                elif placing.has_waited(want, now_us=now_us, started=started):
+                elif keep_us is not None and placing.has_waited(want, now_us=keep_us, started=started):
                     waiting.append(want)
         for want in sorted(waiting, key=lambda want: -placing.size_of(want.ask)):
             self._keep(want, at_hand)

@@ -65,21 +65,24 @@ class _Round:
         self.before: list[Want] = []
 
     def looked_at(self) -> Iterator[Want]:
-        """Yield what is looked at, in order: the first of each run, then the widest wherever they stand.
+        """Yield what is looked at, in order: those for which workers are kept, the first of each run, the widest.
 
         Without room nothing finds a place, whether it is looked at or not.
         """
         first = {run_id: list(wants) for run_id, wants in self._cluster.wants.items()}
         left = dict.fromkeys(first, placing.WINDOW - placing.WIDEST)
-        seen = set()
+        seen = {want.owner for wants in first.values() for want in wants if want.owner in self._owners}
+        owned = [want for wants in first.values() for want in wants if want.owner in seen]
+        yield from sorted(owned, key=lambda want: want.owner)
         for _ in range(placing.ROUND):
             waiting = [run_id for run_id, wants in first.items() if wants and left[run_id] > 0]
             if not waiting:
                 break
             chosen = min(waiting, key=lambda run_id: self._accounts.precedence(first[run_id][0]))
             want = first[chosen].pop(0)
-            seen.add(want.owner)
-            yield want
+            if want.owner not in self._owners:
+                seen.add(want.owner)
+                yield want
             left[chosen] -= want.owner not in self._placed  # what is placed does not count
         for wants in self._cluster.wants.values():
             wide = [want for want in wants if placing.is_wide(want.ask) and want.owner not in self._placed]

@@ -9,12 +9,19 @@
 -- token of the delivery.
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
-local WINDOW, WIDEST, WIDE, PATIENCE_US, OVERTAKES = 64, 8, 1500, 2000000, 64
-local FIRST, CHUNK, ROUND, LOOKS = 2, 27, 256, 8
+local WINDOW, WIDEST, WIDE, PATIENCE_US, OVERTAKES = 40, 8, 1500, 2000000, 64
+local FIRST, CHUNK, ROUND, LOOKS = 2, 30, 256, 8
 
+-- The numbers of a text; lists are shared by all who read the same text, and are not to be changed.
+local lists, lists_count = {}, 0
 local function numbers(list)
-  local found = {}
+  local found = lists[list]
+  if found then return found end
+  lists_count = lists_count + 1
+  if lists_count > MANY then lists, lists_count = {}, 1 end
+  found = {}
   for number in string.gmatch(list, '%-?%d+') do found[#found + 1] = tonumber(number) end
+  lists[list] = found
   return found
 end
 
@@ -199,19 +206,20 @@ local function wake()
   end
 end
 
--- Asks, parsed once, as long as there are not too many: numbers of the first line, and its options.
+-- Asks, parsed once: numbers of the first line, and its options, which note whom they suit. Counted together, so that
+-- there are never too many of either.
 local parsed, parsed_count = {}, 0
 local function parse_ask(ask, ratio)
-  local name = ask .. '\n' .. ratio
+  local name = ratio == '1' and ask or ask .. '\n' .. ratio
   if parsed[name] then return parsed[name] end
   parsed_count = parsed_count + 1
-  if parsed_count > MANY then parsed, parsed_count = {}, 1 end
+  if parsed_count > 20 * MANY then parsed, parsed_count = {}, 1 end
   local result, options = nil, {}
   for row in string.gmatch(ask, '[^\n]+') do
     if not result then
       result = numbers(row)
     else
-      local option = {has = {}, lacks = {}}
+      local option = {has = {}, lacks = {}, suits = {}}
       for word in string.gmatch(row, '%S+') do
         local first = string.sub(word, 1, 1)
         if first == '+' then
@@ -237,7 +245,7 @@ local function size_of(ask)
   return (option[1] + 8 * option[4] + math.floor(option[2] / 4) + 64000 * option[6]) * ask.ranks
 end
 
-local function suits(option, traits)
+local function has_traits(option, traits)
   if not string.find(traits, ' s:ready ', 1, true) then return false end
   for _, trait in ipairs(option.has) do
     if not string.find(traits, trait, 1, true) then return false end
@@ -246,6 +254,15 @@ local function suits(option, traits)
     if string.find(traits, trait, 1, true) then return false end
   end
   return true
+end
+
+local function suits(option, traits)
+  local known = option.suits[traits]
+  if known == nil then
+    known = has_traits(option, traits)
+    option.suits[traits], parsed_count = known, parsed_count + 1
+  end
+  return known
 end
 
 local function gpu_memory(option, size)
@@ -296,18 +313,18 @@ local function choose(option, names, cluster, free, near, spare)
   local best, best_score
   for _, worker in ipairs(names) do
     local total, left = cluster.total[worker], free[worker]
-    if suits(option, cluster.traits[worker]) and fits(option, left, total) then
-      local gpus = find_gpus(option, left, total)
-      local taken = gpus and debit(option, gpus, total)
-      if taken and not (spare[worker] and not within(taken, spare[worker])) then
+    if fits(option, left, total) and suits(option, cluster.traits[worker]) then
+      local gpus, limit = find_gpus(option, left, total), spare[worker]
+      if gpus and not (limit and not within(debit(option, gpus, total), limit)) then
         local wasted = option[4] == 0 and (#total - GPUS + 1) / 2 or 0
         local rest = math.floor((left[CPUS] - option[1]) * 1000 / math.max(total[CPUS], 1))
           + math.floor((left[MEMORY] - option[2]) * 1000 / math.max(total[MEMORY], 1))
         local score = (wasted * 2 + (near[worker] and 0 or 1)) * 1000000 + rest
-        if not best or score < best_score then best, best_score = {worker, gpus, taken}, score end
+        if not best or score < best_score then best, best_score = {worker, gpus}, score end
       end
     end
   end
+  if best then best[3] = debit(option, best[2], cluster.total[best[1]]) end
   return best
 end
 
@@ -316,9 +333,8 @@ local function choose_all(ask, cluster, free, near, spare)
   for number, option in ipairs(ask.options) do
     local found, names, free_now, spare_now = {}, cluster.open, free, spare
     if ask.ranks > 1 then
-      free_now, spare_now = {}, {}
+      free_now, spare_now = {}, setmetatable({}, {__index = spare})
       for _, worker in ipairs(cluster.open) do free_now[worker] = free[worker] end
-      for worker, vector in pairs(spare) do spare_now[worker] = vector end
     end
     while #found < ask.ranks do
       local chosen = choose(option, names, cluster, free_now, near, spare_now)
@@ -343,7 +359,8 @@ end
 -- What workers have; `open` are those that could take something. What full ones have is read when it is asked for.
 local function load_cluster()
   local order = redis.call('ZRANGE', 'tek:joined', 0, -1)
-  local cluster = {order = order, open = {}, traits = {}, spare = {}, owner = {}, cap = {}, started = 0}
+  local cluster = {order = order, open = {}, traits = {}, owner = {}, owners = {}, kept = {}, spare = {}, cap = {},
+    started = 0}
   local total, free, texts = fetch('tek:total', order), fetch('tek:free', order), {}
   local function lazily(values)
     return setmetatable({}, {__index = function(known, worker)
@@ -378,6 +395,11 @@ local function still_wants(owner)
   return redis.call('ZSCORE', key_of(run, 'wanting'), index)
 end
 
+-- Notes that a worker is kept for a task, which will take so much of it.
+local function keep(cluster, worker, owner, vector)
+  cluster.owner[worker], cluster.kept[worker], cluster.owners[owner] = owner, vector, true
+end
+
 -- Whoever has lost one of the workers that are kept for it has them chosen anew.
 local function load_earmarks(cluster)
   local all, broken = redis.call('HGETALL', 'tek:earmarks'), {}
@@ -386,15 +408,22 @@ local function load_earmarks(cluster)
     if not traits or not string.find(traits, ' s:ready ', 1, true) or not still_wants(owner) then broken[owner] = true end
   end
   for at = 1, #all, 2 do
-    local worker = all[at]
     local owner, vector = string.match(all[at + 1], '^(.-)|(.*)$')
     if broken[owner] then
-      redis.call('HDEL', 'tek:earmarks', worker)
+      redis.call('HDEL', 'tek:earmarks', all[at])
     else
-      cluster.owner[worker] = owner
-      cluster.spare[worker] = spare_of(worker, cluster.total[worker], owner, numbers(vector))
+      keep(cluster, all[at], owner, numbers(vector))
     end
   end
+end
+
+-- What others than its owner may take of a worker that is kept for somebody, read when it is asked for; else nil.
+local function spare_at(cluster, worker)
+  local owner = cluster.owner[worker]
+  if owner and not cluster.spare[worker] then
+    cluster.spare[worker] = spare_of(worker, cluster.total[worker], owner, cluster.kept[worker])
+  end
+  return owner and cluster.spare[worker]
 end
 
 -- Tasks without needs must not starve either: where one waits too long for a slot, which is looked for in thorough rounds,
@@ -414,7 +443,7 @@ local function leave_a_slot(cluster)
   end
   for route in string.gmatch(redis.call('GET', 'tek:starving') or '', '%a+') do
     for _, worker in ipairs(cluster.open) do
-      local traits, slot, spare = cluster.traits[worker], slot_debit(cluster.total[worker]), cluster.spare[worker]
+      local traits, slot, spare = cluster.traits[worker], slot_debit(cluster.total[worker]), spare_at(cluster, worker)
       if not cluster.cap[worker] and string.find(traits, ' r:' .. route .. ' ', 1, true)
           and within(slot, cluster.free[worker]) and not (spare and not within(slot, spare)) then
         cluster.cap[worker] = moved(cluster.free[worker], slot, -1)
@@ -424,29 +453,37 @@ local function leave_a_slot(cluster)
   end
 end
 
+-- Whether a task of a kind, those that ask for the same, is worth a look: whether some worker may have room for a rank of
+-- it, without what limits that one.
+local function may_fit(text, cluster, hopeless)
+  if hopeless[text] then return false end
+  for _, option in ipairs(parse_ask(text, '1').options) do
+    for _, worker in ipairs(cluster.open) do
+      if fits(option, cluster.free[worker], cluster.total[worker]) and suits(option, cluster.traits[worker]) then
+        return true
+      end
+    end
+  end
+  hopeless[text] = true
+  return false
+end
+
 local function candidate_of(run, index, ask)
   return {run = run, index = index, owner = run .. ':' .. index, text = ask, ask = parse_ask(ask, '1')}
 end
 
-local function candidates_of(run, indexes)
-  local list = {}
-  for at, ask in ipairs(fetch(key_of(run, 'ask'), indexes)) do list[at] = candidate_of(run, indexes[at], ask) end
-  return list
-end
-
 -- Reads what else is to be known of a candidate: most need not be looked at, since their like does not fit.
-local function complete_candidate(candidate)
-  if candidate.attempt then return end
-  local wanted = redis.call('HGET', key_of(candidate.run, 'wanted'), candidate.index)
+local function complete_candidate(candidate, wanted)
+  if candidate.since then return end
+  wanted = wanted or redis.call('HGET', key_of(candidate.run, 'wanted'), candidate.index)
   local since, started, ratio = string.match(wanted, '^(%S+) (%S+) (%S+)$')
   candidate.since, candidate.started = tonumber(since), tonumber(started)
-  candidate.attempt = string.sub(redis.call('HGET', key_of(candidate.run, 'state'), candidate.index), 2)
   candidate.has_more = ratio ~= '1'
   if candidate.has_more then candidate.ask = parse_ask(candidate.text, ratio) end
 end
 
 -- The next candidate of a run in its order, or nil; a few are read at a time, and those whose like does not fit are
--- passed over.
+-- passed over, like those for which workers are kept.
 local function head_of(run, cluster, hopeless)
   while not run.head do
     if run.at > #run.indexes then
@@ -459,11 +496,11 @@ local function head_of(run, cluster, hopeless)
       run.skipped = run.skipped + #run.indexes  -- those of them that are placed are taken off again
     end
     local ask = run.asks[run.at]
-    if ask and (not hopeless[ask] or next(cluster.owner)) then
-      run.head = candidate_of(run.run, run.indexes[run.at], ask)
-    else
-      run.at = run.at + 1
+    if ask and may_fit(ask, cluster, hopeless) then
+      local candidate = candidate_of(run.run, run.indexes[run.at], ask)
+      if not cluster.owners[candidate.owner] then run.head = candidate end
     end
+    if not run.head then run.at = run.at + 1 end
   end
   return run.head
 end
@@ -506,39 +543,40 @@ local function comes_before(one, other)
   return a.deadline < b.deadline
 end
 
+-- Workers that hold what a candidate reads, looked up when it is asked for one.
 local function nearby(run, candidate)
   if run.has_where == nil then run.has_where = redis.call('EXISTS', key_of(run.run, 'where')) == 1 end
   if not run.has_where then return {} end
-  local near, spec = {}, redis.call('HGET', key_of(candidate.run, 'spec'), candidate.index) or '\n'
-  local before = {}
-  for index in string.gmatch(string.sub(spec, 1, string.find(spec, '\n', 1, true)), '%d+') do
-    before[#before + 1] = index
-    if #before == WIDEST then break end
-  end
-  for _, worker in ipairs(fetch(key_of(candidate.run, 'where'), before)) do
-    if worker then near[worker] = true end
-  end
-  return near
+  return setmetatable({}, {__index = function(near, worker)
+    setmetatable(near, nil)
+    local before, spec = {}, redis.call('HGET', key_of(candidate.run, 'spec'), candidate.index) or '\n'
+    for index in string.gmatch(string.sub(spec, 1, string.find(spec, '\n', 1, true)), '%d+') do
+      before[#before + 1] = index
+      if #before == WIDEST then break end
+    end
+    for _, other in ipairs(fetch(key_of(candidate.run, 'where'), before)) do
+      if other then near[other] = true end
+    end
+    return near[worker]
+  end})
 end
 
 -- What a candidate may take of workers of which not all that is free may be taken.
 local function spare_for(cluster, candidate)
-  local spare = {}
-  for worker, vector in pairs(cluster.cap) do spare[worker] = vector end
-  for worker, vector in pairs(cluster.spare) do
-    if cluster.owner[worker] ~= candidate.owner then
-      local least = {}
-      local cap = spare[worker] or vector
-      for at, amount in ipairs(vector) do least[at] = math.min(amount, cap[at]) end
-      spare[worker] = least
-    end
-  end
-  return spare
+  return setmetatable({}, {__index = function(_, worker)
+    local cap = cluster.cap[worker]
+    local spare = cluster.owner[worker] ~= candidate.owner and spare_at(cluster, worker)
+    if not spare or not cap then return spare or cap end
+    local least = {}
+    for at, amount in ipairs(spare) do least[at] = math.min(amount, cap[at]) end
+    return least
+  end})
 end
 
 -- Takes what was chosen for a candidate, and sends its messages to the workers.
 local function take(cluster, run, candidate, number, found, notes)
   local workers, spots, total = {}, {}, 0
+  candidate.attempt = string.sub(redis.call('HGET', key_of(candidate.run, 'state'), candidate.index), 2)
   for rank, chosen in ipairs(found) do
     local worker, gpus, taken = chosen[1], chosen[2], chosen[3]
     local behind = cluster.owner[worker]
@@ -617,43 +655,66 @@ local function earmark(cluster, candidate)
   end
   for worker, vector in pairs(sums) do
     redis.call('HSET', 'tek:earmarks', worker, candidate.owner .. '|' .. table.concat(vector, ' '))
-    cluster.owner[worker] = candidate.owner
-    cluster.spare[worker] = spare_of(worker, cluster.total[worker], candidate.owner, vector)
+    keep(cluster, worker, candidate.owner, vector)
   end
 end
 
--- Tries to place a candidate; returns whether it was.
+-- Tries to place a candidate; returns whether it was, and else notes that its like does not fit. One for which workers
+-- are kept is tried at the beginning of a round only, and says nothing of its like.
 local function try(cluster, run, candidate, hopeless, notes)
-  local is_owner = false
-  for _, owner in pairs(cluster.owner) do is_owner = is_owner or owner == candidate.owner end
-  if not is_owner and hopeless[candidate.text] then return false end
-  complete_candidate(candidate)
-  local number, found = choose_all(candidate.ask, cluster, cluster.free, nearby(run, candidate),
-    spare_for(cluster, candidate))
+  local near, spare, asked = nearby(run, candidate), spare_for(cluster, candidate), candidate.ask
+  local number, found = choose_all(asked, cluster, cluster.free, near, spare)
   if not found then
-    if not is_owner and not candidate.has_more then hopeless[candidate.text] = true end
+    if hopeless then hopeless[candidate.text] = true end  -- what asks for more memory by now fits less still
     return false
   end
-  take(cluster, run, candidate, number, found, notes)
-  for worker, owner in pairs(cluster.owner) do
-    if owner == candidate.owner then
-      redis.call('HDEL', 'tek:earmarks', worker)
-      cluster.owner[worker], cluster.spare[worker] = nil, nil
-    end
+  complete_candidate(candidate)
+  if candidate.ask ~= asked then
+    number, found = choose_all(candidate.ask, cluster, cluster.free, near, spare)
+    if not found then return false end
   end
+  take(cluster, run, candidate, number, found, notes)
   return true
 end
 
--- The widest tasks get a try wherever they stand; those that have waited long have workers kept for them.
-local function see_to_the_widest(cluster, runs, started, hopeless, notes)
+-- Those for which workers are kept come first.
+local function try_owners(cluster, runs, hopeless, notes)
+  local owners, by_name = {}, {}
+  for owner in pairs(cluster.owners) do owners[#owners + 1] = owner end
+  if #owners == 0 then return end
+  table.sort(owners)
+  for _, run in ipairs(runs) do by_name[run.run] = run end
+  for _, owner in ipairs(owners) do
+    local run, index = string.match(owner, '^(.*):(%d+)$')
+    local ask = #cluster.open > 0 and by_name[run] and redis.call('HGET', key_of(run, 'ask'), index)
+    if ask and may_fit(ask, cluster, hopeless) and try(cluster, by_name[run], candidate_of(run, index, ask), nil, notes) then
+      cluster.owners[owner] = nil
+      for worker, other in pairs(cluster.owner) do
+        if other == owner then
+          redis.call('HDEL', 'tek:earmarks', worker)
+          cluster.owner[worker], cluster.spare[worker] = nil, nil
+        end
+      end
+    end
+  end
+end
+
+-- The widest tasks get a try wherever they stand; those that have waited long have workers kept for them, if wanted.
+local function see_to_the_widest(cluster, runs, started, hopeless, notes, may_keep)
   local waiting = {}
   for _, run in ipairs(runs) do
     local indexes = redis.call('ZRANGE', key_of(run.run, 'wide'), 0, WIDEST - 1)
-    for _, candidate in ipairs(#indexes > 0 and candidates_of(run.run, indexes) or {}) do
-      local is_placed = #cluster.open > 0 and try(cluster, run, candidate, hopeless, notes)
-      complete_candidate(candidate)
-      if not is_placed and (now - candidate.since > PATIENCE_US or started - candidate.started >= OVERTAKES) then
-        waiting[#waiting + 1] = {#waiting, size_of(candidate.ask), candidate}
+    local asks = fetch(key_of(run.run, 'ask'), indexes)
+    local wanted = may_keep and fetch(key_of(run.run, 'wanted'), indexes)
+    for at, index in ipairs(indexes) do
+      local is_worth_it = #cluster.open > 0 and may_fit(asks[at], cluster, hopeless)
+      local candidate = (is_worth_it or may_keep) and candidate_of(run.run, index, asks[at])
+      if candidate and not cluster.owners[candidate.owner]
+          and not (is_worth_it and try(cluster, run, candidate, hopeless, notes)) and may_keep then
+        complete_candidate(candidate, wanted[at])
+        if now - candidate.since > PATIENCE_US or started - candidate.started >= OVERTAKES then
+          waiting[#waiting + 1] = {#waiting, size_of(candidate.ask), candidate}
+        end
       end
     end
   end
@@ -668,6 +729,7 @@ local function place_all()
   local cluster, runs = load_cluster(), load_runs()
   load_earmarks(cluster)
   if #cluster.open > 0 or is_thorough then leave_a_slot(cluster) end
+  try_owners(cluster, runs, hopeless, notes)
   for _ = 1, ROUND do
     if #cluster.open == 0 then break end
     local run
@@ -681,9 +743,10 @@ local function place_all()
   end
   local before = tonumber(redis.call('GET', 'tek:started') or '0')
   local started = cluster.started > 0 and redis.call('INCRBY', 'tek:started', cluster.started) or before
-  if #cluster.open > 0 or is_thorough or math.floor(before / LOOKS) < math.floor(started / LOOKS) then
+  local may_keep = is_thorough or math.floor(before / LOOKS) < math.floor(started / LOOKS)
+  if may_keep or (#cluster.open > 0 and started == before) then
     cluster.started = 0
-    see_to_the_widest(cluster, runs, started, hopeless, notes)
+    see_to_the_widest(cluster, runs, started, hopeless, notes, may_keep)
     if cluster.started > 0 then redis.call('INCRBY', 'tek:started', cluster.started) end
   end
   for _, run in ipairs(runs) do

@@ -185,7 +185,7 @@ def test_task_that_a_round_does_not_come_to_is_told_so_and_which_priority_would_
     cluster = cluster_of(node(), wants=(*others, mine))
 
     assert any(
-        "a round of placing does not come to it: it looks at 56 tasks of a run" in line for line in lines(cluster, mine)
+        "a round of placing does not come to it: it looks at 32 tasks of a run" in line for line in lines(cluster, mine)
     )
     assert "with priority=1" in texts(cluster, mine)
 
