@@ -15,6 +15,7 @@
     ├── EvidenceForeign               exit 3   what a server holds under a run's id is not that run
     └── Refused                       exit 4   understood, and will not be done
         ├── NeedsUnmet                         no known worker could ever run a task
+        ├── SecretExposed                      a plan holds the value of a secret
         ├── ProtocolUnknown                    no worker speaks a version that goes with this one
         ├── TasksBusy                          tasks are queued or run that would have to stand still
         └── TasksBlocked                       tasks wait for something that has not succeeded
@@ -43,6 +44,7 @@ __all__ = [
     "PlanRejected",
     "ProtocolUnknown",
     "Refused",
+    "SecretExposed",
     "ServerFailed",
     "ServerMissing",
     "TasksBlocked",
@@ -220,6 +222,20 @@ class NeedsUnmet(Refused):
     def faults(self) -> Sequence[Fault]:
         """Return all of them."""
         return self._faults
+
+
+class SecretExposed(Refused):
+    """A plan holds the value of a variable that is secret; it would be kept with the run. Nothing was submitted."""
+
+    code = "secret.exposed"
+
+    def __init__(self, variable: str) -> None:
+        super().__init__(
+            f"the plan holds the value of `{variable}`, which would be kept wherever the run is",
+            hint=f"have the command read it from its environment, as `${variable}`: workers give it to their tasks",
+        )
+        self.variable = variable
+        """Name of the variable."""
 
 
 class ProtocolUnknown(Refused):

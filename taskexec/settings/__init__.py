@@ -9,10 +9,12 @@ environment variable counts as not set.
 """
 
 from taskexec.settings.areas import (
+    ApiSettings,
     EmbeddedSettings,
     EvidenceSettings,
     FlowerSettings,
     LimitsSettings,
+    MetricsSettings,
     RedisSettings,
     RunSettings,
     SecuritySettings,
@@ -29,21 +31,27 @@ from taskexec.settings.lookup import (
     load_settings,
 )
 from taskexec.settings.tables import Written
+from taskexec.settings.telling import LogSettings, NotifySettings, TraceSettings
 
 __all__ = [
     "RESERVED_VARIABLES",
     "SHORT_VARIABLES",
+    "ApiSettings",
     "EmbeddedSettings",
     "EvidenceSettings",
     "FlowerSettings",
     "LimitsSettings",
+    "LogSettings",
     "Lookup",
+    "MetricsSettings",
+    "NotifySettings",
     "Origin",
     "RedisSettings",
     "RunSettings",
     "SecuritySettings",
     "Settings",
     "SettingsRejected",
+    "TraceSettings",
     "WorkerSettings",
     "Written",
     "explain_settings",

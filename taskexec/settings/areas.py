@@ -16,11 +16,13 @@ from taskexec.domain.sizes import parse_memory_mib
 from taskexec.settings.tables import Written
 
 __all__ = [
+    "ApiSettings",
     "Area",
     "EmbeddedSettings",
     "EvidenceSettings",
     "FlowerSettings",
     "LimitsSettings",
+    "MetricsSettings",
     "PlanSettings",
     "RedisSettings",
     "RunSettings",
@@ -324,6 +326,119 @@ class FlowerSettings(Area):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address that Flower listens on")
     port: int | None = Field(
         default=None, ge=1, le=65_535, description="TCP port that Flower listens on; none takes a free one"
+    )
+    public_url: str = Field(
+        default="",
+        max_length=1_000,
+        description="Address under which others reach Flower, such as that of a proxy; empty is where `tek up` says "
+        "that it listens",
+    )
+    max_tasks: int = Field(
+        default=20_000, ge=100, le=1_000_000, description="Tasks that Flower keeps in memory; the oldest go first"
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("should start with http:// or https://")
+        return url.rstrip("/")
+
+
+class ApiSettings(Area):
+    """Where the API listens, and what it allows."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address that the API listens on")
+    port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="TCP port of the API; none is 8750, or a free one while that is taken; 0 is a free one",
+    )
+    public_url: str = Field(
+        default="",
+        max_length=1_000,
+        description="Address under which others reach the API, such as that of a proxy; empty is where it listens",
+    )
+    tls_cert: Path | None = Field(default=None, description="Certificate (PEM, with its chain) that the API shows")
+    tls_key: Path | None = Field(default=None, description="Private key (PEM) of that certificate")
+    body_limit_mib: int = Field(default=32, ge=1, le=256, description="Largest body of a request, in MiB")
+    body_time_s: float = Field(
+        default=60.0, gt=0, le=3_600, description="Longest time in which a client sends the body of a request, in s"
+    )
+    idle_s: float = Field(
+        default=10.0, gt=0, le=3_600, description="Longest wait for the next part of a request from a client, in s"
+    )
+    connections: int = Field(
+        default=2_000, ge=10, le=100_000, description="Requests that are answered at once, streams included"
+    )
+    rate: int = Field(default=6_000, ge=1, le=10**7, description="Requests that one token may make in a minute")
+    failure_rate: int = Field(
+        default=30, ge=1, le=10**6, description="Requests without a valid token that one address may make in a minute"
+    )
+    session_s: int = Field(
+        default=43_200, ge=60, le=31_536_000, description="Time after which a browser logs in again, in seconds"
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Origins whose pages may call the API, such as `https://a.example`, separated by commas (in files "
+        "a list); empty lets none",
+    )
+    collect: bool = Field(default=True, description="Whether the API brings runs home while it serves")
+    metrics: Literal["loopback", "token", "open"] = Field(
+        default="loopback",
+        description="Who reads /metrics: `loopback` this machine and whoever has a token, `token` only the latter, "
+        "`open` everybody",
+    )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _join_origins(cls, value: object) -> object:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, text: str) -> str:
+        origins = [origin.strip().rstrip("/") for origin in text.split(",") if origin.strip()]
+        for origin in origins:
+            parts = urlsplit(origin)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+                raise ValueError(f"`{origin}` is not an origin, such as `https://a.example`")
+        return ",".join(origins)
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ValueError("should be an address such as `https://tasks.example`")
+        return text.rstrip("/")
+
+    def origin_list(self) -> tuple[str, ...]:
+        """Return the origins of `cors_origins`."""
+        return tuple(origin for origin in self.cors_origins.split(",") if origin)
+
+
+class MetricsSettings(Area):
+    """What operators measure, and where."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address that a worker answers Prometheus on")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="TCP port that a worker answers Prometheus on; none answers nowhere, and counts nothing",
+    )
+    ports: int = Field(
+        default=64,
+        ge=1,
+        le=1024,
+        description="Ports from there on that workers of one host share; each takes the first that is free",
+    )
+    classes: Path | None = Field(
+        default=None,
+        description="YAML with the classes of nodes there can be, as for `tek autoscale`: the API then tells how many "
+        "of each are wanted; none tells nothing",
     )
 
 

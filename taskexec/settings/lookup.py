@@ -25,11 +25,13 @@ from pydantic_settings import (
 from taskexec.domain.address import mask_url
 from taskexec.errors import Fault, InputError, Place, UsageError
 from taskexec.settings.areas import (
+    ApiSettings,
     Area,
     EmbeddedSettings,
     EvidenceSettings,
     FlowerSettings,
     LimitsSettings,
+    MetricsSettings,
     PlanSettings,
     RedisSettings,
     RunSettings,
@@ -39,6 +41,7 @@ from taskexec.settings.areas import (
     is_path,
 )
 from taskexec.settings.tables import TABLES, Written, plain_table, put_into_table, split_table_key, toml_value
+from taskexec.settings.telling import LogSettings, NotifySettings, TraceSettings
 
 __all__ = ["Lookup", "Origin", "Settings", "SettingsRejected", "explain_settings", "load_settings"]
 
@@ -55,7 +58,9 @@ RESERVED_VARIABLES = frozenset(
 SHORT_VARIABLES = {"TEK_LEASE_S": "worker.lease_s", "TEK_RUNS_DIR": "evidence.runs_dir"}
 """Shorter names of the two settings that are set most."""
 
-_SECRET_KEYS = frozenset({"redis.url"})
+_SECRET_KEYS = frozenset({"redis.url", "notify.smtp_url"})
+_HIDDEN_KEYS = frozenset({"notify.targets", "notify.webhook_key"})
+"""Settings whose whole value may be a secret."""
 _LOOKUP = "lookup"
 
 
@@ -84,9 +89,14 @@ class Settings(BaseSettings):
     limits: LimitsSettings = LimitsSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     flower: FlowerSettings = FlowerSettings()
+    api: ApiSettings = ApiSettings()
+    metrics: MetricsSettings = MetricsSettings()
     plan: PlanSettings = PlanSettings()
     run: RunSettings = RunSettings()
     security: SecuritySettings = SecuritySettings()
+    log: LogSettings = LogSettings()
+    trace: TraceSettings = TraceSettings()
+    notify: NotifySettings = NotifySettings()
 
     def __init__(self, lookup: Lookup | None = None, **values: Any) -> None:
         """Look up all values; those given here win over all others."""
@@ -437,6 +447,8 @@ def _plain(key: str, value: Any) -> Any:
     """Return a value as JSON can hold it, with no secret in it."""
     if key in _SECRET_KEYS and isinstance(value, str):
         return mask_url(value)
+    if key in _HIDDEN_KEYS and value:
+        return " ".join(f"{scheme}://***" for scheme in re.findall(r"([a-z][a-z0-9+.-]*)://", str(value))) or "***"
     if isinstance(value, Mapping):
         return plain_table(value)
     return str(value) if isinstance(value, Path) else value

@@ -132,6 +132,8 @@ class Connection:
             decode_responses=False,
             **keepalive,
         )
+        self.observe: Callable[[str, float], None] | None = None
+        """Told of each call of a script, by name, how many seconds it took with its way."""
         self._alone: dict[str, Any] = {}
         self._alone_until = 0.0
 
@@ -144,6 +146,15 @@ class Connection:
         Raises:
             ConnectionLost: No answer; the script may or may not have run, and may be called again.
         """
+        if self.observe is None:
+            return self._run_script(name, prefix, arguments)
+        begun = time.perf_counter()
+        try:
+            return self._run_script(name, prefix, arguments)
+        finally:
+            self.observe(name, time.perf_counter() - begun)
+
+    def _run_script(self, name: str, prefix: str, arguments: Sequence[Any]) -> Any:
         if time.monotonic() < self._alone_until:
             return self._run_alone(name, prefix, arguments)
         library, source = _library()

@@ -41,6 +41,10 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:active` | set | runs that are started and not ended | for ever |
 | `tek:runs` | zset | run -> submission time (µs) | trimmed when listed |
 | `tek:submission:<sha256>` | string | JSON: run and plan digest that a submission key stands for | `retention_s` |
+| `tek:tokens` | hash | id of a token of the API -> JSON: whom it stands for, SHA-256 of its secret | for ever |
+| `tek:session:<sha256>` | string | id of the token with which a browser has logged in | `api.session_s` |
+| `tek:answer:<sha256>` | string | JSON: a request with a key, and what was answered to it | `retention_s` |
+| `tek:audit` | stream | what was asked of the API to be changed, by whom, and what came of it | the last 100,000 |
 | `tek:slots` | hash | route -> slots of live workers, rewritten by every caretaker | for ever |
 | `tek:workers` | zset | worker -> server time (s) its registration lapses | trimmed by every caretaker |
 | `tek:worker:<name>` | string | JSON of a worker's registration | a lease and a half |
@@ -60,6 +64,7 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:lapsed` | string | server time (s) at which lapsed registrations were last looked for | for ever |
 | `tek:calm` | string | there while none of them counts as lapsed | a registration's lifetime |
 | `tek:started` | string | tasks started while others waited to be placed | for ever |
+| `tek:metrics` | hash | counter (`domain/counts.py`) -> what was counted since the server began | for ever |
 | `tek:waiters` | hash | worker -> its slots that found no room | until there is some |
 | `tek:wake:<worker>` | list | one element for each of them once there is room | 5 s |
 | `tek:bell:<token>` | stream | words to the delivery of a rank (`runtime/gang.py`) | until it is over, 1 h |
@@ -76,16 +81,19 @@ import hashlib
 
 __all__ = [
     "ACTIVE",
+    "AUDIT",
     "CALM",
     "EARMARKS",
     "FREE",
     "JOINED",
     "LAPSED_AT",
+    "METRICS",
     "NO_RUN",
     "RUNS",
     "RUN_KEYS",
     "SLOTS",
     "STARTED",
+    "TOKENS",
     "TOTAL",
     "TRAITS",
     "USED",
@@ -93,6 +101,7 @@ __all__ = [
     "WEIGHTS",
     "WISHES",
     "WORKERS",
+    "answer_key",
     "bell_key",
     "direct_key",
     "fetch_key",
@@ -100,6 +109,7 @@ __all__ = [
     "holds_key",
     "run_key",
     "run_prefix",
+    "session_key",
     "wake_key",
     "worker_key",
 ]
@@ -120,6 +130,9 @@ WISHES = "tek:wishes"
 LAPSED_AT = "tek:lapsed"
 CALM = "tek:calm"
 STARTED = "tek:started"
+METRICS = "tek:metrics"
+TOKENS = "tek:tokens"
+AUDIT = "tek:audit"
 NO_RUN = "tek:{}"
 """Prefix for scripts that are not about one run."""
 
@@ -196,6 +209,16 @@ def fetched_key(reader: str) -> str:
 def submission_key(key: str) -> str:
     """Return the key of what a submission is called by its submitter."""
     return f"tek:submission:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def session_key(secret: str) -> str:
+    """Return the key of a browser's session, by the secret in its cookie."""
+    return f"tek:session:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def answer_key(key: str) -> str:
+    """Return the key of what was answered to a request with a key of its caller."""
+    return f"tek:answer:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def direct_key(worker: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from taskexec.domain import rules
 from taskexec.domain.again import retry_of
+from taskexec.domain.counts import EVIDENCE, LAPSED
 from taskexec.domain.events import LogEntry
 from taskexec.domain.program import PARTED, Begun, Claim, Completion, Member, Program, Reaped, RunHead
 from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, blocks_digest
@@ -196,7 +197,7 @@ class MemoryRunStore:
                     change.give_back_attempt(worker, done.member, done.token)
                     if self._shared.nodes.is_news:
                         change.cause = f"{run_id}:{done.member.index}"
-                    verdicts[done.member] = verdict = change.complete(done)
+                    verdicts[done.member] = verdict = change.complete(done, agent)
                     if verdict is CompletionVerdict.ACCEPTED and done.succeeded:
                         run.where[done.member.index] = worker
                         succeeded.append(done.member.index)
@@ -281,6 +282,8 @@ class MemoryRunStore:
                         lapsed = [lease for lease in _by_time(run.lease) if run.lease[lease] <= now_us]
                         ended = sum(change.end_lease(lease, record) for lease in lapsed[:_LAPSED_MOST])
                         ended += sum(change.end_lease(lease, record) for lease in list(change.broken_gangs()))
+                        if ended:
+                            self._shared.count(LAPSED, ended)
                         requeued = change.requeue_popped(now_us - lease_us)
                         requeued += change.requeue_unassigned(now_us - lease_us)
             due_us = run.next_due_us()
@@ -458,6 +461,7 @@ class MemoryRunStore:
             if run.output_bytes + size > run.program.options.output_limit_bytes:
                 return False
             run.output_bytes += size
+            self._shared.count(EVIDENCE, size)
             entry_id = next_id(run.output[-1][0] if run.output else "", self._clock())
             run.output.append((entry_id, kept))
             return True
@@ -476,6 +480,11 @@ class MemoryRunStore:
         """Return the version of a run's keys; the first where they name none, as those of a run that is gone."""
         with self._changed:
             return FIRST_PROTOCOL if self._find(run_id) is None else PROTOCOL
+
+    def counted(self) -> dict[str, int]:
+        """Return what was counted for good of all runs, by counter (`domain.counts`)."""
+        with self._changed:
+            return dict(self._shared.counted)
 
     def active(self) -> list[str]:
         """Return the runs that are started and not ended."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from taskexec.domain import rules
 from taskexec.domain.again import RetryPlan, is_done
+from taskexec.domain.counts import EXPIRED, LATE, attempts_counter, runs_counter, tasks_counter
 from taskexec.domain.fate import Failure, fate_after, is_last_chance, time_left_us
 from taskexec.domain.program import ClaimedMember, Completion, Member
 from taskexec.domain.proof import Seal
@@ -78,6 +79,7 @@ class RunChange(Placing):
             return False
         run.is_expired = True
         self.write_line("K", 0, 0)
+        self._shared.count(EXPIRED)
         self.cancel_all(running=True)
         return True
 
@@ -145,6 +147,8 @@ class RunChange(Placing):
         self.run.state[index] = state
         self.run.count[state.status] += 1
         self.ends_tasks = True
+        if state.status is not TaskStatus.SUCCEEDED:
+            self._shared.count(tasks_counter(state.status))
 
     def _cancel(self, index: int, state: TaskState) -> None:
         self._settle(index, state)
@@ -219,11 +223,15 @@ class RunChange(Placing):
         self.write_line("H", again.index, again.attempt, str(self.now_us + delay_us).encode())
 
     def _lose(self, member: Member, record: bytes) -> None:
+        run = self.run
         self.write_line("L", member.index, member.attempt, record)
         found = _REASON.search(record)
         reason = found[1].decode() if found else Reason.LOST_WORKER
-        delay_us = self._delay_after(member, reason, None, is_given_back=b'"given_back":true' in record)
-        lost, lost_max = self.run.lost[member.index], self.run.program.options.lost_max
+        is_given_back = b'"given_back":true' in record
+        agent, outcome = run.dispatches[member.index].agent, "given_back" if is_given_back else "lost"
+        self._shared.count(attempts_counter(outcome, reason, agent))
+        delay_us = self._delay_after(member, reason, None, is_given_back=is_given_back)
+        lost, lost_max = run.lost[member.index], run.program.options.lost_max
         if delay_us is None:
             self._fail(member.index, member.attempt, record)
         elif is_last_chance(lost, lost_max=lost_max) and not self.run.is_stopping:
@@ -275,8 +283,8 @@ class RunChange(Placing):
         self._lose(member, record)
         return True
 
-    def complete(self, done: Completion) -> CompletionVerdict:
-        """Record how an attempt ended; latches behind a success are counted down by `open_latches`."""
+    def complete(self, done: Completion, agent: str) -> CompletionVerdict:
+        """Record how an attempt of an agent ended; latches behind a success are counted down by `open_latches`."""
         run, index, attempt = self.run, done.member.index, done.member.attempt
         lease = lease_name(done.member, done.token)
         verdict = rules.judge_completion(
@@ -284,10 +292,13 @@ class RunChange(Placing):
         )
         if verdict is CompletionVerdict.LATE and run.has_log:
             self.write_line("D", index, attempt, done.record)
+            self._shared.count(LATE)
         if verdict is not CompletionVerdict.ACCEPTED:
             return verdict
         del run.lease[lease]
         self.close_gang(index, "over")
+        outcome = "succeeded" if done.succeeded else "failed"
+        self._shared.count(attempts_counter(outcome, "" if done.succeeded else done.reason, agent))
         delay_us = None if done.succeeded else self._delay_after(done.member, done.reason, done.exit_status)
         if done.celery_key:
             result = done.celery_result if delay_us is None else done.celery_retry
@@ -463,6 +474,7 @@ class RunChange(Placing):
             )
             run.finished_us = self.now_us
             self.write_line("E", str(run.status), 0)
+            self._shared.count(runs_counter(run.status))
         if self._lines:
             run.append(self.now_us, self._worker, self._lines, self.seal)
         if self.ends_tasks and run.finished_us is not None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from taskexec.domain.counts import counted_as
 from taskexec.domain.events import LogEntry
 from taskexec.domain.fit import Option
 from taskexec.domain.program import Begun, Member, Program, Rank
@@ -59,6 +60,13 @@ class Surroundings:
     runs: dict[str, MemoryRun] = field(default_factory=dict)
     bells: dict[str, list[str]] = field(default_factory=dict)
     """Words to deliveries, by token, oldest first."""
+    counted: dict[str, int] = field(default_factory=dict)
+    """What is counted for good, by counter (`domain.counts`)."""
+
+    def count(self, counter: str, amount: int = 1) -> None:
+        """Add to a counter."""
+        name = counted_as(counter, self.counted)
+        self.counted[name] = self.counted.get(name, 0) + amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,9 +121,10 @@ class RedisNodes:
             found.append(NodeView(name, words, total, free, held, kept_for, parse_vector(kept) if kept else []))
         return found
 
-    def wants(self, run_id: str) -> list[Want]:
-        """Return the tasks of a run that wait to be placed, in its order."""
-        return self._wants_of(run_id, self._connection.call("ZRANGE", run_key(run_id, "wanting"), 0, -1))
+    def wants(self, run_id: str, *, most: int | None = None) -> list[Want]:
+        """Return the tasks of a run that wait to be placed, in its order: all, or at most so many."""
+        last = -1 if most is None else most - 1
+        return self._wants_of(run_id, self._connection.call("ZRANGE", run_key(run_id, "wanting"), 0, last))
 
     def first_wants(self, run_id: str, *, also: int | None = None) -> list[Want]:
         """Return the tasks of a run that a round of placing may look at, in its order, and one more that waits."""

@@ -132,6 +132,9 @@ class RunStore(Protocol):
     def protocol(self, run_id: str) -> int:
         """Return the version of a run's keys; the first where they name none, as those of a run that is gone."""
 
+    def counted(self) -> dict[str, int]:
+        """Return what was counted for good of all runs since the server began, by counter (`domain.counts`)."""
+
     def active(self) -> list[str]:
         """Return the runs that are started and not ended."""
 

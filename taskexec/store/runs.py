@@ -25,7 +25,7 @@ from taskexec.domain.proof import BLOCK_LEAVES, LEAF_BYTES, Seal, SignedHead, bl
 from taskexec.domain.protocol import version_of
 from taskexec.errors import NotFound, TasksBusy
 from taskexec.store.connection import Connection
-from taskexec.store.keys import ACTIVE, RUN_KEYS, RUNS, run_key, run_prefix, submission_key
+from taskexec.store.keys import ACTIVE, METRICS, RUN_KEYS, RUNS, run_key, run_prefix, submission_key
 from taskexec.store.port import retry_refused
 from taskexec.store.stored import meta_of, values_of
 from taskexec.store.streams import stream_rows
@@ -298,6 +298,10 @@ class RedisRunStore:
         if plan is None or canvas is None:
             raise _no_such(run_id)
         return plan, canvas
+
+    def counted(self) -> dict[str, int]:
+        """See `RunStore.counted`."""
+        return {name: int(value) for name, value in _text_map(self.connection.call("HGETALL", METRICS)).items()}
 
     def active(self) -> list[str]:
         """See `RunStore.active`."""

@@ -379,7 +379,11 @@ end
 local function lose(index, attempt, json)
   line('L', index, attempt, json)
   local reason = string.match(json, '"reason":"([a-z_]+)"') or 'lost_worker'
-  if string.find(json, '"given_back":true', 1, true) then reason = 'given_back' end
+  local is_given_back = string.find(json, '"given_back":true', 1, true)
+  local record = redis.call('HGET', K.task, index)
+  local outcome, kind = is_given_back and 'given_back' or 'lost', record and parse(record).kind or ''
+  count('attempts ' .. outcome .. ' ' .. reason .. ' ' .. (kind ~= '' and kind or 'other'))
+  if is_given_back then reason = 'given_back' end
   local delay = fate_after(index, attempt, reason, '')
   if not delay then
     fail(index, attempt, json)
@@ -570,6 +574,7 @@ local function finish(worker, seal)
   wake()
   for name, amount in pairs(tally) do
     if amount ~= 0 then redis.call('HINCRBY', K.meta, name, text(amount)) end
+    if amount > 0 and name ~= 'left' and name ~= 'succeeded' then count('tasks ' .. name, amount) end
   end
   if tally.left and tonumber(meta('left')) == 0 and meta('status') == 'running' then
     local failed, cancelled = tonumber(meta('failed') or '0'), tonumber(meta('cancelled') or '0')
@@ -577,7 +582,9 @@ local function finish(worker, seal)
     put_meta('status', status, 'finished_us', text(now))
     redis.call('SREM', 'tek:active', meta('run'))
     lines[#lines + 1] = 'E ' .. status .. ' 0'
+    count('runs ' .. status)
   end
+  write_counted()
   if #lines > 0 then
     local fields = {'t', text(now), 'w', worker, 'd', table.concat(lines, '\n')}
     for at, value in ipairs(seal or {}) do

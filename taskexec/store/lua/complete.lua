@@ -20,7 +20,7 @@ for at = FIRST, #ARGV, WIDTH do indexes[#indexes + 1] = ARGV[at] end
 local current, following = fetch(K.state, indexes), fetch(K.successors, indexes)
 local replies, states, results, done, judged, over = {}, {}, {}, {}, {}, {}
 
-local has_gangs = meta('has_gangs')
+local has_gangs, kind = meta('has_gangs'), agent ~= '' and agent or 'other'
 
 local function store_result(key, value)
   if key ~= '' then
@@ -42,6 +42,7 @@ for at, index in ipairs(indexes) do
     if not repeated and has_log then
       line('D', index, attempt, record)
       recorded = recorded + 1
+      count('late')
     end
   else
     replies[at] = 1
@@ -57,6 +58,7 @@ for at, index in ipairs(indexes) do
       end
       done[#done + 1] = following[at] or ''
     else
+      count('attempts failed ' .. (reason ~= '' and reason or '-') .. ' ' .. kind)
       local delay = fate_after(index, tonumber(attempt), reason, status)
       if delay then
         line('T', index, attempt, record)
@@ -84,6 +86,7 @@ if meta('has_asks') then  -- what depends on them is best placed there
   end
 end
 add('succeeded', #states / 2)
+if #states > 0 then count('attempts succeeded - ' .. kind, #states / 2) end
 add('left', -#states / 2)
 
 local opened = {}

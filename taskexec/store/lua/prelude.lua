@@ -19,6 +19,7 @@
 local P, K, now
 local lines               -- log lines of this call
 local tally               -- counters of <run>:meta to move, by name
+local counted             -- what is counted for good of the cluster in this call, by name (`domain/counts.py`)
 local ready               -- {index, attempt} pairs to push, in order
 local is_claim            -- whether tasks are only taken: the backlog waits for their end
 local cause               -- the task whose end made room, `run:index`
@@ -44,6 +45,7 @@ local function begin_call(keys, arguments)
   local clock = redis.call('TIME')
   now = clock[1] * 1000000 + clock[2]
   lines, tally, ready, is_claim, cause, roomy, is_news, is_thorough = {}, {}, {}, false, '', {}, false, false
+  counted = {}
   looks_again = false
 end
 
@@ -52,8 +54,27 @@ local MANY = 500          -- arguments in one variadic call; Lua's unpack takes 
 
 local function text(number) return string.format('%.0f', number) end
 local function add(name, amount) tally[name] = (tally[name] or 0) + amount end
+local function count(name, amount) counted[name] = (counted[name] or 0) + (amount or 1) end
 local function line(letter, index, attempt, rest)
   lines[#lines + 1] = letter .. ' ' .. index .. ' ' .. attempt .. (rest and (' ' .. rest) or '')
+end
+
+-- Adds what was counted to `tek:metrics`. A counter that this makes goes again, and its amount to `other`, when there are
+-- too many by then or an agent's name is no plain word: what is asked only then costs other calls nothing.
+local COUNTERS_MOST = 256
+local function write_counted()
+  for name, amount in pairs(counted) do
+    if redis.call('HINCRBY', 'tek:metrics', name, amount) == amount then
+      local head, agent = string.match(name, '^(attempts %S+ %S+ )(.*)$')
+      if agent then
+        local is_plain = #agent <= 64 and string.match(agent, '^[%w_.:-]+$')
+        if not is_plain or redis.call('HLEN', 'tek:metrics') > COUNTERS_MOST then
+          redis.call('HDEL', 'tek:metrics', name)
+          redis.call('HINCRBY', 'tek:metrics', head .. 'other', amount)
+        end
+      end
+    end
+  end
 end
 
 local function meta(name) return redis.call('HGET', K.meta, name) end

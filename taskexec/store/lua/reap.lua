@@ -17,6 +17,7 @@ local lapsed, requeued, ends = 0, 0, tonumber(meta('deadline_us') or '0')
 if ends > 0 and now >= ends and meta('status') == 'running' then
   put_meta('expired', '1')
   line('K', 0, 0)
+  count('expired')
   cancel_all(true)
 else
   release_due()
@@ -25,6 +26,7 @@ else
       lapsed = lapsed + end_lease(member, record)
     end
     lapsed = lapsed + end_broken_gangs(record)
+    if lapsed > 0 then count('lapsed', lapsed) end
     requeued = requeue_popped(now - lease) + requeue_unassigned(now - lease, '')
   end
 end
