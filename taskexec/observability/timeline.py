@@ -15,6 +15,8 @@ import orjson
 from taskexec.completion.ledger import split_record
 from taskexec.domain.events import LogEntry, Transition, TransitionKind, parse_entry
 from taskexec.domain.states import FINAL_TASK_STATUSES, TaskStatus
+from taskexec.observability.forecast import Forecast
+from taskexec.observability.pace import AVAILABLE, AWAY, BUSY, Pace
 from taskexec.observability.progress import RunView
 
 __all__ = ["AttemptSpan", "RunTimeline", "TaskSpan"]
@@ -117,6 +119,12 @@ class RunTimeline:
         """The same run in counts."""
         self.last_id = "0"
         """The stream's id of the last entry that was taken in; `0` for none, and for what came from a ledger."""
+        self.pace = Pace(self.tasks)
+        """How fast it goes."""
+        self.forecast = Forecast(self.pace, self.dependencies, self.successors)
+        """When what is left of it should be done; `observability.estimate` asks it."""
+        self.pauses: list[tuple[int, int]] = []
+        """From when to when it had ended, until somebody had tasks of it run again."""
         self._open = [len(before) for before in self.dependencies]
 
     def apply(self, entries: Iterable[LogEntry]) -> dict[int, None]:
@@ -132,13 +140,16 @@ class RunTimeline:
 
     def take(self, transition: Transition) -> Sequence[int]:
         """Take in the next transition; return the tasks that changed."""
-        self.view.take(transition)
         kind, at_us = transition.kind, transition.at_us
+        if kind is TransitionKind.REOPENED and self.view.ended_us is not None:
+            self.pauses.append((self.view.ended_us, at_us))
+        self.view.take(transition)
         self.view.last_us = max(self.view.last_us, at_us)
         if kind is TransitionKind.STARTED:
-            return self._make_ready(range(len(self.tasks)), at_us)
+            return self._keep_pace(self._make_ready(range(len(self.tasks)), at_us), at_us)
         if kind is TransitionKind.SUBMITTED:
             self._begin_life()
+            return self._keep_pace(range(len(self.tasks)), at_us)[:0]
         if transition.index < 0:
             return ()
         index = transition.index
@@ -149,7 +160,37 @@ class RunTimeline:
         if span.status is not before:
             span.changed_us = at_us
             changed += self._count_down(index, before, at_us)
-        return changed
+            if span.status is TaskStatus.SUCCEEDED:
+                self._note_durations(index, at_us)
+        if kind in _ENDS and kind is not TransitionKind.GIVEN_BACK and transition.attempt:
+            self.pace.tries += 1
+        return self._keep_pace(changed, at_us)
+
+    def _keep_pace(self, indexes: Sequence[int], at_us: int) -> Sequence[int]:
+        """Note where tasks stand now, for the pace; return them."""
+        for index in indexes:
+            span = self.spans[index]
+            state = AVAILABLE
+            if span.status is TaskStatus.RUNNING:
+                state = BUSY
+            elif span.ready_us is None or span.status in FINAL_TASK_STATUSES or span.status is TaskStatus.READY:
+                state = AWAY
+            self.pace.see(index, state, at_us)
+        return indexes
+
+    def _note_durations(self, index: int, at_us: int) -> None:
+        span = self.spans[index]
+        attempt = span.last
+        if attempt is None or attempt.started_us is None or attempt.claimed_us is None or attempt.finished_us is None:
+            return
+        is_first = attempt is span.attempts[0] and span.ready_us is not None
+        since_us = (span.ready_us if is_first else attempt.queued_us) or attempt.claimed_us
+        self.pace.succeeded(
+            index,
+            work_s=max(attempt.finished_us - attempt.started_us, 0) / 1e6,
+            held_s=max(at_us - attempt.claimed_us, 0) / 1e6,
+            since_ready_s=max(at_us - since_us, 0) / 1e6,
+        )
 
     def _take_of_task(self, span: TaskSpan, transition: Transition) -> None:
         kind, at_us = transition.kind, transition.at_us

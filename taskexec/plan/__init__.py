@@ -9,6 +9,7 @@ from taskexec.plan.folders import evidence_folder
 from taskexec.plan.graph import Graph, LongestPath
 from taskexec.plan.plan import Plan, normal_id, plan_to_json, queue_name, task_to_json
 from taskexec.plan.series_parallel import is_series_parallel
+from taskexec.plan.shown import plan_shown, warnings_shown
 from taskexec.plan.validation import build_plan
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "evidence_folder",
     "is_series_parallel",
     "normal_id",
+    "plan_shown",
     "plan_to_json",
     "queue_name",
     "summarize",
     "task_to_json",
+    "warnings_shown",
 ]

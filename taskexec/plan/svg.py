@@ -70,13 +70,18 @@ STYLE = "".join(
 )
 """The style sheet; light, and dark where the reader prefers it."""
 
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_SHOWN = re.compile(
+    "[^\t\n\r\u0020-\u007e\u00a0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 
 
 def escape(text: str) -> str:
-    """Return text for an XML element or attribute; characters that XML cannot hold become U+FFFD."""
-    return _NOT_XML.sub("\ufffd", text).translate(_ESCAPES)
+    """Return text for an XML element or attribute.
+
+    Characters that XML cannot hold, controls and those that turn the direction of text become U+FFFD.
+    """
+    return _NOT_SHOWN.sub("\ufffd", text).translate(_ESCAPES)
 
 
 def number(value: float) -> str:
@@ -113,7 +118,9 @@ def _cells(character: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return seconds as people say them: `0.35 s`, `12 s`, `4 min 10 s`, `2 h 5 min`."""
+    """Return seconds as people say them: `40 µs`, `0.35 s`, `12 s`, `4 min 10 s`, `2 h 5 min`."""
+    if 0 < seconds < 0.001:
+        return f"{seconds * 1e6:.3g} µs"
     if seconds < 59.95:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)

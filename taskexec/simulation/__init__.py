@@ -1,7 +1,7 @@
 """Runs on a virtual clock: how long a plan would take on a cluster, which need not exist."""
 
 from taskexec.simulation.cluster import ClusterSpec, WorkerGroup, live_cluster
-from taskexec.simulation.gantt import draw_gantt, gantt_text
+from taskexec.simulation.gantt import simulated_chart
 from taskexec.simulation.outcome import Share, Use, Waits, events_of, measure_use, measure_waits
 from taskexec.simulation.recorded import RecordedRun, read_recorded
 from taskexec.simulation.simulator import Schedule, simulate
@@ -18,9 +18,7 @@ __all__ = [
     "Waits",
     "WorkerGroup",
     "Workload",
-    "draw_gantt",
     "events_of",
-    "gantt_text",
     "live_cluster",
     "make_workload",
     "measure_use",
@@ -28,4 +26,5 @@ __all__ = [
     "read_cluster",
     "read_recorded",
     "simulate",
+    "simulated_chart",
 ]

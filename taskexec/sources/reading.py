@@ -29,7 +29,7 @@ from taskexec.sources.workflow.reader import read_workflow
 if TYPE_CHECKING:
     from taskexec.settings import Written
 
-__all__ = ["SIZE_MAX_BYTES", "ReadOptions", "read_plan"]
+__all__ = ["SIZE_MAX_BYTES", "ReadOptions", "SentPlan", "read_plan", "read_sent_plan"]
 
 SIZE_MAX_BYTES = 256 * 1024 * 1024
 """A larger file is refused: it is no plan, or one that no memory would hold."""
@@ -89,6 +89,43 @@ def read_plan(path: Path | str, options: ReadOptions | None = None) -> PlanDraft
     return draft
 
 
+@dataclass(frozen=True, slots=True)
+class SentPlan:
+    """A plan that somebody sends, with what belongs to it."""
+
+    data: bytes
+    """The whole file."""
+    name: str
+    """What it is called: its suffix counts in doubt, and places name it. No file of that name is looked for."""
+    hooks: bytes | None = None
+    """Hooks for its tasks or lanes."""
+    manifest: bytes | None = None
+    """Its layers and default agents."""
+
+
+def read_sent_plan(sent: SentPlan, options: ReadOptions) -> PlanDraft:
+    """Return the draft of a plan that was sent; no file is read, so that one that includes others is refused.
+
+    Args:
+        sent: The plan.
+        options: How it is read; they name no files.
+
+    Raises:
+        PlanRejected: What was sent is no text. Faults in what it says are in the draft instead.
+    """
+    assert options.hooks is None
+    assert options.manifest is None
+    decoded = decode(sent.data, sent.name)
+    draft = _read(decoded.text, sent.name, options, reads_includes=False)
+    draft.reading.form = ", ".join(part for part in (draft.reading.form, decoded.form) if part)
+    if sent.hooks is not None:
+        apply_hooks(draft, decode(sent.hooks, _HOOKS).text, _HOOKS, allow_outside=options.allow_outside)
+    if sent.manifest is not None:
+        apply_manifest(draft, decode(sent.manifest, _MANIFEST).text, _MANIFEST)
+    apply_defaults(draft, options.defaults, options.queues)
+    return draft
+
+
 def _check(path: Path | str, options: ReadOptions) -> None:
     if options.kind is not None and options.kind not in KINDS:
         raise UsageError(f"`{options.kind}` is not a kind of plan; {', '.join(map(repr, KINDS))} was expected")
@@ -96,7 +133,7 @@ def _check(path: Path | str, options: ReadOptions) -> None:
         raise UsageError("only one of the plan, its hooks and its manifest can be standard input")
 
 
-def _read(text: str, path: Path | str, options: ReadOptions) -> PlanDraft:
+def _read(text: str, path: Path | str, options: ReadOptions, *, reads_includes: bool = True) -> PlanDraft:
     source = _shown(path)
     kind = options.kind or find_kind(text, Path(path).suffix.lower())
     if kind == "csv":
@@ -104,7 +141,7 @@ def _read(text: str, path: Path | str, options: ReadOptions) -> PlanDraft:
     if kind == "sot":
         return read_sot(text, source)
     if kind == "workflow":
-        is_file = source != STANDARD_INPUT
+        is_file = reads_includes and source != STANDARD_INPUT
         read_include = includes_from(Path(path), lambda name: _read_text(name).text) if is_file else None
         return read_workflow(text, source, read_include=read_include, allow_outside=options.allow_outside)
     return read_planfile(text, source, allow_outside=options.allow_outside)

@@ -8,6 +8,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from taskexec.completion.former import transition_of
+from taskexec.completion.ledger import SIGNED
+from taskexec.observability.estimate import expected_s
+from taskexec.observability.timeline import RunTimeline
+
 __all__ = ["DONE", "ENDINGS", "Story", "instant"]
 
 DONE = {"succeeded", "satisfied"}
@@ -26,6 +31,7 @@ class Story:
     def __init__(self, run_id: str, plan: Mapping[str, Any], ledger: Sequence[Mapping[str, Any]]) -> None:
         """Begin with `plan.json` and the entries of the ledger."""
         self.run_id = run_id
+        self._ledger = ledger
         self.tasks: Sequence[Mapping[str, Any]] = plan["tasks"]
         self.ids: list[str] = [task["id"] for task in self.tasks]
         self.index_of = {task_id: index for index, task_id in enumerate(self.ids)}
@@ -73,22 +79,16 @@ class Story:
         return instant(starts[0]["at"]) if starts else None
 
     @cached_property
-    def _observed(self) -> dict[str, float]:
-        """How long tasks of each agent took, in seconds, on average."""
-        spans = defaultdict(list)
-        for index, entries in self.entries.items():
-            for entry in entries:
-                if entry["event"] == "succeeded" and entry.get("started_at") and entry.get("finished_at"):
-                    spans[self.tasks[index]["agent"]].append(
-                        instant(entry["finished_at"]) - instant(entry["started_at"])
-                    )
-        return {agent: sum(found) / len(found) for agent, found in spans.items()}
+    def _timeline(self) -> RunTimeline:
+        timeline = RunTimeline({"tasks": self.tasks})
+        for entry in self._ledger:
+            if entry["event"] != SIGNED:
+                timeline.take(transition_of(entry, self.index_of))
+        return timeline
 
     def duration_s(self, index: int) -> float | None:
-        """Return how long a task should take: as its plan says, else as others of its agent took in this run."""
-        task = self.tasks[index]
-        declared = task.get("duration_s")
-        return declared if declared is not None else self._observed.get(task["agent"])
+        """Return how long a task should take, as `observability.estimate` has it."""
+        return expected_s(self._timeline, index)
 
     def left_s(self, index: int, now: float) -> tuple[float, bool]:
         """Return how long it should take until a task is done, and whether all durations on the way are known.
