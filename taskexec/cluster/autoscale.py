@@ -44,7 +44,7 @@ def survey(cluster: Cluster, classes: Sequence[NodeClass], *, idle_s: float) -> 
                 idle_s=0.0 if view.holds else float(row.get("idle_s", 0.0)),
             )
         )
-    wants = (want.ask for run_id in nodes.wanting() for want in nodes.wants(run_id))
+    wants = (want.ask for run_id in nodes.wanting() for want in nodes.wants(run_id, most=_ASKS_MOST))
     asks = sorted(islice(wants, _ASKS_MOST), key=lambda ask: -ask.priority)
     agents = {*AgentRegistry().names(), *(name for row in rows.values() for name in row["agents"])}
     slots = {str(route): cluster.runs.waiting(str(route)) for route in Route}

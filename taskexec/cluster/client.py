@@ -18,12 +18,13 @@ from taskexec.store.workers import WorkerRegistry
 
 if TYPE_CHECKING:
     from taskexec.completion.keys import Identity
+    from taskexec.observability.notify import Notifier
     from taskexec.observability.why import Present, Story
     from taskexec.plan import Plan
-    from taskexec.settings import Settings
+    from taskexec.settings import RunSettings, Settings
     from taskexec.submission import Collector, FormerRun, Here, Submission, Submitter, Takeover
 
-__all__ = ["Cluster", "admit_locally", "takeover_of"]
+__all__ = ["Cluster", "admit_locally", "is_traced", "takeover_of"]
 
 
 class Cluster:
@@ -110,8 +111,11 @@ class Cluster:
         key: str | None = None,
         here: Here | None = None,
         takeover: Takeover | None = None,
+        run: RunSettings | None = None,
     ) -> Submission:
         """Compile, store and start a run of a plan that was admitted; other arguments as `Submitter.submit`.
+
+        `run` says how the run behaves, where that is not what the settings say.
 
         Raises:
             KeyUnusable: The user's key cannot be used; nothing was submitted.
@@ -122,7 +126,7 @@ class Cluster:
         from taskexec.domain.program import RunOptions
         from taskexec.submission.submitter import user_name
 
-        worker, evidence, run = self.settings.worker, self.settings.evidence, self.settings.run
+        worker, evidence, run = self.settings.worker, self.settings.evidence, run or self.settings.run
         options = RunOptions(
             fail_fast=run.fail_fast if fail_fast is None else fail_fast,
             dry_run=dry_run,
@@ -160,7 +164,25 @@ class Cluster:
         """
         from taskexec.submission import Collector
 
-        return Collector(run_id, self.runs, self.settings.evidence.runs_dir, spool=local_spool(self.settings))
+        collector = Collector(run_id, self.runs, self.settings.evidence.runs_dir, spool=local_spool(self.settings))
+        if not (is_traced(self.settings) or self.settings.notify.is_wanted):
+            return collector
+        from taskexec.cluster.herald import listen
+
+        try:
+            listen(self, collector)
+        except BaseException:
+            collector.close(patience_s=0.0)
+            raise
+        return collector
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """What tells whoever the settings name; one for all runs that are brought home here."""
+        from taskexec.observability.notify import Notifier
+        from taskexec.observability.notify.delivery import policy_of
+
+        return Notifier(policy_of(self.settings.notify), attempts=self.settings.notify.attempts)
 
     def lose_worker(self, name: str) -> None:
         """Release at once what a dead worker held in every active run; what fails here, leases make good later."""
@@ -171,6 +193,14 @@ class Cluster:
             self.workers.remove(name)  # first, so that nothing is placed on it again
             for run_id in self.runs.active():
                 self.runs.lose(run_id, [], worker=name, record=record)
+
+
+def is_traced(settings: Settings) -> bool:
+    """Return whether runs may be traced."""
+    from taskexec.observability.tracing import TracePolicy
+
+    trace = settings.trace
+    return TracePolicy.of(trace.endpoint, trace.sample_ratio, trace.timeout_s, os.environ) is not None
 
 
 def takeover_of(plan: Plan, former: FormerRun, settings: Settings) -> Takeover:

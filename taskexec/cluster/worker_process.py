@@ -12,10 +12,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from taskexec.cluster.workers import SPEC
 from taskexec.domain.resources import Capacity, Route
+
+if TYPE_CHECKING:
+    from taskexec.runtime.carrier import CarrierSettings
+    from taskexec.runtime.worker import WorkerProfile
 
 __all__ = ["main"]
 
@@ -59,16 +65,9 @@ def main() -> int:
         name="tek-supervisor-watch",
         daemon=True,
     ).start()
-    from taskexec.completion.evidence import EvidenceLimits
-    from taskexec.completion.spool import Spool, server_origin
     from taskexec.domain.pool_size import PoolLimits
-    from taskexec.runtime.authority import Authority
-    from taskexec.runtime.carrier import CarrierSettings
-    from taskexec.runtime.confinement import prepare_groups
-    from taskexec.runtime.gang import host_address
-    from taskexec.runtime.limits import LimitPolicy
+    from taskexec.runtime.watched import MetricsAddress
     from taskexec.runtime.worker import WorkerProfile, run_worker
-    from taskexec.settings import SecuritySettings
 
     # what billiard and kombu leave in temporary folders goes with the worker; tasks keep their TMPDIR
     tempfile.tempdir = spec["scratch"]
@@ -82,9 +81,32 @@ def main() -> int:
         notes=tuple(spec["notes"]),
         shutdown_s=spec["shutdown_s"],
         pool_limits=PoolLimits(**spec["pool"]) if spec["pool"] else None,
+        log_level=spec["log"]["level"],
+        log_format=spec["log"]["format"],
     )
+    return run_worker(
+        profile,
+        spec["url"],
+        _carrier_settings(spec, profile),
+        reap_interval_s=spec["reap_interval_s"],
+        grace_s=spec["kill_grace_s"],
+        metrics=MetricsAddress(**spec["metrics"]) if spec["metrics"]["port"] is not None else None,
+    )
+
+
+def _carrier_settings(spec: Mapping[str, Any], profile: WorkerProfile) -> CarrierSettings:
+    from taskexec.completion.evidence import EvidenceLimits
+    from taskexec.completion.spool import Spool, server_origin
+    from taskexec.observability.tracing import TracePolicy
+    from taskexec.runtime.authority import Authority
+    from taskexec.runtime.carrier import CarrierSettings
+    from taskexec.runtime.confinement import prepare_groups
+    from taskexec.runtime.gang import host_address
+    from taskexec.runtime.limits import LimitPolicy
+    from taskexec.settings import SecuritySettings
+
     policy = LimitPolicy(**spec["limits"])
-    carrier = CarrierSettings(
+    return CarrierSettings(
         worker=spec["name"],
         authority=Authority.of(SecuritySettings(**spec["security"])),
         lease_s=spec["lease_s"],
@@ -103,7 +125,5 @@ def main() -> int:
         groups=prepare_groups(policy),
         address=spec["address"] or host_address(spec["url"]),
         gang_timeout_s=spec["gang_timeout_s"],
-    )
-    return run_worker(
-        profile, spec["url"], carrier, reap_interval_s=spec["reap_interval_s"], grace_s=spec["kill_grace_s"]
+        trace=TracePolicy.of(**spec["trace"], environ=os.environ),
     )

@@ -1,5 +1,5 @@
 """Evidence of one attempt on its way: small streams and files travel inline, longer ones in chunks; large files are
-spooled where they are and fetched later. What is kept is digested, what is not is counted."""
+spooled where they are and fetched later. What is kept is digested, what is not is counted. Secrets are not kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from taskexec.completion.spool import KeptFile
+from taskexec.domain.secrets import RedactedStream, Redactor
 from taskexec.plan import evidence_folder
 
 __all__ = ["CHUNK_BYTES", "AttemptEvidence", "EvidenceLimits", "FileKeeper", "decode_inline"]
@@ -86,6 +87,7 @@ class AttemptEvidence:
         limits: EvidenceLimits,
         *,
         keeper: FileKeeper | None = None,
+        redactor: Redactor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._send = send
@@ -93,6 +95,8 @@ class AttemptEvidence:
         self._keeper = keeper
         self._clock = clock
         self._streams = {name: _Stream(beginning=bytearray()) for name in ("stdout.log", "stderr.log")}
+        self._redactor = redactor
+        self._redacted = {} if redactor is None else {name: redactor.stream() for name in self._streams}
         self._spooled: dict[str, dict[str, Any]] = {}
         self._spooled_bytes = 0
         self._total = 0
@@ -100,7 +104,11 @@ class AttemptEvidence:
         self._oldest: float | None = None
 
     def write(self, name: str, data: bytes) -> None:
-        """Append bytes to a stream; beyond the limits they are counted and dropped."""
+        """Append bytes to a stream, without secrets; beyond the limits they are counted and dropped."""
+        redacted = self._redacted.get(name)
+        self._append(name, data if redacted is None else redacted.feed(data))
+
+    def _append(self, name: str, data: bytes) -> None:
         stream = self._streams[name]
         room = 0 if stream.is_cut else self._limits.total_bytes - self._total
         if len(data) > room:
@@ -173,13 +181,23 @@ class AttemptEvidence:
             self._spool(name, path, is_ours=is_ours)
             return
         stream = self._streams.setdefault(name, _Stream())
+        redacted = self._redacted_file(name)
         with path.open("rb") as file:
             while not stream.is_cut and self._total < self._limits.total_bytes and (data := file.read(CHUNK_BYTES)):
                 self.write(name, data)
                 if size > min(self._limits.inline_bytes, self._inline_left):
                     self._flush(name, stream)
+        if redacted is not None:
+            self._append(name, redacted.close())
         self._inline_left -= len(stream.buffer)
         stream.dropped_bytes = max(size - stream.size_bytes, 0)
+
+    def _redacted_file(self, name: str) -> RedactedStream | None:
+        """Return what masks the known secrets in a file; its size stays, and what only looks like a secret."""
+        if self._redactor is None or not self._redactor.has_values:
+            return None
+        redacted = self._redacted[name] = self._redactor.values_only().stream(keep_length=True)
+        return redacted
 
     def _spool(self, name: str, path: Path, *, is_ours: bool) -> None:
         assert self._keeper is not None
@@ -194,15 +212,18 @@ class AttemptEvidence:
         stream = self._streams[name]
         if stream.beginning is None or stream.dropped_bytes:
             return None
-        return stream.beginning.decode(errors="replace")
+        held = self._redacted[name].peek() if name in self._redacted else b""
+        return bytes(stream.beginning + held).decode(errors="replace")
 
     def close(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the account of all streams and files, and the content of those that travel inline.
 
-        The account is `{name: {"bytes", "sha256"[, "truncated": bytes dropped][, "spool": who keeps it]}}`; inline
-        contents are text, or `{"base64": …}` where they are not UTF-8.
+        The account is `{name: {"bytes", "sha256"[, "truncated": bytes dropped][, "redacted": secrets masked][, "spool":
+        who keeps it]}}`; inline contents are text, or `{"base64": …}` where they are not UTF-8.
         """
         account, inline = {}, {}
+        for name in ("stdout.log", "stderr.log") if self._redacted else ():
+            self._append(name, self._redacted[name].close())
         for name, stream in self._streams.items():
             if stream.sent_bytes or stream.size_bytes > self._limits.inline_bytes:
                 self._flush(name, stream)
@@ -215,6 +236,8 @@ class AttemptEvidence:
             account[name] = {"bytes": stream.size_bytes, "sha256": digest}
             if stream.dropped_bytes:
                 account[name]["truncated"] = stream.dropped_bytes
+            if name in self._redacted and self._redacted[name].found:
+                account[name]["redacted"] = self._redacted[name].found
         return account | self._spooled, inline
 
     def _flush(self, name: str, stream: _Stream) -> None:

@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from taskexec.completion.evidence import AttemptEvidence
 from taskexec.domain.clock import iso_time
 from taskexec.domain.program import ClaimedMember
 from taskexec.domain.proof import given_fields, value_digest
+from taskexec.domain.secrets import Redactor
 from taskexec.domain.states import Reason
 from taskexec.domain.usage import HINT_S, hints
 from taskexec.runtime.declared import DeclaredMissing, digests_of, find_declared
@@ -63,6 +64,8 @@ class Performed:
     result: bytes
     """JSON for dependents; empty for none."""
     duration_s: float
+    files: Mapping[str, Any] = field(default_factory=dict)
+    """What it left, by name, as its record says."""
 
 
 class AttemptWork:
@@ -91,8 +94,10 @@ class AttemptWork:
         if grant is None:
             self._memory_mib = math.ceil(spec.get("memory_mib", 0) * claimed.memory_ratio)
         self._run = run
+        self.task_id: str = spec["id"]
         self._agent_name: str = spec["agent"]
         self._evidence = evidence
+        self._redactor = place.redactor
         self._declared_inputs: Sequence[str] = spec.get("inputs", ())
         self._declared_outputs: Sequence[str] = () if rank else spec.get("outputs", ())
         self._input_digests: dict[str, str] = {}
@@ -116,6 +121,9 @@ class AttemptWork:
             timeout_s=self.timeout_s,
             memory_mib=self._memory_mib,
             allowance=self._allowance,
+            parent=None
+            if place.trace is None
+            else place.trace.parent_of(run.run_id, claimed.member.index, claimed.member.attempt, rank),
         )
 
     def perform(self, agents: AgentRegistry, clock: ServerClock, worker: str) -> Performed:
@@ -156,6 +164,7 @@ class AttemptWork:
 
     def account(self, outcome: Outcome, span: tuple[float, float], worker: str) -> Performed:
         """Return the account of an outcome that spanned two server times (seconds since the epoch)."""
+        outcome = _without_secrets(outcome, self._redactor)
         if outcome.note:
             self._evidence.write("stdout.log", outcome.note.encode(errors="replace") + b"\n")
         files, inline = self._evidence.close()
@@ -195,7 +204,7 @@ class AttemptWork:
         elif self._gang is not None:
             self._gang.add_to(record, inline)
         line = orjson.dumps(record) + b"\t" + (orjson.dumps(inline) if inline else b"")
-        return Performed(self.claimed, outcome, line, b"" if omitted else result, span[1] - span[0])
+        return Performed(self.claimed, outcome, line, b"" if omitted else result, span[1] - span[0], files)
 
     def _usage_fields(self, duration_s: float) -> dict[str, Any]:
         """Return what the record says of what was used; nothing when no process was started."""
@@ -267,6 +276,24 @@ def _shorter(one: float | None, other: float | None) -> float | None:
     """Return the shorter of two limits of time; None is no limit."""
     limits = [limit for limit in (one, other) if limit is not None]
     return min(limits, default=None)
+
+
+def _without_secrets(outcome: Outcome, redactor: Redactor) -> Outcome:
+    """Return an outcome whose error, commands and result hold no secret; its note goes through the evidence."""
+    if outcome.error is None and outcome.result is None and not outcome.commands:
+        return outcome
+    try:
+        told = orjson.dumps([outcome.error, outcome.result, outcome.commands])
+    except TypeError:  # told below, of the result; what is odd in it may be anything
+        told = str((outcome.error, outcome.result, outcome.commands)).encode(errors="replace")
+    if not redactor.may_change(told):
+        return outcome
+    return replace(
+        outcome,
+        error=None if outcome.error is None else redactor.text(outcome.error),
+        result=redactor.json(outcome.result),
+        commands=redactor.json(outcome.commands),
+    )
 
 
 def _with_result(outcome: Outcome) -> tuple[Outcome, bytes]:

@@ -20,6 +20,7 @@ from taskexec.runtime.attempt import Performed, RunInfo, lost_record
 from taskexec.runtime.authority import Warrant
 from taskexec.runtime.carrier import Carrier, CarrierSettings, delivery_token
 from taskexec.runtime.gang import Follower, Gang, Leader, told_of
+from taskexec.runtime.meter import Board, Meter
 from taskexec.runtime.sweep import end_orphans
 from taskexec.runtime.watch import Watch
 from taskexec.runtime.workplace import Workplace
@@ -53,6 +54,7 @@ class _Process:
     watch: Watch
     warrants: dict[str, Warrant]
     deliveries: itertools.count[int]
+    meter: Meter | None
 
 
 class Attendant:
@@ -63,9 +65,16 @@ class Attendant:
     """
 
     def __init__(
-        self, settings: CarrierSettings, *, connect: Callable[[], Connection], agents: AgentRegistry, grace_s: float
+        self,
+        settings: CarrierSettings,
+        *,
+        connect: Callable[[], Connection],
+        agents: AgentRegistry,
+        grace_s: float,
+        board: Board | None = None,
     ) -> None:
         self._settings = settings
+        self._board = board
         self._connect = connect
         self._agents = agents
         self._grace_s = grace_s
@@ -78,12 +87,20 @@ class Attendant:
         if own is None or own.pid != os.getpid():
             settings = self._settings
             connection = self._connect()
+            meter = None if self._board is None else self._board.meter()
+            connection.observe = None if meter is None else meter.called
             own = self._own = _Process(
                 os.getpid(),
                 RedisRunStore(connection),
                 RedisNodes(connection),
                 RedisBells(connection),
-                Workplace(settings.worker, settings.scratch, grace_s=self._grace_s, confiner=settings.confiner()),
+                Workplace(
+                    settings.worker,
+                    settings.scratch,
+                    grace_s=self._grace_s,
+                    confiner=settings.confiner(),
+                    trace=settings.trace,
+                ),
                 Watch(
                     lease_s=settings.lease_s,
                     patience_s=settings.patience_s,
@@ -92,6 +109,7 @@ class Attendant:
                 ),
                 {},
                 itertools.count(1),
+                meter,
             )
         return own
 
@@ -183,6 +201,9 @@ class Attendant:
             own.nodes.await_room(self._settings.worker, wait_s=_ROOM_S)
         if not claim.members:
             return None
+        if own.meter is not None:
+            waited_s = (claim.server_us - header["tek_at"]) / 1e6
+            own.meter.dispatched(request.delivery_info["routing_key"], waited_s, len(claim.members))
         refusals = self._refusals(warrant, claim)
         return self._carrier(warrant, claim, token, refusals, self._leader(warrant, claim, token))
 
@@ -200,6 +221,7 @@ class Attendant:
             place=own.place,
             refusals=refusals,
             gang=gang,
+            meter=own.meter,
         )
 
     def _leader(self, warrant: Warrant, claim: Claim, token: str) -> Leader | None:
@@ -251,7 +273,8 @@ class Attendant:
         end_orphans(self._settings.worker)
         header = getattr(request, HEADER)
         members = [Member(index, attempt) for index, attempt in header["members"]]
-        record = lost_record(f"{type(error).__name__}: {error}", worker=self._settings.worker, reason=_reason(error))
+        what = self.process.place.redactor.text(f"{type(error).__name__}: {error}")
+        record = lost_record(what, worker=self._settings.worker, reason=_reason(error))
         keep_trying(
             lambda: self.process.store.lose(header["run"], members, worker=self._settings.worker, record=record)
         )

@@ -14,13 +14,15 @@ from taskexec.errors import ConnectionLost
 from taskexec.runtime.attempt import lost_record
 from taskexec.runtime.carrier import child_of, number_of
 from taskexec.runtime.departure import end_running, given_back_record, leave
+from taskexec.runtime.meter import Meter
 from taskexec.runtime.pool import Measured, Pool
 from taskexec.runtime.presence import Presence
 from taskexec.runtime.sweep import end_orphans, is_alive
+from taskexec.runtime.watched import WorkerStanding
 from taskexec.store.connection import Connection
-from taskexec.store.nodes import RedisNodes
+from taskexec.store.nodes import NodeView, RedisNodes
 from taskexec.store.runs import RedisRunStore
-from taskexec.store.workers import DRAINING, WorkerRegistry
+from taskexec.store.workers import DRAINING, READY_STATE, WorkerRegistry
 
 __all__ = ["Caretaker"]
 
@@ -50,8 +52,12 @@ class Caretaker:
         presence: Presence | None = None,
         pool: Pool | None = None,
         grace_s: float = 5.0,
+        meter: Meter | None = None,
     ) -> None:
         self._worker = worker
+        self._meter = meter
+        self._view: NodeView | None = None
+        self._presented: Mapping[str, Any] = record
         self._record = record
         self._store = RedisRunStore(connection)
         self._registry = WorkerRegistry(connection)
@@ -68,6 +74,10 @@ class Caretaker:
         self._runs: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="tek-caretaker", daemon=True)
+
+    def tell(self, told: Mapping[str, Any]) -> None:
+        """Have the registration say more from now on."""
+        self._record |= told
 
     def start(self) -> None:
         """Register the worker and begin the rounds."""
@@ -91,7 +101,7 @@ class Caretaker:
             try:
                 pause_s = self.make_round()
             except ConnectionLost as error:
-                log.warning("%s", error.message)
+                log.warning("a round was cut short", extra={"error": error.message})
             except Exception:
                 log.exception("a round failed; the next one follows")  # without rounds nothing would ever be reaped
 
@@ -111,8 +121,10 @@ class Caretaker:
             self._release_dead_children(run_id)
             reaped = self._store.reap(run_id, worker=self._worker, lease_s=self._lease_s, record=record)
             if reaped.lapsed or reaped.requeued:
-                told = (run_id, reaped.lapsed, reaped.requeued)
-                log.warning("run %s: %d leases lapsed, %d lost messages queued again", *told)
+                told = {"run": run_id, "lapsed": reaped.lapsed, "queued_again": reaped.requeued}
+                log.warning("leases lapsed, or messages were lost", extra=told)
+            if reaped.lapsed and self._meter is not None:
+                self._meter.lapsed(reaped.lapsed)
             if reaped.due_s is not None:
                 pause_s = min(pause_s, max(reaped.due_s, _SHORTEST_S))
         self._give_back_what_is_over()
@@ -125,7 +137,8 @@ class Caretaker:
         A child that works says so itself; what it cannot say is found here.
         """
         views = self._nodes.views()
-        holds = next((view.holds for view in views if view.name == self._worker), ())
+        self._view = next((view for view in views if view.name == self._worker), None)
+        holds = () if self._view is None else self._view.holds
         if self._pool is not None:
             self._measure(self._pool, len(holds))
         tokens = [hold.name for hold in holds if hold.name.startswith(f"{self._worker}/")]
@@ -144,7 +157,14 @@ class Caretaker:
         if self._foreign:
             told = [_foreign_note(version) for version in sorted(self._foreign)]
             record["notes"] = [*record.get("notes", ()), *told]
+        self._presented = record
         return record
+
+    @property
+    def standing(self) -> WorkerStanding:
+        """What is known of the worker since the last round."""
+        state = READY_STATE if self._presence is None else self._presence.state
+        return WorkerStanding(self._presented, self._view, state)
 
     def meet(self, version: int) -> bool:
         """Note that something of a version is there that this worker does not understand; return whether it is news."""
@@ -182,7 +202,7 @@ class Caretaker:
             return
         taken = sum(self._store.take_back(run_id, worker=self._worker) for run_id in runs)
         if taken:
-            log.warning("%d tasks that had not started wait for another worker", taken)
+            log.warning("tasks that had not started wait for another worker", extra={"tasks": taken})
         presence.is_taken_back = True
 
     def _measure(self, pool: Pool, held: int) -> None:
@@ -204,7 +224,7 @@ class Caretaker:
             end_running(self._worker, grace_s=self._grace_s)
             self._give_back_all()
         except ConnectionLost as error:
-            log.warning("%s; leases will lapse instead", error.message)
+            log.warning("leases will lapse instead", extra={"error": error.message})
         finally:
             leave()
 
@@ -226,4 +246,4 @@ class Caretaker:
             end_orphans(self._worker)
             record = lost_record("its pool child died", worker=self._worker)
             self._store.lose(run_id, lost, worker=self._worker, record=record)
-            log.warning("run %s: %d attempts lost with their pool child", run_id, len(lost))
+            log.warning("attempts lost with their pool child", extra={"run": run_id, "attempts": len(lost)})

@@ -21,13 +21,17 @@ from taskexec.completion.evidence import CHUNK_BYTES, AttemptEvidence, EvidenceL
 from taskexec.completion.spool import RunSpool, Spool
 from taskexec.domain.program import Claim, ClaimedMember, Completion, Member
 from taskexec.domain.states import Reason
+from taskexec.observability.logs import log_fields
+from taskexec.observability.tracing import TracePolicy
 from taskexec.runtime.attempt import AttemptWork, Performed, RunInfo, ServerClock
 from taskexec.runtime.authority import Authority
 from taskexec.runtime.confinement import Confiner, cores_file
 from taskexec.runtime.control_group import ControlGroups
 from taskexec.runtime.gang import Gang
 from taskexec.runtime.limits import LimitPolicy
+from taskexec.runtime.meter import Meter
 from taskexec.runtime.refusal import refused_attempt
+from taskexec.runtime.spans import span_of
 from taskexec.runtime.workplace import Workplace
 from taskexec.store.connection import keep_trying
 from taskexec.store.port import lease_name
@@ -66,6 +70,8 @@ class CarrierSettings:
     """Where ranks on other hosts find those on this one."""
     gang_timeout_s: float = 60.0
     """How long the first rank of a distributed task waits for the others, in seconds."""
+    trace: TracePolicy | None = None
+    """Where the spans of attempts go; None makes none."""
 
     def confiner(self) -> Confiner:
         """Return what confines the attempts of one executing process."""
@@ -102,11 +108,14 @@ class Carrier:
         place: Workplace,
         refusals: Mapping[Member, str] = MappingProxyType({}),
         gang: Gang | None = None,
+        meter: Meter | None = None,
     ) -> None:
         """Carry out what a claim brought.
 
-        `refusals` are its members that are not to be performed, and why; `gang` is that of a distributed attempt.
+        `refusals` are its members that are not to be performed, and why; `gang` is that of a distributed attempt;
+        `meter` counts what comes of it, where somebody watches.
         """
+        self._meter = meter
         self._gang = gang
         self._run = run
         self._claim = claim
@@ -158,7 +167,12 @@ class Carrier:
             return refused_attempt(
                 self._run.run_id, claimed, why or "", at_s=self.server_now(), worker=self._settings.worker
             )
-        return work.perform(self._agents, self._clock, self._settings.worker)
+        with log_fields(run=self._run.run_id, task=work.task_id, attempt=claimed.member.attempt):
+            performed = work.perform(self._agents, self._clock, self._settings.worker)
+        if self._place.tracer is not None:
+            rank = 0 if self._gang is None else self._gang.rank
+            self._place.tracer.send(span_of(performed, self._run.run_id, rank=rank))
+        return performed
 
     def complete_done(self, encode: Callable[[Performed], tuple[str, bytes, bytes]]) -> None:
         """Complete what is done; retried for ever, which is safe because completions are fenced."""
@@ -190,11 +204,13 @@ class Carrier:
         spent = sum(performed.duration_s for performed in done)
         agent = next(filter(None, map(_agent_of, done)), "")  # one that was refused names none
         seal = self._settings.authority.seal(self._run.run_id, [done.record for done in completions])
-        keep_trying(
+        accepted = keep_trying(
             lambda: self._store.complete(
                 self._run.run_id, completions, worker=self._settings.worker, agent=agent, spent_s=spent, seal=seal
             )
         )
+        if self._meter is not None:
+            _count(self._meter, done, accepted)
 
     def close(self) -> None:
         """Listen no more to the other ranks of a distributed attempt."""
@@ -283,6 +299,7 @@ class Carrier:
             lambda chunk: self._send(member, chunk),
             limits,
             keeper=None if spool is None else RunSpool(spool, self._run.run_id),
+            redactor=self._place.redactor,
         )
         return AttemptWork(self._run, claimed, self._claim.results, place=self._place, evidence=evidence, gang=gang)
 
@@ -291,6 +308,14 @@ class Carrier:
         if self._gang is not None and self._gang.rank:
             fields["f"] = f"rank-{self._gang.rank}/{chunk['f']}"
         return keep_trying(lambda: self._store.append_output(self._run.run_id, fields))
+
+
+def _count(meter: Meter, done: Sequence[Performed], accepted: Sequence[bool]) -> None:
+    for performed, is_accepted in zip(done, accepted, strict=True):
+        kind, outcome = _agent_of(performed), performed.outcome
+        size = sum(file["bytes"] for file in performed.files.values())
+        ended = "late" if not is_accepted else "succeeded" if outcome.succeeded else "failed"
+        meter.ended(kind, ended, outcome.reason or "", performed.duration_s, size)
 
 
 def _agent_of(performed: Performed) -> str:

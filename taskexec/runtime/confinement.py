@@ -122,7 +122,7 @@ class Confiner:
         except OSError as error:
             if limits.memory_mib and self.policy.memory == "cgroup":
                 raise
-            log.warning("a control group cannot be made, memory is watched instead: %s", error)
+            log.warning("a control group cannot be made, memory is watched instead", extra={"error": str(error)})
             return None
 
     def _enclosure(

@@ -82,7 +82,7 @@ class Pool:
             wanted = self.slots - 1
         else:
             return
-        log.info("slots: %d instead of %d", wanted, self.slots)
+        log.info("slots changed", extra={"slots": wanted, "before": self.slots})
         self.slots = wanted
         self._measured, self._full_at = None, now  # what was measured is answered: look again first
         self._changed()

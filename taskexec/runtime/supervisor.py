@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import orjson
+
 from taskexec.errors import WorkerFailed
 from taskexec.runtime.sweep import end_all
 
@@ -156,5 +158,14 @@ class WorkerSupervisor:
         if self._log_path is None or not self._log_path.is_file():
             return "see its messages above"
         with self._log_path.open(errors="replace") as log:
-            lines = [line.strip() for line in log.readlines()[-3:]]
+            lines = [_said(line.strip()) for line in log.readlines()[-3:]]
         return f"its log {self._log_path} ends with: {' | '.join(lines)}" if lines else f"its log is {self._log_path}"
+
+
+def _said(line: str) -> str:
+    """Return what a line of a worker's log says, without the fields of its form as JSON."""
+    try:
+        told = orjson.loads(line)
+        return " ".join(str(told[name]) for name in ("event", "error", "exception") if told.get(name))
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return line

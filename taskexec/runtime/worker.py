@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import sys
 import warnings
 from dataclasses import dataclass
 from importlib import metadata
@@ -13,6 +12,7 @@ from typing import Any
 
 from celery import signals
 from celery.exceptions import SecurityWarning
+from celery.utils.log import get_multiprocessing_logger
 
 from taskexec.agents import AgentRegistry
 from taskexec.broker import make_app
@@ -20,16 +20,19 @@ from taskexec.domain.pool_size import PoolLimits
 from taskexec.domain.protocol import PROTOCOL
 from taskexec.domain.resources import Capacity, Route
 from taskexec.errors import ConnectionLost
+from taskexec.observability.logs import LogFormat, start_logs
 from taskexec.placement import LoadProbe
 from taskexec.runtime.attendant import Attendant
 from taskexec.runtime.caretaker import Caretaker
 from taskexec.runtime.carrier import CarrierSettings
 from taskexec.runtime.consumer import PromptConsumer
+from taskexec.runtime.meter import Board
 from taskexec.runtime.pool import Pool
 from taskexec.runtime.presence import Presence
 from taskexec.runtime.spool import SpoolServer
 from taskexec.runtime.sweep import end_all
 from taskexec.runtime.tasks import register_tasks
+from taskexec.runtime.watched import Endpoint, MetricsAddress, worker_page
 from taskexec.store.connection import Connection, keep_trying
 from taskexec.store.keys import direct_key
 
@@ -58,20 +61,28 @@ class WorkerProfile:
     """Time that running attempts have after TERM, in seconds."""
     pool_limits: PoolLimits | None = None
     """Between what its slots move; None keeps them as they are."""
-    log_level: str = "WARNING"
+    log_level: str = "warning"
+    """Least weight of a line that is logged, by its name."""
+    log_format: LogFormat = "auto"
+    """Form of the lines."""
 
 
 def run_worker(
-    profile: WorkerProfile, url: str, settings: CarrierSettings, *, reap_interval_s: float, grace_s: float
+    profile: WorkerProfile,
+    url: str,
+    settings: CarrierSettings,
+    *,
+    reap_interval_s: float,
+    grace_s: float,
+    metrics: MetricsAddress | None = None,
 ) -> int:
     """Run a Celery worker in this process until it is told to stop; return its exit status.
 
-    TERM ends it warmly (running attempts finish, or are given back when their time is up), QUIT at once. Without mingle
-    and gossip it starts in a second less.
+    `metrics` is where it answers Prometheus; None counts nothing and listens nowhere. TERM ends it warmly (running
+    attempts finish, or are given back when their time is up), QUIT at once. Without mingle and gossip it starts in a
+    second less.
     """
-    logging.basicConfig(
-        level=profile.log_level, stream=sys.stderr, format=f"%(asctime)s {profile.name} %(levelname)s %(message)s"
-    )
+    _start_logs(profile)
     # Celery warns root because of pickle, which we do not accept
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # a call that hangs must not outlast a lease: it is given up and made again
@@ -79,10 +90,15 @@ def run_worker(
     connection = Connection(url, socket_timeout_s=timeout_s)
     _await_server(connection)
     for note in profile.notes:
-        log.info("%s", note)
+        log.info("note", extra={"note": note})
     agents = AgentRegistry()
+    board = None if metrics is None else Board(agents.names(), _most_slots(profile))
     attendant = Attendant(
-        settings, connect=lambda: Connection(url, socket_timeout_s=timeout_s), agents=agents, grace_s=grace_s
+        settings,
+        connect=lambda: Connection(url, socket_timeout_s=timeout_s),
+        agents=agents,
+        grace_s=grace_s,
+        board=board,
     )
     app: Any = make_app(url, latch=attendant, routes=profile.routes, worker=profile.name)
     register_tasks(app, attendant)
@@ -101,12 +117,17 @@ def run_worker(
         presence=presence,
         pool=pool,
         grace_s=grace_s,
+        meter=None if board is None else board.meter(),
     )
     app.presence, app.meet = presence, caretaker.meet
     spool = None
     if "spool" in registration and settings.spool is not None:
         spool = SpoolServer(settings.spool, Connection(url), retention_s=settings.retention_s)
         signals.worker_ready.connect(lambda **_: spool.start(), weak=False)
+    endpoint = None
+    if metrics is not None and board is not None:
+        connection.observe = board.meter().called
+        endpoint = _answer_prometheus(metrics, board, caretaker, profile, reachable=settings.address)
     signals.worker_ready.connect(lambda **_: caretaker.start(), weak=False)
     signals.worker_ready.connect(lambda **_: presence.handle_term(), weak=False)
     signals.worker_process_shutdown.connect(lambda **_: attendant.close(), weak=False)
@@ -114,12 +135,39 @@ def run_worker(
     try:
         worker.start()
     finally:
-        if spool is not None:
-            spool.stop()
+        for server in (spool, endpoint):
+            if server is not None:
+                server.stop()
         caretaker.stop()
         attendant.close()
         end_all(profile.name)
     return int(worker.exitcode or 0)
+
+
+def _most_slots(profile: WorkerProfile) -> int:
+    limits = profile.pool_limits
+    return profile.capacity.slots if limits is None else max(profile.capacity.slots, limits.largest)
+
+
+def _answer_prometheus(
+    address: MetricsAddress, board: Board, caretaker: Caretaker, profile: WorkerProfile, *, reachable: str
+) -> Endpoint:
+    """Return what answers Prometheus from the moment in which the worker is ready, and says so in its registration."""
+    endpoint = Endpoint(address, lambda: worker_page(profile.name, board, caretaker.standing), reachable=reachable)
+    signals.worker_ready.connect(lambda **_: caretaker.tell(endpoint.start()), weak=False)
+    return endpoint
+
+
+def _start_logs(profile: WorkerProfile) -> None:
+    start_logs(profile.log_format, profile.log_level, worker=profile.name)
+    # who listens to this signal has seen to all logging: Celery leaves it alone, in its pool as well
+    signals.setup_logging.connect(_leave_logs_alone)
+    if (of_pool := get_multiprocessing_logger()) is not None:
+        of_pool.propagate = True
+
+
+def _leave_logs_alone(**_: Any) -> None:
+    """Change nothing."""
 
 
 def _celery_worker(app: Any, profile: WorkerProfile) -> Any:
@@ -128,7 +176,7 @@ def _celery_worker(app: Any, profile: WorkerProfile) -> Any:
         consumer_cls=PromptConsumer,
         pool="prefork",
         concurrency=profile.capacity.slots,
-        loglevel=profile.log_level,
+        loglevel=profile.log_level.upper(),
         without_mingle=True,
         without_gossip=True,
         task_events=profile.with_events,
@@ -142,7 +190,7 @@ def _await_server(connection: Connection) -> None:
     try:
         connection.ping()
     except ConnectionLost as error:
-        log.warning("%s; it is waited for", error.message)
+        log.warning("the server is waited for", extra={"error": error.message})
         keep_trying(connection.ping)
 
 
@@ -153,7 +201,7 @@ def _spool_id(settings: CarrierSettings) -> dict[str, str]:
     try:
         return {"spool": settings.spool.id}
     except OSError as error:
-        log.warning("large files cannot be kept in %s: %s", settings.spool.folder, error)
+        log.warning("large files cannot be kept", extra={"folder": str(settings.spool.folder), "error": str(error)})
         return {}
 
 

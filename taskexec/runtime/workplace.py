@@ -22,9 +22,11 @@ from taskexec.agents import Assignment, Exit
 from taskexec.completion.evidence import AttemptEvidence
 from taskexec.domain.command import Command
 from taskexec.domain.gang import Layout
+from taskexec.domain.secrets import Redactor, is_secret_variable
 from taskexec.domain.states import Reason
 from taskexec.domain.task import JSON
 from taskexec.domain.usage import Usage
+from taskexec.observability.tracing import TracePolicy, Tracer
 from taskexec.runtime.confinement import Confinement, Confiner, usage_of
 from taskexec.runtime.limits import GPU_VARIABLE, NO_ALLOWANCE, Allowance
 from taskexec.runtime.memory import OutOfMemoryKills
@@ -35,6 +37,8 @@ __all__ = ["AttemptRunner", "Workplace", "WorkplaceFailed"]
 
 
 _NO_INPUTS = b"{}"
+_LAST_SPANS_S = 1.0
+"""So long the end of a process waits for its last spans to be sent."""
 _KILLED_UNDER_SHELL = 128 + signal.SIGKILL
 """Exit status of a shell whose command was killed."""
 
@@ -42,11 +46,26 @@ _KILLED_UNDER_SHELL = 128 + signal.SIGKILL
 class Workplace:
     """What all attempts of one executing process share: base environment, scratch folder, warm helpers."""
 
-    def __init__(self, worker: str, scratch: Path, *, grace_s: float, confiner: Confiner | None = None) -> None:
+    def __init__(
+        self,
+        worker: str,
+        scratch: Path,
+        *,
+        grace_s: float,
+        confiner: Confiner | None = None,
+        trace: TracePolicy | None = None,
+    ) -> None:
         self.confiner = confiner or Confiner(worker)
         self.grace_s = grace_s
         self.scratch = Path(tempfile.mkdtemp(prefix="slot-", dir=scratch))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("TEK_")}
+        self.trace = trace
+        """Which runs are traced, and where to; None for none."""
+        self.tracer = None if trace is None else Tracer(trace, "taskexec-worker", **{"taskexec.worker": worker})
+        self.redactor = Redactor.of(os.environ)
+        """Keeps secrets out of what attempts leave."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith("TEK_") or is_secret_variable(name)
+        }
         # the sweep after a killed worker or pool child finds what they left by these two
         self._marks = {"TEK_WORKER": worker, "TEK_SLOT": str(os.getpid())}
         if self.confiner.gpus:  # they are for those who were given some
@@ -138,6 +157,8 @@ class Workplace:
         for confinement in self._confinements.values():
             confinement.close()
         self.memory.close()
+        if self.tracer is not None:
+            self.tracer.close(wait_s=_LAST_SPANS_S)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
@@ -180,7 +201,10 @@ class AttemptRunner:
         timeout_s: float | None,
         memory_mib: int = 0,
         allowance: Allowance = NO_ALLOWANCE,
+        parent: str | None = None,
     ) -> None:
+        """Start processes for an assignment; `parent` is their `TRACEPARENT`, None for none."""
+        self._parent = parent
         self._place = place
         self._evidence = evidence
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -211,6 +235,8 @@ class AttemptRunner:
             "TEK_ATTEMPT": str(self._assignment.attempt),
             "TEK_OUTPUT": self._output,
         }
+        if self._parent is not None:
+            variables["TRACEPARENT"] = self._parent
         if self._layout is not None:
             variables |= {**self._layout.variables(self._rank), "TEK_HOSTFILE": self._hostfile}
         return variables | {"TEK_MEMORY_MIB": str(self._memory_mib)} if self._memory_mib else variables

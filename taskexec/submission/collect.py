@@ -6,9 +6,9 @@ import contextlib
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from taskexec.completion.home import RunFolder
 from taskexec.completion.spool import Spool
@@ -17,10 +17,11 @@ from taskexec.domain.names import is_run_id
 from taskexec.domain.proof import is_head_of
 from taskexec.errors import EvidenceForeign, EvidenceUnwritable, NotFound
 from taskexec.observability import RunView
+from taskexec.observability.timeline import RunTimeline
 from taskexec.store.runs import RedisRunStore
 from taskexec.submission.fetch import FileFetcher
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "RunListener"]
 
 _PAUSE_S = 0.01
 """After a read that found something: the next one then finds more, and the workers lose less time to us."""
@@ -32,6 +33,18 @@ _LOOK_S = 1.0
 """So often the server is asked for a run of which nothing is heard: it may have come back empty."""
 _FETCH_S = 0.2
 """So long files are fetched at a time while the run goes on."""
+
+
+class RunListener(Protocol):
+    """Hears what happens in a run that is brought home; must neither wait nor raise."""
+
+    def hear(self, entries: Sequence[LogEntry]) -> None:
+        """Take what is new in the log, in its order, after the view has; called several times a second, also with
+        nothing."""
+
+    def close(self, patience_s: float | None) -> None:
+        """Hear no more; wait so long for what is under way (None: as the settings say), though no longer than it
+        takes."""
 
 
 class Collector:
@@ -78,6 +91,8 @@ class Collector:
         self._looked = time.monotonic()
         self.is_up_to_date = False
         """Whether the last step found nothing new."""
+        self.listeners: list[RunListener] = []
+        """Who hears of what comes from now on."""
 
     def _documents(self) -> tuple[bytes, bytes]:
         """Return plan and canvas; for a folder that lacks them they have to be those that the submitter signed."""
@@ -100,6 +115,11 @@ class Collector:
             hint="somebody has changed the run on the server, or given its id to another one",
         )
 
+    def tell_former(self, timeline: RunTimeline) -> None:
+        """Have a timeline that nothing has happened in take in what had happened before this was made."""
+        for transition in self.folder.former:
+            timeline.take(transition)
+
     def step(self, *, wait_s: float) -> bool:
         """Read what is new, waiting up to `wait_s` for it; return whether the run has ended and all is read.
 
@@ -118,6 +138,8 @@ class Collector:
             self._waiting += sum(len(entry.lines) for entry in entries)
         else:
             self._look_for_the_run()
+        for listener in self.listeners:
+            listener.hear(entries)
         if not entries or len(self._backlog) > _BACKLOG or self._waiting > _BACKLOG_CHARACTERS:
             self._write(limit=max(100, len(entries)))
             if not entries and not self._backlog:
@@ -203,7 +225,9 @@ class Collector:
                 self._fetcher.take_near()
                 self.folder.flush()
 
-    def close(self) -> None:
-        """Close the folder's files."""
+    def close(self, *, patience_s: float | None = None) -> None:
+        """Close the folder's files; who listens may finish what is under way, for so long (None: as is set)."""
         self._fetcher.close()
         self.folder.close()
+        for listener in self.listeners:
+            listener.close(patience_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from taskexec.completion.keys import Identity
 from taskexec.domain.clock import iso_time
 from taskexec.domain.program import Program, RunOptions, Standing
 from taskexec.domain.proof import SignedHead
+from taskexec.domain.secrets import Redactor, is_secret_variable
+from taskexec.errors import SecretExposed
 from taskexec.plan import Plan, plan_to_json
 from taskexec.submission.head import run_head
 
@@ -74,12 +77,17 @@ def prepare(
         run_id: Id of the run; None makes one.
         identity: Who signs it; None signs nothing, and workers that ask for signatures refuse its tasks.
         before: What was done before; None for nothing.
+
+    Raises:
+        SecretExposed: The plan holds the value of a secret of this environment.
     """
     run_id = run_id or new_run_id()
     before = before or Before()
     canvas = compile_canvas(plan)
     canvas_json = before.canvas_json or orjson.dumps(canvas.to_json())
     plan_json = before.plan_json or _plan_json(plan)
+    if not before.plan_json:
+        _refuse_secrets(plan_json)
     program = compile_program(
         plan,
         canvas,
@@ -94,6 +102,12 @@ def prepare(
     signed = SignedHead(head) if identity is None else identity.sign_head(head)
     program = replace(program, head=signed, is_continued=bool(before.ledger_head))
     return Submission(program, plan_json, canvas_json)
+
+
+def _refuse_secrets(plan_json: bytes) -> None:
+    for name, value in os.environ.items():
+        if is_secret_variable(name) and Redactor([value], with_patterns=False).holds(plan_json):
+            raise SecretExposed(name)
 
 
 def _plan_json(plan: Plan) -> bytes:

@@ -34,8 +34,9 @@ _RECORDS = frozenset({RESULT, LATE_RESULT})
 _PLAIN = _STREAMS | _RECORDS
 """Names that are files of that name."""
 _AT_ONCE_BYTES = 1 << 20
-_OURS = {"ledger.jsonl", "run.json", "plan.json", "canvas.json", "tasks", ".home.json", "live.json", "journal.json"}
-"""What a run's folder holds beside evidence; the last three are for whoever brings it home, and prove nothing."""
+_OURS = {"ledger.jsonl", "run.json", "plan.json", "canvas.json", "tasks"}
+_OURS |= {".home.json", ".told.json", "live.json", "journal.json"}
+"""What a run's folder holds beside evidence; the last four are for whoever brings it home, and prove nothing."""
 
 
 class EvidenceCheck:

@@ -1,0 +1,115 @@
+"""Tests of the events that Celery's monitors get of a run, made from its log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from celery.events.state import State
+
+from taskexec.broker.task_events import NOBODY, OTHER_KIND, Kinds, TaskEvents
+from taskexec.domain.events import LogEntry, parse_entry
+
+
+def events_of(*entries: tuple[str, str], agents: tuple[str, ...] = ("shell", "noop", "shell")) -> list[dict[str, Any]]:
+    """Return the events of a run of tasks a, b, c; each entry is its worker and its lines."""
+    tasks = [{"id": "abc"[at], "agent": agent, "route": "cpu"} for at, agent in enumerate(agents)]
+    maker = TaskEvents("run-1", {"source": "p.csv", "tasks": tasks}, Kinds())
+    found: list[dict[str, Any]] = []
+    for second, (worker, lines) in enumerate(entries, 1):
+        for transition in parse_entry(LogEntry(f"{second}-0", second * 1_000_000, worker, lines)):
+            found += maker.take(transition)
+    return found
+
+
+def final(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return Celery's state of each task after events."""
+    state: Any = State()
+    for clock, event in enumerate(events):
+        state.event(event | {"clock": clock})
+    return {uuid: task.state for uuid, task in state.tasks.items()}
+
+
+def record(**fields: object) -> str:
+    return orjson.dumps(fields).decode()
+
+
+def test_way_of_a_task_is_sent_received_started_and_succeeded() -> None:
+    done = record(result=42, started_at="2026-01-01T00:00:00.000Z", finished_at="2026-01-01T00:00:01.500Z")
+
+    events = events_of(("", "A 0 0\nQ 0 1"), ("w", "R 0 1"), ("w", f"S 0 1 {done}\tnot for us"))
+
+    assert [event["type"] for event in events] == ["task-sent", "task-received", "task-started", "task-succeeded"]
+    assert [event["hostname"] for event in events] == [NOBODY, "w", "w", "w"]
+    assert {event["uuid"] for event in events} == {"run-1.0"}
+    assert (events[-1]["result"], events[-1]["runtime"]) == ("42", 1.5)
+    assert final(events) == {"run-1.0": "SUCCESS"}
+
+
+def test_first_events_name_task_run_and_plan() -> None:
+    (event,) = events_of(("", "Q 1 1"))
+
+    assert (event["name"], event["args"], event["root_id"]) == ("tek.noop", "('b',)", "run-1")
+    assert event["kwargs"] == "{'run': 'run-1', 'plan': 'p.csv', 'task': 'b'}"
+
+
+def test_failure_that_is_tried_again_is_a_retry_and_the_last_one_a_failure() -> None:
+    failed = record(reason="exit", error="exit status 1")
+
+    events = events_of(("", "Q 0 1"), ("w", "R 0 1"), ("w", f"T 0 1 {failed}\nH 0 2 9"), ("", "Q 0 2"))
+    between = final(events_of(("", "Q 0 1"), ("w", "R 0 1"), ("w", f"T 0 1 {failed}")))
+    events += events_of(("w", "R 0 2"), ("w", f"F 0 2 {failed}"))
+
+    assert between == {"run-1.0": "RETRY"}
+    assert final(events) == {"run-1.0": "FAILURE"}
+    assert events[-1]["exception"] == "exit: exit status 1"
+
+
+def test_attempt_of_a_dead_worker_is_a_retry_until_no_attempt_is_left() -> None:
+    lost = record(reason="lost_worker", error="its lease lapsed")
+    entries = [("", "Q 0 1"), ("w", "R 0 1"), ("reaper", f"L 0 1 {lost}\nQ 0 2")]
+
+    events = events_of(*entries)
+    ended = events_of(*entries, ("v", "R 0 2"), ("reaper", f"L 0 2 {lost}\nF 0 2"))
+
+    assert final(events) == {"run-1.0": "PENDING"}
+    assert final(ended) == {"run-1.0": "FAILURE"}
+    assert ended[-1]["hostname"] == "v"
+
+
+def test_skipped_and_cancelled_tasks_are_revoked_and_say_why() -> None:
+    events = events_of(("w", "R 0 1"), ("w", "F 0 1 {}\nX 1 0"), ("", "C 2 0"))
+
+    assert final(events) == {"run-1.0": "FAILURE", "run-1.1": "REVOKED", "run-1.2": "REVOKED"}
+    assert [event["exception"] for event in events[-2:]] == ["skipped: a failed", "cancelled"]
+    assert events[-1]["hostname"] == NOBODY
+
+
+def test_task_that_ended_and_is_run_again_by_a_person_ends_anew() -> None:
+    before = [("w", "R 0 1"), ("w", "F 0 1 {}")]
+
+    again = events_of(*before, ("", "O 0 0 {}\nG 0 1 {}"), ("", "Q 0 2"), ("w", "R 0 2"))
+    assert final(again) == {"run-1.0": "STARTED"}
+    assert final(events_of(*before, ("", "G 0 1 {}"), ("w", "R 0 2"), ("w", "S 0 2 {}"))) == {"run-1.0": "SUCCESS"}
+
+
+def test_what_concerns_no_task_makes_no_event() -> None:
+    assert events_of(("", "U 0 0 x"), ("", "A 0 0"), ("w", "B 0 1\nN 0 1 5\nD 0 1 {}"), ("", "E succeeded 0")) == []
+
+
+@pytest.mark.parametrize("detail", ["", "{", "[]", "5", '{"started_at": "x", "finished_at": 3}'])
+def test_record_that_cannot_be_read_leaves_the_state_right(detail: str) -> None:
+    assert final(events_of(("w", "R 0 1"), ("w", f"S 0 1 {detail}"))) == {"run-1.0": "SUCCESS"}
+
+
+def test_long_result_is_cut() -> None:
+    events = events_of(("w", f"S 0 1 {record(result=['x' * 5_000])}"))
+
+    assert len(events[0]["result"]) == 201
+
+
+def test_kinds_are_bounded() -> None:
+    kinds = Kinds(most=2)
+
+    assert [kinds.name_of(agent) for agent in ("a", "b", "c", "a")] == ["tek.a", "tek.b", OTHER_KIND, "tek.a"]
