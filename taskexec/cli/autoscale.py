@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +18,7 @@ from taskexec.errors import ConnectionLost, UsageError
 
 if TYPE_CHECKING:
     from taskexec.domain.autoscale import Wanted
+    from taskexec.observability.metrics import ScrapeServer, Sheet
 
 __all__ = ["autoscale"]
 
@@ -193,37 +194,43 @@ class Gauges:
     """The figures as Prometheus reads them."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Gauge
-
-        self._registry = CollectorRegistry()
-        self._wanted = Gauge("tek_wanted_nodes", "Nodes that are wanted now", ["class"], registry=self._registry)
-        self._now = Gauge("tek_nodes", "Nodes that are there", ["class"], registry=self._registry)
+        self._found: Mapping[str, Wanted] = {}
 
     def set(self, found: Mapping[str, Wanted]) -> None:
         """Take over the figures."""
-        for name, figure in found.items():
-            self._wanted.labels(name).set(figure.wanted)
-            self._now.labels(name).set(figure.now)
+        self._found = found
 
-    def serve(self, address: str) -> Any:
+    def _sheet(self) -> Sheet:
+        from taskexec.cluster.metrics import tell_nodes
+        from taskexec.observability.metrics import Sheet
+
+        sheet = Sheet()
+        tell_nodes(sheet, self._found)
+        return sheet
+
+    def serve(self, address: str) -> ScrapeServer:
         """Answer at `/metrics` of an address, from a thread; return its server.
 
         Raises:
             UsageError: It is none, or cannot be listened on.
         """
-        from prometheus_client import start_http_server
+        from taskexec.observability.metrics import listen
 
         host, _, port = address.rpartition(":")
         if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
             raise UsageError(f"`{address}` should be a port, or a host and a port, such as `9464`")
         try:
-            server, _ = start_http_server(int(port), addr=host.strip("[]") or "127.0.0.1", registry=self._registry)
+            return listen(host.strip("[]") or "127.0.0.1", int(port), lambda: self._sheet().text())
         except OSError as error:
             raise UsageError(f"`{address}` cannot be listened on: {error.strerror}") from error
-        return server
 
     def write(self, path: Path) -> None:
-        """Write a text file, which is never seen half."""
-        from prometheus_client import write_to_textfile
+        """Write a text file, which is never seen half.
 
-        write_to_textfile(str(path), self._registry)
+        Raises:
+            UsageError: It cannot be written.
+        """
+        try:
+            self._sheet().write(path)
+        except OSError as error:
+            raise UsageError(f"`{path}` cannot be written: {error.strerror}") from error

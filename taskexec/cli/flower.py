@@ -43,8 +43,8 @@ def flower(
 ) -> None:
     """Start Flower, the monitor, until Ctrl-C; address and password are printed.
 
-    The password is a new one each time, unless a file holds one. Flower's /metrics and /healthcheck are
-    open to whoever reaches the address.
+    It shows the tasks of all runs one by one, also those of batches and of runs that began before it. The password is a
+    new one each time, unless a file holds one; nothing is answered without it, /metrics and /healthcheck included.
     """
 
     from taskexec.broker import FlowerAccess
@@ -54,7 +54,16 @@ def flower(
     cluster = open_cluster(settings, broker)
     password = secrets.token_urlsafe(12) if password_file is None else _first_line(password_file)
     shown = password if password_file is None else None
-    access = FlowerAccess(settings.flower.host, settings.flower.port or 0, user, password, is_read_only=not writable)
+    if ":" in user:
+        raise UsageError(f"user `{user}` should have no colon: it ends the name where people log in")
+    access = FlowerAccess(
+        settings.flower.host,
+        settings.flower.port or 0,
+        user,
+        password,
+        is_read_only=not writable,
+        max_tasks=settings.flower.max_tasks,
+    )
 
     def show(bound: int) -> None:
         url = f"http://{access.host}:{bound}"
@@ -68,7 +77,7 @@ def flower(
             say("Ctrl-C ends it")
 
     try:
-        run_flower(cluster.url, access, show)
+        run_flower(cluster.url, access, settings, show)
     except OSError as error:
         raise ClusterError(
             f"Flower cannot listen on {access.host}:{access.port or 'a free port'}: {error.strerror or error}",

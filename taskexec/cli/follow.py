@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskexec.cli.display import Display, seconds_text
+from taskexec.cli.display import Display
+from taskexec.cli.outlook import seconds_text
 from taskexec.cli.output import Output, build_table, emit, shorten
 from taskexec.domain.states import RunStatus, TaskStatus
 from taskexec.errors import ConnectionLost, NotFound
@@ -114,6 +115,7 @@ def follow_log(store: RunStore, run_id: str, tasks: int, display: Display, inter
         if entries:
             after = entries[-1].id
             view.apply(entries)
+        display.hear(entries)
         display.update(view)
         if view.is_final:
             return True

@@ -1,4 +1,4 @@
-"""`tek status`, `watch`, `logs` and `events`: looking at runs, finished or not."""
+"""`tek status`, `logs` and `events`: looking at runs, finished or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskexec.cli.options import SettingsRequest, output_option, settings_option
 from taskexec.cli.output import Output, build_table, emit, say
 from taskexec.cli.where import broker_option, find_run
 
-__all__ = ["events", "logs", "status", "watch"]
+__all__ = ["events", "logs", "status"]
 
 
 @click.command()
@@ -42,38 +42,6 @@ def status(run_id: str, broker: str | None, settings_request: SettingsRequest, o
             "started": summary["started"],
             "ended": summary["ended"],
         },
-        quiet=lambda: [summary["status"]],
-    )
-    return run_status_exit(summary["status"])
-
-
-@click.command()
-@click.argument("run_id", metavar="[RUN]", default="last")
-@broker_option
-@settings_options
-@output_option
-def watch(run_id: str, broker: str | None, settings_request: SettingsRequest, output: Output) -> int:
-    """Follow a run until it ends; Ctrl-C stops watching and leaves the run alone."""
-    from taskexec.cli.display import choose_display
-    from taskexec.cli.follow import INTERRUPTED, end_lines, follow_log, run_status_exit
-    from taskexec.cluster.snapshot import take_snapshot
-    from taskexec.runtime.interrupts import Interrupts
-
-    place = find_run(run_id, settings_request, broker)
-    if place.cluster is not None:
-        task_ids = [task["id"] for task in take_snapshot(place).plan["tasks"]]
-        with (
-            Interrupts() as interrupts,
-            choose_display(place.run_id, task_ids, quiet=output is not Output.TABLE) as display,
-        ):
-            if not follow_log(place.cluster.runs, place.run_id, len(task_ids), display, interrupts):
-                display.note(f"run {place.run_id} goes on; `tek watch {place.run_id}` follows it again")
-                return INTERRUPTED
-    summary = take_snapshot(place).summary
-    emit(
-        output,
-        table=lambda: list(end_lines(summary, place.folder)),
-        data=lambda: {name: summary[name] for name in ("run_id", "status", "counts")} | {"folder": str(place.folder)},
         quiet=lambda: [summary["status"]],
     )
     return run_status_exit(summary["status"])

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out_here", "check_writable", "how_here"]
 
+_LAST_SPANS_S = 3.0
+"""So long the worker of a traced run has to send its last spans and end."""
+
 
 def _bring_home(collector: Collector, server: EmbeddedServer, interrupts: Interrupts) -> dict[str, Any]:
     """Write home what is left; a server that dies meanwhile is started again, unless interrupted twice."""
@@ -76,6 +79,7 @@ def carry_out_here(
     from taskexec.cli.display import choose_display
     from taskexec.cli.follow import INTERRUPTED, follow, run_status_exit, show_end
     from taskexec.cluster import local_spool
+    from taskexec.cluster.client import is_traced
     from taskexec.runtime.interrupts import Interrupts
 
     with Interrupts() as interrupts, _local_cluster(settings, capacity) as (cluster, server, supervisor):
@@ -83,7 +87,14 @@ def carry_out_here(
         collector = cluster.collector(run_id)
         live = collector.folder.path / LIVE_FILE
         live.write_text(json.dumps({"redis_url": server.url}))
-        display = choose_display(run_id, collector.folder.account.task_ids, quiet=output is not Output.TABLE)
+        display = choose_display(
+            run_id,
+            collector.folder.plan,
+            quiet=output is not Output.TABLE,
+            former=collector.tell_former,
+            slots=capacity.slots,
+        )
+        collector.listeners.append(display)
 
         def tend() -> None:
             server.tend()
@@ -98,6 +109,9 @@ def carry_out_here(
         with contextlib.closing(collector):
             with display:
                 follow(collector, display, interrupts, tend=tend, stop=stop, take_up=take_up)
+            if is_traced(settings):  # its last spans are still on their way
+                supervisor.ask_to_stop()
+                supervisor.wait(_LAST_SPANS_S)
             supervisor.kill()
             summary = _bring_home(collector, server, interrupts)
             live.unlink(missing_ok=True)

@@ -19,11 +19,12 @@ from taskexec.cluster.places import up_file
 from taskexec.errors import ClusterError
 
 if TYPE_CHECKING:
+    from taskexec.cli.node_api import NodeApi
     from taskexec.cluster import Cluster
     from taskexec.runtime.supervisor import WorkerSupervisor
     from taskexec.settings import Settings
 
-__all__ = ["NodeOptions", "read_state", "serve_node", "start_node", "stop_node"]
+__all__ = ["NodeOptions", "read_state", "serve_node", "settings_arguments", "start_node", "stop_node"]
 
 _START_S = 20.0
 _STOP_S = 30.0
@@ -41,6 +42,9 @@ class NodeOptions:
     port: int | None
     """Loopback port of the server; None only its socket."""
     with_flower: bool
+    with_api: bool = False
+    settings_arguments: tuple[str, ...] = ()
+    """Options of the command line that say where settings come from, for what the node starts."""
 
 
 def start_node(
@@ -90,8 +94,15 @@ def _arguments(request: SettingsRequest, options: NodeOptions, concurrency: int 
         yield from ("--port", str(options.port))
     if options.with_flower:
         yield "--flower"
+    if options.with_api:
+        yield "--api"
     if concurrency:
         yield from ("--concurrency", str(concurrency))
+    yield from settings_arguments(request)
+
+
+def settings_arguments(request: SettingsRequest) -> Iterator[str]:
+    """Yield the options that say where settings come from, as they were given."""
     if request.config:
         yield from ("--config", str(request.config))
     if request.environment:
@@ -126,17 +137,20 @@ def serve_node(settings: Settings, options: NodeOptions) -> None:
             )
             for number, offer in enumerate(offers[: options.workers], 1)
         ]
-        with _flower(server.url, wanted=options.with_flower) as flower:
+        with _flower(server.url, wanted=options.with_flower) as flower, _api(cluster, options) as api:
+            doors = {"api": api.state if api else None, "flower": flower}
             try:
                 for supervisor in supervisors:
                     supervisor.start()
                 _await_workers(cluster, supervisors, interrupts)
-                _write_state(path, server.url, supervisors, flower)
+                _write_state(path, server.url, supervisors, doors)
                 while not interrupts.count:
                     time.sleep(_ROUND_S)
                     server.tend()
+                    if api is not None:
+                        api.tend()
                     if sum(supervisor.tend() for supervisor in supervisors):
-                        _write_state(path, server.url, supervisors, flower)
+                        _write_state(path, server.url, supervisors, doors)
             finally:
                 path.unlink(missing_ok=True)
                 _end(supervisors)
@@ -188,14 +202,25 @@ def _flower(url: str, *, wanted: bool) -> Iterator[dict[str, str] | None]:
         process.kill()
 
 
-def _write_state(path: Path, url: str, supervisors: list[WorkerSupervisor], flower: Mapping[str, str] | None) -> None:
+@contextlib.contextmanager
+def _api(cluster: Cluster, options: NodeOptions) -> Iterator[NodeApi | None]:
+    """Run the API beside the node."""
+    if not options.with_api:
+        yield None
+        return
+    from taskexec.cli.node_api import NodeApi
+
+    with NodeApi(cluster.connection, options.settings_arguments) as api:
+        yield api
+
+
+def _write_state(path: Path, url: str, supervisors: list[WorkerSupervisor], doors: Mapping[str, Any]) -> None:
     import psutil
 
     state = {
         "redis_url": url,
         "workers": [supervisor.name for supervisor in supervisors],
-        "api": None,
-        "flower": flower,
+        **doors,
         "pid": os.getpid(),
         "started": psutil.Process().create_time(),
     }

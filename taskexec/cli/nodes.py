@@ -112,6 +112,7 @@ def _tell(routes: Sequence[Route], offer: Offer) -> None:
 @click.option("--concurrency", type=click.IntRange(1, 4096), metavar="N", help="Tasks at once a worker.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Let workers in on this loopback port, with a password.")
 @click.option("--flower", "with_flower", is_flag=True, help="Start Flower as well.")
+@click.option("--api", "with_api", is_flag=True, help="Serve the API and its pages as well.")
 @click.option("--foreground", is_flag=True, help="Stay here until Ctrl-C instead of going to the background.")
 @settings_options
 @output_option
@@ -120,6 +121,7 @@ def up(
     concurrency: int | None,
     port: int | None,
     with_flower: bool,
+    with_api: bool,
     foreground: bool,
     settings_request: SettingsRequest,
     output: Output,
@@ -128,10 +130,14 @@ def up(
 
     Commands such as `tek submit` find them by themselves. Data is kept from one time to the next.
     """
-    from taskexec.cli.node import NodeOptions, serve_node, start_node
+    from taskexec.cli.node import NodeOptions, serve_node, settings_arguments, start_node
 
     settings = settings_request.load({"worker.concurrency": concurrency})
-    options = NodeOptions(count, port, with_flower)
+    if with_api:
+        from taskexec.cli.api import require_packages
+
+        require_packages()
+    options = NodeOptions(count, port, with_flower, with_api, tuple(settings_arguments(settings_request)))
     if foreground:
         serve_node(settings, options)
         return
@@ -143,6 +149,7 @@ def up(
             if not port
             else f"server on 127.0.0.1:{port} (address with password: --output json)",
             f"workers: {', '.join(state['workers']) or 'none'}",
+            *([f"API {api['url']}, log in: {api['login_url']}"] if (api := state["api"]) else []),
             *(
                 [f"Flower {flower['url']}, user {flower['user']}, password {flower['password']}"]
                 if (flower := state["flower"])

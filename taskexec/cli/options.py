@@ -44,13 +44,18 @@ class SettingsRequest:
     def load(self, overrides: Mapping[str, object] | None = None) -> Settings:
         """Return the settings; `overrides` are those of the command's own options and win over `--set`.
 
+        What is logged from here on goes to standard error, in the form that they ask for.
+
         Raises:
             SettingsRejected: Values are unknown or out of range.
             UsageError: A file that was asked for is not there.
         """
+        from taskexec.observability.logs import start_logs
         from taskexec.settings import load_settings
 
-        return load_settings(self._merge(overrides), environment=self.environment, config=self.config)
+        settings = load_settings(self._merge(overrides), environment=self.environment, config=self.config)
+        start_logs(settings.log.format, settings.log.level)
+        return settings
 
     def with_overrides(self, overrides: Mapping[str, object]) -> SettingsRequest:
         """Return a request in which a command's own options win over `--set`; None says nothing."""

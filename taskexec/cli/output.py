@@ -83,7 +83,15 @@ def emit(output: Output, *, table: Callable[[], Any], data: Any, quiet: Any) -> 
 
 def say(text: str) -> None:
     """Tell a person something, on stderr."""
-    click.echo(_encodable("\n".join(printable(line) for line in text.split("\n")), sys.stderr), err=True)
+    lines = (printable(line) for line in _without_secrets(text).split("\n"))
+    click.echo(_encodable("\n".join(lines), sys.stderr), err=True)
+
+
+def _without_secrets(text: str) -> str:
+    """Return a text as it may be shown and kept in the log of whoever started this: its secrets are masked."""
+    from taskexec.domain.secrets import Redactor
+
+    return Redactor.of(os.environ).text(text)
 
 
 def report_faults(faults: Sequence[Fault], label: str = "error") -> None:

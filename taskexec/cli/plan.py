@@ -28,7 +28,7 @@ from taskexec.errors import Fault, PlanRejected
 
 if TYPE_CHECKING:
     from taskexec.compiler import Canvas
-    from taskexec.plan import Estimate, Plan, Summary
+    from taskexec.plan import Estimate, Estimates, Plan, Summary
 
 __all__ = ["plan"]
 
@@ -49,7 +49,7 @@ class _View:
 
     plan: Plan
     summary: Summary
-    estimates: Sequence[Estimate]
+    estimates: Estimates
     canvas: Canvas | None
     observed: Mapping[str, float]
     """Durations of an earlier run, in seconds, by task."""
@@ -150,34 +150,10 @@ def _view(checked: Plan, observed: Mapping[str, float] | None, *, with_canvas: b
 
 def _to_json(view: _View) -> dict[str, Any]:
     """Return the shape that scripts may rely on."""
-    shape: dict[str, Any] = {
-        "summary": view.summary.to_json(),
-        "tasks": [
-            _task_to_json(task, estimate) for task, estimate in zip(view.plan.tasks, view.estimates, strict=True)
-        ],
-        "warnings": [
-            {
-                "code": fault.code,
-                "message": fault.message,
-                "places": [str(place) for place in fault.places],
-                "hint": fault.hint,
-            }
-            for fault in view.plan.warnings
-        ],
-        "reading": view.plan.reading.to_json(),
-        "digest": view.plan.digest,
-    }
+    from taskexec.plan import plan_shown
+
+    shape = plan_shown(view.plan, view.estimates)
     return shape if view.canvas is None else shape | {"canvas": view.canvas.to_json()}
-
-
-def _task_to_json(task: Task, estimate: Estimate) -> dict[str, Any]:
-    from taskexec.plan import task_to_json
-
-    return task_to_json(task) | {
-        "level": estimate.level,
-        "slack_s": estimate.slack_s,
-        "critical": estimate.is_critical,
-    }
 
 
 def _table(view: _View) -> Iterator[Any]:

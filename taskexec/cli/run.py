@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from taskexec.cli.local import carry_out_here, check_writable, how_here
+from taskexec.cli.metrics_file import MetricsFile, metrics_file_option
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
@@ -32,6 +33,7 @@ __all__ = ["run"]
 @run_limit_options
 @reuse_option
 @click.option("--runs-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where evidence goes.")
+@metrics_file_option
 def run(
     source: PlanSource,
     settings_request: SettingsRequest,
@@ -42,6 +44,7 @@ def run(
     limits: RunLimits,
     reuse: str | None,
     runs_dir: Path | None,
+    metrics_file: MetricsFile,
 ) -> int:
     """Run a plan to its end, here: nothing needs to be installed or started.
 
@@ -62,13 +65,17 @@ def run(
     capacity = measure_offer(settings.worker).capacity
     admit_locally(plan, capacity)
     check_writable(settings.evidence.runs_dir)
+    metrics_file.check()
     takeover = find_takeover(reuse, plan, settings)
     tell_takeover(takeover)
 
     here = how_here(settings, capacity)
 
     def begin(cluster: Cluster) -> str:
+        metrics_file.watch(cluster)
         submission = cluster.submit(plan, dry_run=dry_run, deadline_at=limits.deadline_at, here=here, takeover=takeover)
         return submission.run_id
 
-    return carry_out_here(settings, capacity, begin, output=output)[0]
+    status, summary = carry_out_here(settings, capacity, begin, output=output)
+    metrics_file.write(settings.evidence.runs_dir / summary["run_id"])
+    return status

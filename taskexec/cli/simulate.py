@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import click
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, build_table, emit, say, write_file
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
+from taskexec.cli.run_plan import plan_of_run
 from taskexec.cli.where import broker_option, find_run, open_cluster
 from taskexec.errors import Fault, NeedsUnmet, UsageError
 
@@ -102,9 +102,11 @@ def simulate(
     """
     prediction = _predict(source, settings_request, options)
     if gantt_file is not None:
-        from taskexec.simulation import draw_gantt
+        from taskexec.plan.chart import DRAWN_ROWS_MAX, draw_chart
+        from taskexec.simulation import simulated_chart
 
-        write_file(gantt_file, draw_gantt(prediction.plan, prediction.schedule).encode())
+        chart = simulated_chart(prediction.plan, prediction.schedule, most_rows=DRAWN_ROWS_MAX)
+        write_file(gantt_file, draw_chart(chart).encode())
     emit(
         output,
         table=lambda: list(_table(prediction)),
@@ -178,15 +180,13 @@ def _recorded(text: str, request: SettingsRequest, broker: str | None) -> Record
         UsageError: It goes on, or none of its tasks has started.
     """
     from taskexec.cluster.snapshot import take_snapshot
-    from taskexec.plan import build_plan
     from taskexec.simulation import read_recorded
-    from taskexec.sources import read_planfile
 
     place = find_run(text, request, broker)
     snapshot = take_snapshot(place)
     if snapshot.summary["ended"] is None:
         raise UsageError(f"run `{place.run_id}` has not ended", hint=f"`tek watch {place.run_id}` waits for it")
-    plan = build_plan(read_planfile(json.dumps(snapshot.plan), str(snapshot.summary["plan"]), allow_outside=True))
+    plan = plan_of_run(snapshot.plan, str(snapshot.summary["plan"]))
     real = read_recorded(plan, snapshot.events(), f"run {place.run_id}")
     if not real.cluster.groups:
         raise UsageError(f"no task of run `{place.run_id}` has started")
@@ -258,8 +258,9 @@ def _to_json(prediction: _Prediction) -> dict[str, Any]:
 
 def _table(prediction: _Prediction) -> Iterator[Any]:
     """Yield the figures, the use of workers, and the run as rows of text."""
+    from taskexec.plan.chart import ROWS_MAX, chart_text
     from taskexec.plan.svg import format_duration
-    from taskexec.simulation import gantt_text
+    from taskexec.simulation import simulated_chart
 
     waits = prediction.waits
     makespan_s, bound_s = prediction.makespan_s, prediction.critical_path_s
@@ -286,7 +287,7 @@ def _table(prediction: _Prediction) -> Iterator[Any]:
     if len(prediction.plan.tasks) <= _BAR_TASKS_MAX:
         yield ""
         width = min(shutil.get_terminal_size((_GANTT_WIDTH, 24)).columns, 4 * _GANTT_WIDTH)
-        yield from gantt_text(prediction.plan, prediction.schedule, width=width)
+        yield from chart_text(simulated_chart(prediction.plan, prediction.schedule, most_rows=ROWS_MAX), width)
 
 
 def _use_cells(use: Use) -> list[str]:

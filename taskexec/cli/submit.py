@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskexec.cli.metrics_file import MetricsFile, metrics_file_option
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, emit, report_faults, say
 from taskexec.cli.plan_source import PlanSource, load_plan, plan_source_options, report_warnings
@@ -17,6 +18,7 @@ from taskexec.cli.reuse import find_takeover, reuse_option, tell_takeover
 from taskexec.cli.run_limits import RunLimits, run_limit_options
 from taskexec.cli.where import broker_option, open_cluster
 from taskexec.domain.states import RunStatus, TaskStatus
+from taskexec.errors import UsageError
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
@@ -39,6 +41,7 @@ __all__ = ["collect_to_end", "submit"]
 @run_limit_options
 @reuse_option
 @click.option("--runs-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where evidence goes.")
+@metrics_file_option
 def submit(
     source: PlanSource,
     broker: str | None,
@@ -52,25 +55,31 @@ def submit(
     limits: RunLimits,
     reuse: str | None,
     runs_dir: Path | None,
+    metrics_file: MetricsFile,
 ) -> int:
     """Submit a plan to a cluster; prints the id of the run.
 
     Ctrl-C with --wait stops waiting and leaves the run alone. Exit status without --wait: 0 submitted; with it, as
     `tek run`.
     """
-
+    if metrics_file.path is not None and not is_waited:
+        raise UsageError("`--metrics-file` tells of a run that has ended", hint="add `--wait`")
+    metrics_file.check()
     settings = settings_request.load({"evidence.runs_dir": runs_dir, "run.fail_fast": fail_fast} | limits.settings)
     plan = load_plan(source, settings)
     if output is not Output.JSON:
         report_warnings(plan.warnings)
     cluster = open_cluster(settings, broker)
+    metrics_file.watch(cluster)
     _tell_unmet(cluster.admit(plan, wait_for_workers=wait_for_workers))
     takeover = find_takeover(reuse, plan, settings)
     tell_takeover(takeover)
     submission = cluster.submit(plan, dry_run=dry_run, deadline_at=limits.deadline_at, key=key, takeover=takeover)
     run_id = submission.run_id
     if is_waited:
-        return collect_to_end(cluster, run_id, output)
+        status = collect_to_end(cluster, run_id, output)
+        metrics_file.write(settings.evidence.runs_dir / run_id)
+        return status
     _show_submitted(output, plan, run_id, settings.evidence.runs_dir / run_id)
     return 0
 
@@ -109,12 +118,19 @@ def collect_to_end(cluster: Cluster, run_id: str, output: Output) -> int:
     """Follow a run to its end while its evidence comes home; return the exit status of its outcome."""
     from taskexec.cli.display import choose_display
     from taskexec.cli.follow import INTERRUPTED, follow, run_status_exit, show_end
+    from taskexec.cli.outlook import slots_of
     from taskexec.runtime.interrupts import Interrupts
 
     collector = cluster.collector(run_id)
-    task_ids = collector.folder.account.task_ids
     with contextlib.closing(collector), Interrupts() as interrupts:
-        with choose_display(run_id, task_ids, quiet=output is not Output.TABLE) as display:
+        with choose_display(
+            run_id,
+            collector.folder.plan,
+            quiet=output is not Output.TABLE,
+            former=collector.tell_former,
+            slots=slots_of(cluster),
+        ) as display:
+            collector.listeners.append(display)
             follow(
                 collector,
                 display,

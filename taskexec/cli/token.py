@@ -1,4 +1,4 @@
-"""`tek token`: one line with which another machine joins the cluster."""
+"""`tek token`: one line with which another machine joins the cluster; its subcommands are about tokens of the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import click
+from click.core import ParameterSource
 
+from taskexec.cli.api_tokens import list_tokens, new, revoke
 from taskexec.cli.keys import key_folder
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, emit, say
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["token"]
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.pass_context
 @broker_option
 @click.option("--host", metavar="NAME", help="Name or address under which workers find the server, if another.")
 @click.option("--port", type=click.IntRange(1, 65_535), metavar="N", help="Its port there, such as that of a tunnel.")
@@ -32,6 +35,7 @@ __all__ = ["token"]
 @settings_options
 @output_option
 def token(
+    context: click.Context,
     broker: str | None,
     host: str | None,
     port: int | None,
@@ -45,7 +49,12 @@ def token(
 
     It holds the server's address with user and password, certificates if the address names some, and your public
     key, so that the worker performs your plans. Keep it as you keep the password.
+
+    The subcommands are about the tokens of the API.
     """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
     settings = settings_request.load()
     made = _with_place(_make(find_url(settings, broker), _keys(settings, keys, no_own_key=no_own_key)), host, port)
     line = made.encoded()
@@ -65,6 +74,23 @@ def token(
     )
     if output is Output.TABLE:
         say(f"for {made.address}; it holds a password: `tek worker --join @FILE` keeps it off the command line")
+
+
+token.add_command(new)
+token.add_command(list_tokens)
+token.add_command(revoke)
+
+
+def _refuse_options(context: click.Context) -> None:
+    """Refuse options in front of a subcommand, which would not see them."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        name = context.invoked_subcommand
+        raise UsageError(f"`{given[0]}` stands before `{name}`", hint=f"write `tek token {name} … {given[0]}`")
 
 
 def _keys(settings: Settings, extra: tuple[str, ...], *, no_own_key: bool) -> tuple[str, ...]:

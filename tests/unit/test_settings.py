@@ -462,3 +462,34 @@ def test_what_is_no_table_is_refused(tmp_path: Path, overrides: dict[str, object
 
 def test_tables_have_no_variables(tmp_path: Path) -> None:
     assert [fault.code for fault in faults_of(tmp_path, environ={"TEK_PLAN_DEFAULTS": "{}"})] == ["settings.unknown"]
+
+
+def test_targets_and_keys_of_notifications_are_shown_without_what_may_be_secret(tmp_path: Path) -> None:
+    values = {
+        "notify.targets": "https://h.example/T000/secret slack://a/secret",
+        "notify.webhook_key": "secret",
+        "notify.smtp_url": "smtp://u:secret@h:25",
+    }
+
+    shown = {origin.key: str(origin.value) for origin in explain_settings(values, cwd=tmp_path, environ={})}
+
+    assert not any("secret" in shown[key] for key in values)
+    assert "secret" not in repr(load_settings(values, cwd=tmp_path, environ={}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("notify.targets", "no address, secret"),
+        ("notify.events", "run_ended,nonsense"),
+        ("notify.smtp_url", "http://h"),
+        ("notify.command", "unclosed 'quote"),
+        ("trace.endpoint", "h:4318"),
+        ("log.level", "loud"),
+    ],
+)
+def test_wrong_values_of_what_is_told_are_refused(key: str, value: str, tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, {key: value})
+
+    assert key in fault.message
+    assert "secret" not in fault.message

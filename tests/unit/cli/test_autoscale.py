@@ -95,8 +95,8 @@ def test_figures_are_written_for_prometheus(classes: Path, in_folder: Path, call
     call_tek("autoscale", "--classes", str(classes), "--metrics-file", str(in_folder / "tek.prom"))
 
     lines = (in_folder / "tek.prom").read_text().splitlines()
-    assert 'tek_wanted_nodes{class="cpu"} 3.0' in lines
-    assert 'tek_nodes{class="gpu"} 2.0' in lines
+    assert 'taskexec_nodes_wanted{class="cpu"} 3.0' in lines
+    assert 'taskexec_nodes{class="gpu"} 2.0' in lines
 
 
 @pytest.mark.usefixtures("found")
