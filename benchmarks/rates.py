@@ -56,6 +56,11 @@ class WarmCluster:
         assert head.started_at is not None
         return Rate(head.finished_at - head.started_at, home_s)
 
+    def worker_cpu_s(self) -> float:
+        """Return the processor time that the processes of the worker have used, without that of tasks' processes."""
+        main = psutil.Process(self._worker_pid)
+        return sum(sum(process.cpu_times()[:2]) for process in (main, *main.children()))
+
     def resident_mb(self) -> list[float]:
         """Return the proportional set size of each process of the worker, in MB."""
         main = psutil.Process(self._worker_pid)
@@ -63,9 +68,10 @@ class WarmCluster:
 
 
 @contextlib.contextmanager
-def warm_cluster(folder: Path) -> Iterator[WarmCluster]:
-    """Start a cluster for as long as the context lasts."""
-    settings = load_settings({"evidence.runs_dir": folder / "runs"}, environ={}, cwd=folder)
+def warm_cluster(folder: Path, **settings_by_key: object) -> Iterator[WarmCluster]:
+    """Start a cluster for as long as the context lasts; keywords are settings, with `__` for the dot."""
+    others = {key.replace("__", "."): value for key, value in settings_by_key.items()}
+    settings = load_settings({"evidence.runs_dir": folder / "runs"} | others, environ={}, cwd=folder)
     with embedded_server(settings) as server:
         cluster = Cluster(server.url, settings)
         supervisor = worker_supervisor(

@@ -3,7 +3,8 @@
 - `server`: the server here answers a user of its ACL file, and has read its data
 - `worker`: a worker of this host is registered with the server, which lapses when it stops saying so
 - `alive`: the worker's process is there, whatever became of the server: for liveness, since a restart would not help
-- `flower`: Flower answers on its port
+- `flower`: Flower answers on its port, if only that it wants credentials
+- `api`: the API answers, and so does the server behind it
 - `client`: the server answers
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -32,6 +34,8 @@ def ask(role: str) -> str:
         return ask_process()
     if role == "flower":
         return ask_flower()
+    if role == "api":
+        return ask_api()
     settings = joined(load_settings(), None)
     connection = Connection(
         at_home(find_url(settings, None)) if role == "server" else find_url(settings, None), socket_timeout_s=TIMEOUT_S
@@ -62,8 +66,25 @@ def ask_process() -> str:
 def ask_flower() -> str:
     """Return what is wrong with Flower."""
     port = os.environ.get("TEK_FLOWER_PORT", "5555")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=TIMEOUT_S) as answer:
-        return "" if answer.status == 200 else f"Flower answers {answer.status}"
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=TIMEOUT_S) as answer:
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            status = error.code
+    return "" if status in {200, 401} else f"Flower answers {status}"
+
+
+def ask_api() -> str:
+    """Return what is wrong with the API."""
+    port = os.environ.get("TEK_API_PORT", "8750")
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=TIMEOUT_S) as answer:
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            status = error.code
+    return "" if status == 200 else f"the API answers {status}"
 
 
 def main(arguments: Sequence[str]) -> int:

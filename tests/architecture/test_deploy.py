@@ -25,6 +25,11 @@ SETTINGS = {f"TEK_{origin.key.replace('.', '_').upper()}" for origin in explain_
 KNOWN_VARIABLES = SETTINGS | RESERVED_VARIABLES | set(SHORT_VARIABLES)
 
 ROLES = ("submitter", "worker", "monitor")
+_OF_SUBMITTERS = [
+    *("tek:runs", "tek:submission:<sha256>"),
+    *("tek:tokens", "tek:session:<sha256>", "tek:answer:<sha256>", "tek:audit"),
+]
+"""Keys that no worker may touch."""
 MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
 KINDS = {
     "ConfigMap": "v1",
@@ -65,7 +70,7 @@ def assert_command_exists(command: list[str]) -> None:
 
 
 def test_compose_has_every_role() -> None:
-    assert set(SERVICES) == {"server", "submitter", "worker-cpu", "worker-gpu", "worker-distributed", "flower"}
+    assert set(SERVICES) == {"server", "submitter", "api", "worker-cpu", "worker-gpu", "worker-distributed", "flower"}
 
 
 @EVERY_SERVICE
@@ -73,7 +78,7 @@ def test_service_asks_whether_it_is_well_and_runs_as_nobody_special(name: str) -
     service = SERVICES[name]
 
     assert service["healthcheck"]["test"][0] == "CMD"
-    assert service["environment"]["TASKEXEC_ROLE"] in {"server", "worker", "flower", "client"}
+    assert service["environment"]["TASKEXEC_ROLE"] in {"server", "worker", "flower", "api", "client"}
     assert not re.match(r"\$?\{?(root|0)\b", service["user"])
     assert service["cap_drop"] == ["ALL"]
     assert service["read_only"] is True
@@ -109,7 +114,7 @@ def test_every_service_has_its_own_rights() -> None:
     joins = {name: service["environment"].get("TEK_JOIN") for name, service in SERVICES.items()}
 
     assert {joins[name] for name in joins if name.startswith("worker")} == {"@/run/secrets/worker.join"}
-    assert joins["submitter"] == "@/run/secrets/submitter.join"
+    assert joins["submitter"] == joins["api"] == "@/run/secrets/submitter.join"
     assert joins["flower"] == "@/run/secrets/monitor.join"
 
 
@@ -257,7 +262,8 @@ def test_scales_by_wanted_nodes_agree_with_the_classes_that_are_counted(tmp_path
     path.write_text(config["data"]["classes.yaml"])
     scales = [item["spec"] for item in OBJECTS if item["kind"] == "ScaledObject"]
     wanted = {
-        f'max(tek_wanted_nodes{{class="{each.name}"}})': (each.least, each.most) for each in read_node_classes(path)
+        f'max(taskexec_nodes_wanted{{class="{each.name}"}})': (each.least, each.most)
+        for each in read_node_classes(path)
     }
 
     assert {
@@ -324,5 +330,5 @@ def test_every_key_of_the_store_is_somebodys() -> None:
     for role in ROLES:
         # braces and `?` mean the same to the server and to fnmatch
         assert [name for name in named if not any(fnmatch(name, pattern) for pattern in patterns[role])] == (
-            ["tek:runs", "tek:submission:<sha256>"] if role == "worker" else []
+            _OF_SUBMITTERS if role == "worker" else []
         )

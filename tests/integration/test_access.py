@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -106,6 +107,38 @@ def test_each_role_does_its_work_and_nothing_is_refused(roles: Roles) -> None:
     roles.tek("submitter", "runs", "rm", run_id, "--yes")
 
     # a worker may not load functions, which others would then run: it sends scripts where nobody has loaded them
+    assert set(roles.server.denials()) <= {"worker command function|load"}
+
+
+def test_api_does_its_work_as_submitter(roles: Roles) -> None:
+    port = free_port()
+    token = roles.tek("submitter", "token", "new", "ci", "--role", "admin")
+    api = roles.start("submitter", "api", "--port", port, "--set", "api.collect=false", "--output", "json")
+
+    def asked(path: str, data: bytes | None = None, **headers: str) -> Any:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=data)
+        for name, value in {"Authorization": f"Bearer {token['token']}", **headers}.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            return json.load(urllib.request.urlopen(request, timeout=10))
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            return None
+
+    try:
+        wait_until(lambda: asked("/healthz"), "the API", timeout_s=30.0, diagnose=roles.seen)
+        made = asked("/api/v1/runs", b"id,command\na,true\n", Content_Type="text/csv", Idempotency_Key="a")
+        asked("/api/v1/session", json.dumps({"token": token["token"]}).encode(), Content_Type="application/json")
+        (entry, *_) = asked("/api/v1/audit?limit=5")["entries"]
+        listed = asked("/api/v1/runs")["runs"]
+        roles.tek("submitter", "token", "revoke", token["id"])
+    finally:
+        api.terminate()
+        api.communicate(timeout=30)
+
+    assert entry["path"] == "/api/v1/session"
+    assert made["run_id"] in {row["run_id"] for row in listed}
     assert set(roles.server.denials()) <= {"worker command function|load"}
 
 
