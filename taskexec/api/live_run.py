@@ -278,9 +278,11 @@ class LiveRun:
         with self._counting:
             self._readers += 1
         with self.lock:
-            while entries := self.origin.read(self.timeline.last_id):
-                self._take_and_tell(entries)
-            self._start_following()
+            is_ahead = order_of(after) > order_of(self.timeline.last_id)
+            if self._follower is None or is_ahead:  # else hardly anything is missing, and many may join at once
+                while entries := self.origin.read(self.timeline.last_id):
+                    self._take_and_tell(entries)
+                self._start_following()
             place = self.fan.place_after(after)
             if place is not None and after != self.timeline.last_id:
                 return Joined(b"", place, has_ended=False)

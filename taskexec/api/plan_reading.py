@@ -52,12 +52,18 @@ def read_plan_document(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: It is no plan.
     """
-    text = data.decode()
+    try:
+        return _read(data.decode())
+    except (IndexError, AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"no plan: {error}") from error
+
+
+def _read(text: str) -> dict[str, Any]:
     if not text.startswith("{"):
         raise ValueError("no plan")
     plan: dict[str, Any] = {}
     seen: dict[Any, Any] = {}
-    at = 1
+    at = _skip(text, 1)
     while text[at] != "}":
         name, at = _DECODER.raw_decode(text, at)
         at = _behind(text, at, ":")

@@ -92,7 +92,7 @@ class Confiner:
         group = self._group(allowance)
         watched_mib = 0
         if self.policy.memory in ("auto", "watch") and (group is None or not group.limits.memory_mib):
-            watched_mib = allowance.memory_mib
+            watched_mib = self.policy.memory_limit_mib(allowance.memory_mib)
         shares, key = self.cores, str(next(self.numbers))
         cores = frozenset[int]()
         if shares is not None and self.policy.cpu == "affinity" and allowance.cpus:
@@ -111,7 +111,7 @@ class Confiner:
     def _group(self, allowance: Allowance) -> ControlGroup | None:
         by_group = self.policy.memory in ("auto", "cgroup")
         limits = GroupLimits(
-            memory_mib=allowance.memory_mib if by_group else 0,
+            memory_mib=self.policy.memory_limit_mib(allowance.memory_mib) if by_group else 0,
             cpus=allowance.cpus if self.policy.cpu == "weight" else 0,
             processes=self.policy.processes,
         )

@@ -34,6 +34,8 @@ class LimitPolicy:
 
     memory: MemoryMode = "auto"
     """By control group, by watching, or not; `auto` takes a group where one can be made."""
+    memory_floor_mib: int = 0
+    """MiB below which no attempt is limited, however little it asks for."""
     cpu: CpuMode = "weight"
     """Share of the cores when they are short, cores of its own, or neither."""
     open_files: int = 0
@@ -46,6 +48,10 @@ class LimitPolicy:
     """Niceness that is added."""
     io_class: IoClass = "none"
     """Place in the queue of the disks: as the worker's, behind others, or only when nobody else wants them."""
+
+    def memory_limit_mib(self, given_mib: int) -> int:
+        """Return the memory that an attempt may use of what it was given; 0 is no limit."""
+        return max(given_mib, self.memory_floor_mib) if given_mib else 0
 
     @property
     def is_general(self) -> bool:

@@ -298,6 +298,13 @@ class LimitsSettings(Area):
         description="How memory is limited: `cgroup` by control group, `watch` by looking and killing, `off` not at "
         "all; `auto` takes a control group where one can be made",
     )
+    memory_floor_mib: int = Field(
+        default=64,
+        ge=0,
+        le=2**40,
+        description="Memory that every attempt may use, however little it asks for, in MiB: what starts a program at "
+        "all; it is placed by what it asks for",
+    )
     cpu: Literal["weight", "affinity", "off"] = Field(
         default="weight",
         description="How cores are limited: `weight` by share when they are short (needs control groups), `affinity` "

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_attempt_that_takes_more_memory_than_it_was_given_ends_and_says_so(
     assert (record["status"], record["reason"]) == ("failed", "out_of_memory")
     assert f"ran out of memory: peak {peak_mib} MiB of the 100 MiB it was given" in record["error"]
     assert 90 <= peak_mib <= (101 if policy is GROUP else 310)
+
+
+def test_program_starts_however_little_memory_its_task_asks_for(perform: Perform, policy: LimitPolicy) -> None:
+    roomy = replace(policy, memory_floor_mib=64)
+
+    small = perform(shell(f"exec {hog(1, 'time.sleep(0.3)')}"), roomy, memory_mib=2)
+    greedy = perform(shell(f"exec {hog(300)}"), roomy, memory_mib=2)
+
+    assert small["status"] == "succeeded"
+    assert "MiB of the 64 MiB it was given" in greedy["error"]
 
 
 def test_command_does_not_go_on_when_what_it_has_started_ran_out_of_memory(
