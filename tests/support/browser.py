@@ -6,14 +6,13 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
-from support.serving import ServedApi
 
-__all__ = ["Window", "chromium", "chromium_path", "window"]
+__all__ = ["Signed", "Window", "chromium", "chromium_path", "window"]
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -50,10 +49,17 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+class Signed(Protocol):
+    """An API, and a token for each role."""
+
+    url: str
+    tokens: dict[str, str]
+
+
 class Window:
     """A page of a browser with a session of its own."""
 
-    def __init__(self, served: ServedApi, context: BrowserContext) -> None:
+    def __init__(self, served: Signed, context: BrowserContext) -> None:
         self.served = served
         self.context = context
         self.page: Page = context.new_page()
@@ -94,7 +100,7 @@ class Window:
 
 
 @contextlib.contextmanager
-def window(browser: Browser, served: ServedApi, role: str | None = "admin", **options: Any) -> Iterator[Window]:
+def window(browser: Browser, served: Signed, role: str | None = "admin", **options: Any) -> Iterator[Window]:
     """Give a window, signed in unless `role` is None; options are those of a context, such as `viewport`.
 
     At the end nothing may have been complained of, and no other host asked.

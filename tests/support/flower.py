@@ -31,8 +31,8 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 class Flower:
     """A Flower that runs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], started: Mapping[str, str]) -> None:
-        self.process = process
+    def __init__(self, started: Mapping[str, str]) -> None:
+        """Begin with what the command, or `tek up --flower`, has said of it."""
         self.url = started["url"]
         self.credentials = f"{started['user']}:{started['password']}"
 
@@ -77,7 +77,7 @@ def flower_on(url: str, environ: Mapping[str, str], *options: str) -> Iterator[F
             text += line
             if line.startswith(b"}"):
                 break
-        yield Flower(process, json.loads(text))
+        yield Flower(json.loads(text))
     finally:
         process.terminate()
         process.wait(20)

@@ -98,11 +98,11 @@ def test_reader_who_leaves_and_comes_back_misses_nothing_and_gets_nothing_twice(
 
 
 def test_events_go_on_from_the_timeline(live: LiveCluster, api: ReadingApi) -> None:
-    run_id = live.submit(tasks(40))
+    run_id = live.submit(tasks(60, seconds=0.1))
     wait_until(lambda: api.json(f"/runs/{run_id}/timeline")["done"] > 3, "some tasks")
     found = api.json(f"/runs/{run_id}/timeline")
     folded = Folded()
-    folded.letters = dict(enumerate(found["statuses"]))
+    folded.letters, folded.counts = dict(enumerate(found["statuses"])), found["counts"]
     folded.attempts = {(row[0], row[1]): [*row[:6], found["workers"][row[6]], *row[7:]] for row in found["attempts"]}
     folded.ends = [(row[0], row[1], row[7]) for row in found["attempts"] if row[5] is not None]
 
