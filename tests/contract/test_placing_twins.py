@@ -99,6 +99,7 @@ class PlacingTwins(Twins):
         for stage in stages:
             for name in sorted(joined):
                 stage.join(name, TRAITS[name], TOTALS[name])
+        self.counted_before = {}
         self.plays = [Play(stage, run_id, specs, options) for stage in stages]
 
     @rule(name=NODES, is_ready=st.sampled_from([True, True, False]))

@@ -121,7 +121,7 @@ def test_child_that_has_left_the_session_counts_as_well(perform: Perform, policy
 
 
 def test_attempt_that_keeps_to_its_memory_succeeds_and_tells_its_peak(perform: Perform, policy: LimitPolicy) -> None:
-    record = perform(shell(f"exec {hog(150, 'time.sleep(0.3)')}"), policy, memory_mib=400)
+    record = perform(shell(f"exec {hog(150, 'time.sleep(1.5)')}"), policy, memory_mib=400)  # it is looked at by then
 
     assert record["status"] == "succeeded"
     assert 150 <= record["usage"]["peak_memory_mib"] <= 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count, pairwise
 from typing import Any
 
@@ -109,7 +109,7 @@ class Twins(RuleBasedStateMachine):
         for stage in stages:
             for route in ROUTES:
                 stage.set_slots(route, slots)
-        self.counted_before = stages[1].store.counted()  # by the runs of earlier examples
+        self.counted_before: Mapping[str, int] = stages[1].store.counted()  # by the runs of earlier examples
         self.plays = [Play(stage, run_id, specs, options) for stage in stages]
 
     def both(self, step: str, *arguments: Any, **named: Any) -> Any:

@@ -7,8 +7,10 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -17,8 +19,11 @@ from support.reading import Event, ReadingApi, reading_api
 from support.waiting import wait_until
 
 from taskexec.api.fan import Fan, Message, Overtaken
+from taskexec.api.guard import TokenGuard
 from taskexec.cluster.histories import live_timeline
+from taskexec.domain.api_token import new_token
 from taskexec.observability.timeline import RunTimeline
+from taskexec.store.tokens import TokenStore
 
 Fresh = Callable[..., LiveCluster]
 
@@ -77,7 +82,9 @@ def tasks(count: int, seconds: float = 0.05) -> list[dict[str, object]]:
 def test_reader_who_leaves_and_comes_back_misses_nothing_and_gets_nothing_twice(
     live: LiveCluster, api: ReadingApi
 ) -> None:
-    run_id = live.submit(tasks(60))
+    steps = [{"id": "s0", "command": "sleep 0.3"}]  # so that something happens long enough for some visits
+    steps += [{"id": f"s{n}", "command": "sleep 0.3", "depends_on": f"s{n - 1}"} for n in range(1, 8)]
+    run_id = live.submit([*tasks(60), *steps])
     folded, last, has_ended, visits = Folded(), None, False, 0
 
     while not has_ended:
@@ -270,3 +277,34 @@ def test_waiting_reader_is_woken() -> None:
         return await waiting
 
     assert asyncio.run(read())
+
+
+@pytest.mark.parametrize("kind", ["token", "session"])
+def test_open_stream_ends_with_the_token_that_it_was_asked_for_with(
+    live: LiveCluster, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(import_module("taskexec.api.routes.events"), "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("taskexec.api.sse._CHECK_S", 0.1)
+    run_id = live.submit([{"id": "a", "command": "sleep 60"}])
+    store = TokenStore(live.cluster.connection)
+    token, text = new_token("reader", "viewer", now=time.time())
+    store.add(token)
+    with reading_api(live) as api:
+        api.services.guard = TokenGuard(store, live.settings.api)
+        if kind == "token":
+            api.client.headers["Authorization"] = f"Bearer {text}"
+        else:
+            assert api.client.post("/session", json={"token": text}).status_code == 200
+        with api.events(f"/runs/{run_id}/events") as events:
+            events.take("changes")
+            events.await_comments(3)  # it goes on as long as the token counts
+            if kind == "token":
+                store.remove(token.token_id)
+            else:
+                assert api.client.delete("/session", headers={"X-Tek-Request": "1"}).status_code == 204
+            last = list(events)[-1]
+        again = api.client.get(f"/runs/{run_id}/events")
+
+    live.store.stop(run_id, kill=True)
+    assert (last.name, last.data) == ("reset", {"reason": "access"})
+    assert again.status_code == 401
