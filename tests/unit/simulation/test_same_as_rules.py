@@ -13,13 +13,13 @@ from taskexec.plan import Plan
 from taskexec.simulation import ClusterSpec, make_workload, simulate
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(plans(), clusters())
 def test_every_task_goes_where_and_when_the_rules_say(plan: Plan, cluster: ClusterSpec) -> None:
     _compare(plan, cluster)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(plans(), clusters())
 def test_the_same_where_rounds_do_not_reach_all_that_waits(plan: Plan, cluster: ClusterSpec) -> None:
     with patch.multiple(placing, WINDOW=5, WIDEST=2, ROUND=6, LOOKS=3, OVERTAKES=4):
