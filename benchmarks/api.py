@@ -54,6 +54,9 @@ else:
         async def admit(self, request, role):
             return Caller("benchmark", "benchmark", Role.ADMIN)
 
+        async def still_counts(self, request):
+            return True
+
     options = {"evidence.runs_dir": Path(sys.argv[3]), "api.connections": 2000}
     settings = load_settings(options, environ={}, cwd=Path(sys.argv[3]).parent)
     app = make_app(Services(Cluster(sys.argv[4], settings), settings, Open()))

@@ -85,8 +85,8 @@ class ProcessRunner(Protocol):
 
     Processes get `TEK_RUN`, `TEK_TASK`, `TEK_ATTEMPT`, `TEK_OUTPUT` (a folder whose files become evidence),
     `TEK_INPUTS` (a JSON file: the result of each dependency that left one, by its id) and `TEK_RESULT` (write JSON
-    there to leave a result). Helpers get the first four. All get the worker's `TEK_SECRET_…`, whose values are masked in
-    what is kept, and `TRACEPARENT` while runs are traced. A command's own variables come on top of the worker's
+    there to leave a result). Helpers get the first four. All get the worker's `TEK_SECRET_…`, whose values are masked
+    in what is kept, and `TRACEPARENT` while runs are traced. A command's own variables come on top of the worker's
     environment, but never in the place of these.
     """
 

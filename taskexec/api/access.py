@@ -8,7 +8,9 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
-__all__ = ["Admin", "Approver", "Caller", "Guard", "Role", "Submitter", "Viewer"]
+from taskexec.api.seats import seat_of
+
+__all__ = ["Admin", "Approver", "Caller", "Guard", "Role", "Submitter", "Viewer", "admit"]
 
 
 class Role(IntEnum):
@@ -47,13 +49,32 @@ class Guard(Protocol):
             Problem: They have no valid token (401), not the role (403), or call too often (429).
         """
 
+    async def still_counts(self, request: Request) -> bool:
+        """Return whether what a request was let in with counts still, as long as its answer goes on.
+
+        Raises:
+            ConnectionLost: That cannot be told now.
+        """
+
+
+async def admit(guard: Guard, request: Request, role: Role) -> Caller:
+    """Return who makes a request, which takes up its place in their name from now on.
+
+    Raises:
+        Problem: As `Guard.admit`, or they have all the places that one token may have (429).
+    """
+    caller = await guard.admit(request, role)
+    seat = seat_of(request.scope)
+    if seat is not None:
+        seat.admit(caller.token_id)
+    return caller
+
 
 def _with(role: Role) -> object:
-    async def admit(request: Request) -> Caller:
-        guard: Guard = request.app.state.services.guard
-        return await guard.admit(request, role)
+    async def admitted(request: Request) -> Caller:
+        return await admit(request.app.state.services.guard, request, role)
 
-    return Depends(admit)
+    return Depends(admitted)
 
 
 Viewer = Annotated[Caller, _with(Role.VIEWER)]

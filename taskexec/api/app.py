@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from taskexec.api.audit import AuditTrail
 from taskexec.api.audit import router as audit_router
 from taskexec.api.changes import CHANGING
+from taskexec.api.door import Door
 from taskexec.api.edge import Edge
 from taskexec.api.health import router as health_router
 from taskexec.api.metrics import router as metrics_router
@@ -67,6 +68,7 @@ def make_app(services: Services) -> FastAPI:
     handle_problems(app)
     app.add_middleware(EncodedPaths)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)  # leaves streams of events alone
+    app.add_middleware(Door, guard=services.guard)
     app.add_middleware(AuditTrail, services=services)
     _let_origins_in(app, services.settings.api.origin_list())
     app.add_middleware(Edge, settings=services.settings.api)  # the outermost: what it refuses, nobody else sees

@@ -1,7 +1,8 @@
-"""The record of changes: one entry for each request that would change something, written before it is answered.
+"""The records: one entry for each request that would change something, written before it is answered.
 
-Kept in Redis (`store/audit.py`), read at `GET /api/v1/audit`. Requests without a valid token are not in it, so that
-nobody can push entries out of it from outside.
+Kept in Redis (`store/audit.py`), read at `GET /api/v1/audit`. Requests without a valid token are not in them, so that
+nobody can push entries out from outside; logins, and what a caller may not do, are in a shorter one of their own, so
+that nobody does who may only look.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskexec.api.access import Admin
-from taskexec.api.edge import request_id_of
+from taskexec.api.access import Admin, Caller, Role
+from taskexec.api.edge import SESSION_PATH, request_id_of
 from taskexec.api.problems import Problem
 from taskexec.api.services import Services, ServicesOf
 from taskexec.domain.clock import iso_time
 from taskexec.errors import ConnectionLost
-from taskexec.store.audit import AuditLog
+from taskexec.store.audit import AuditKind, AuditLog
 
 __all__ = ["AuditTrail", "router"]
 
@@ -66,9 +67,14 @@ class AuditTrail:
         }
         plain = {name: value.encode("utf-8", "backslashreplace").decode() for name, value in entry.items()}
         try:
-            await to_thread.run_sync(self._record.append, plain)
+            await to_thread.run_sync(self._record.append, plain, _kind(caller, scope["path"], status))
         except ConnectionLost as error:  # what was done is done: its caller must learn of it all the same
             _log.error("audit entry lost: %s (%s)", plain, error)
+
+
+def _kind(caller: Caller, path: str, status: int) -> AuditKind:
+    """Return the record for a request."""
+    return "access" if status == 403 or path == SESSION_PATH or caller.role is Role.VIEWER else "changes"
 
 
 class AuditEntry(BaseModel):
@@ -101,11 +107,17 @@ router = APIRouter(prefix="/api/v1", tags=["access"])
 def list_audit(
     caller: Admin,
     services: ServicesOf,
+    kind: Annotated[
+        AuditKind, Query(description="`changes`, or `access`: logins, and what callers may not do.")
+    ] = "changes",
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     cursor: Annotated[str | None, Query(max_length=50, description="`next` of the page before.")] = None,
 ) -> AuditPage:
     """Return entries, the newest first."""
-    rows = AuditLog(services.cluster.connection).latest(limit, before=_checked(cursor))
+    before = _checked(cursor)
+    if before is not None and not before.strip("0-"):  # nothing is older, and Redis takes it for no id
+        return AuditPage(entries=[], next=None)
+    rows = AuditLog(services.cluster.connection).latest(limit, kind=kind, before=before)
     entries = [_entry(entry_id, fields) for entry_id, fields in rows]
     return AuditPage(entries=entries, next=rows[-1][0] if len(rows) == limit else None)
 

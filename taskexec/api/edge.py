@@ -1,8 +1,8 @@
 """The edge of the application, pure ASGI: ids of requests, headers of every answer, and what a client may take up.
 
 A body has a limit, whether its length is announced or comes in chunks, and a time in which it must arrive; both hold
-while a route reads it. Bodies above 1 MiB are for plans only. Above `api.connections` requests at once, further ones
-are told to come back.
+while a route reads it. Bodies above 1 MiB are for plans only, and the one of a login must come at once. Above
+`api.connections` requests at once, further ones are told to come back (`api/seats.py` says who may have how many).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskexec.api.problems import PROBLEM_TYPE, Problem, problem_body
+from taskexec.api.seats import Seats
 from taskexec.settings import ApiSettings
 
-__all__ = ["SECURITY_HEADERS", "Edge", "request_id_of", "send_problem"]
+__all__ = ["SECURITY_HEADERS", "SESSION_PATH", "Edge", "request_id_of", "send_problem"]
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -37,6 +38,9 @@ _SMALL_BODY = 1 * _MIB
 _PLAN_PATHS = frozenset({"/api/v1/plans", "/api/v1/runs"})
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 _HEALTH = "/healthz"
+_CREDENTIALS = frozenset({b"authorization", b"cookie"})
+SESSION_PATH = "/api/v1/session"
+"""Where browsers log in: the one body that is read of somebody who has shown no token."""
 
 
 class Edge:
@@ -45,7 +49,7 @@ class Edge:
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self._app = app
         self._settings = settings
-        self._busy = 0
+        self._seats = Seats(settings.connections)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or answer it here."""
@@ -60,30 +64,42 @@ class Edge:
                 _add_headers(MutableHeaders(scope=message), request_id)
             await send(message)
 
-        if self._busy >= self._settings.connections and scope["path"] != _HEALTH:
-            await send_problem(_BUSY, send_with_headers)
+        if scope["path"] == _HEALTH:
+            await self._answer(scope, receive, send_with_headers)
             return
-        self._busy += 1
+        address = scope["client"][0] if scope.get("client") else "local"
+        shows_token = any(name in _CREDENTIALS for name, _ in scope["headers"])
         try:
-            limit = self._settings.body_limit_mib * _MIB if scope["path"] in _PLAN_PATHS else _SMALL_BODY
-            body = _Body(receive, limit, self._settings)
-            refusal = _refusal_of_length(Headers(scope=scope), limit)
-            if refusal is not None:
-                await send_problem(refusal, send_with_headers)
-                return
-            await self._app(scope, body.receive, send_with_headers)
+            seat = self._seats.take(address, shows_token=shows_token)
+        except Problem as problem:
+            await send_problem(problem, send_with_headers)
+            return
+        scope["state"]["seat"] = seat
+        try:
+            await self._answer(scope, receive, send_with_headers)
         finally:
-            self._busy -= 1
+            seat.leave()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, settings = scope["path"], self._settings
+        limit = settings.body_limit_mib * _MIB if path in _PLAN_PATHS else _SMALL_BODY
+        refusal = _refusal_of_length(Headers(scope=scope), limit)
+        if refusal is not None:
+            await send_problem(refusal, send)
+            return
+        time_s = settings.idle_s if path == SESSION_PATH else settings.body_time_s
+        body = _Body(receive, limit, idle_s=settings.idle_s, time_s=time_s)
+        await self._app(scope, body.receive, send)
 
 
 class _Body:
     """The body of one request, as it comes in."""
 
-    def __init__(self, receive: Receive, limit: int, settings: ApiSettings) -> None:
+    def __init__(self, receive: Receive, limit: int, *, idle_s: float, time_s: float) -> None:
         self._receive = receive
         self._limit = limit
-        self._idle_s = settings.idle_s
-        self._time_s = settings.body_time_s
+        self._idle_s = idle_s
+        self._time_s = time_s
         self._read = 0
         self._is_whole = False
         self._deadline: float | None = None
@@ -114,13 +130,6 @@ class _Body:
 
 
 _CLOSE = {"Connection": "close"}
-_BUSY = Problem(
-    503,
-    "server.busy",
-    "more requests are being answered than the server takes at once",
-    hint="try again in a moment",
-    headers={"Retry-After": "1", **_CLOSE},
-)
 
 
 def _too_large(limit: int) -> Problem:

@@ -1,13 +1,15 @@
 """Keys of callers: the same request with the same key has its effect once, and gets the same answer each time.
 
 A key counts for the token that it came with, for as long as runs are kept. The same key with another request is refused
-(422). A request that was refused leaves its key free. Two that come at the same time become one run: the key is that of
-the submission as well (`Submitter.submit`).
+(422). A request that was refused leaves its key free; one of which nobody knows what came of it, since the server was
+lost meanwhile, keeps it, and is completed when it comes again. Two that come at the same time become one run: the key
+is that of the submission as well (`Submitter.submit`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,6 +23,7 @@ from fastapi.responses import JSONResponse
 from taskexec.api.access import Caller
 from taskexec.api.problems import Problem
 from taskexec.api.services import Services
+from taskexec.errors import ConnectionLost
 from taskexec.store.answers import AnswerStore
 
 __all__ = ["IdempotencyKey", "answer_once", "request_digest"]
@@ -98,8 +101,11 @@ async def _answer(
         return known.answer, True
     try:
         answer = await make(f"api:{key}")
+    except ConnectionLost:  # the run may be there
+        raise
     except Exception:
-        await to_thread.run_sync(store.release, key)
+        with contextlib.suppress(ConnectionLost):
+            await to_thread.run_sync(store.release, key)
         raise
     await to_thread.run_sync(store.answer, key, digest, answer, lifetime_s)
     return answer, False

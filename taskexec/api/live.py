@@ -47,7 +47,7 @@ class Hub:
         self.log_readers = LogReaders()
         """Those who follow what a task writes."""
         self.telling = threading.Lock()
-        """Held by who needs the whole ledger of a run in memory: one at a time."""
+        """Held by who needs the whole ledger of a run in memory, or all of its plan: one at a time."""
         self.redactor = Redactor.of(os.environ)
         """Keeps secrets out of what is shown of plans."""
 
@@ -123,7 +123,7 @@ class Hub:
 
     def _read(self, run_id: str, folder: Path) -> LiveRun:
         try:
-            return LiveRun(run_id, ServerOrigin(self._cluster.runs, run_id, folder))
+            return LiveRun(run_id, ServerOrigin(self._cluster.runs, run_id, folder, self.redactor))
         except NotFound:
             at_home = self._at_home(run_id, must_have_ended=False)
             if at_home is None:
@@ -139,7 +139,7 @@ class Hub:
         folder = self.folder(run_id)
         needed = ["plan.json", "ledger.jsonl", *(["run.json"] if must_have_ended else [])]
         is_there = not folder.is_symlink() and all((folder / name).is_file() for name in needed)
-        return HomeOrigin(folder) if is_there else None
+        return HomeOrigin(folder, self.redactor) if is_there else None
 
     def _keep(self, run: LiveRun) -> None:
         now = time.monotonic()

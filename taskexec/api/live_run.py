@@ -215,11 +215,12 @@ class LiveRun:
             estimate = None if self.is_at_home else estimate_end(timeline, self.origin.now_us())
             self._outlook = now, estimate
         estimate = None if timeline.view.is_final else self._outlook[1]
-        left_s = None if timeline.view.is_final else timeline.view.left_s()
-        if estimate is not None:
-            left_s = estimate.left_s(self.origin.now_us())[0]
+        now_us = None if self.is_at_home else self.origin.now_us()  # nobody knows whether one at home still goes on
+        left_s = None if timeline.view.is_final else timeline.view.left_s(now_us)
+        if estimate is not None and now_us is not None:
+            left_s = estimate.left_s(now_us)[0]
         return {
-            "rate_per_s": round(timeline.view.rate(), 3),
+            "rate_per_s": round(timeline.view.rate(now_us), 3),
             "left_s": None if left_s is None else round(left_s, 3),
             "eta": None if estimate is None else estimate.to_json(),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from taskexec.store.runs import RedisRunStore
 __all__ = ["LogEvents", "attempts_at_home", "home_pieces", "open_logs"]
 
 _PIECE = 65_536
+_EVENT_ID = re.compile(r"([0-9]{1,9})\.([0-9]{1,18})\.([0-9]{1,18})")
 
 
 def _home(folder: Path, task_id: str, attempt: int) -> Path | None:
@@ -93,10 +95,10 @@ class LogEvents:
         """
         if not text:
             return None
-        attempt, out, err = map(int, text[:80].split("."))
-        if min(attempt, out, err) < 0:
-            raise ValueError("should not be negative")
-        return attempt, out, err
+        found = _EVENT_ID.fullmatch(text)
+        if found is None:
+            raise ValueError("should be an attempt and two numbers of bytes")
+        return int(found[1]), int(found[2]), int(found[3])
 
     def take(self, pieces: Iterator[LogPiece]) -> bytes:
         """Return the events of some pieces: what follows on each other in one stream is told together."""

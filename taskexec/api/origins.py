@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from taskexec.api.plan_reading import read_plan_document
 from taskexec.completion.former import transition_of
 from taskexec.completion.ledger import SIGNED
 from taskexec.domain.events import LogEntry, Transition, parse_entry
+from taskexec.domain.secrets import Redactor
 from taskexec.observability.timeline import RunTimeline
 from taskexec.store.run_lines import RedisRunLines
 from taskexec.store.runs import RedisRunStore
@@ -22,6 +24,9 @@ __all__ = ["Happening", "HomeOrigin", "Origin", "ServerOrigin", "order_of"]
 
 Happening = tuple[str, Transition]
 """An entry's id, and one of its transitions."""
+_ENTRY_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
+_TOO_LARGE = 2**64
+"""Redis refuses ids with a part of this size."""
 
 
 def order_of(entry: str) -> tuple[int, int]:
@@ -30,10 +35,11 @@ def order_of(entry: str) -> tuple[int, int]:
     Raises:
         ValueError: It is none.
     """
-    milliseconds, separator, number = entry.partition("-")
-    if not milliseconds.isdecimal() or (separator and not number.isdecimal()) or len(entry) > 60:
+    found = _ENTRY_ID.fullmatch(entry)
+    order = (int(found[1]), int(found[2] or 0)) if found is not None else (_TOO_LARGE, 0)
+    if max(order) >= _TOO_LARGE:
         raise ValueError("should be the id of an event, such as `1767168000000-0`")
-    return int(milliseconds), int(number or 0)
+    return order
 
 
 class Origin(Protocol):
@@ -67,8 +73,9 @@ class Origin(Protocol):
 class ServerOrigin:
     """A run on its server."""
 
-    def __init__(self, store: RedisRunStore, run_id: str, folder: Path) -> None:
+    def __init__(self, store: RedisRunStore, run_id: str, folder: Path, redactor: Redactor) -> None:
         """Read a run from its server; `folder` is the one at home, which may know of former lives of it."""
+        self._redactor = redactor
         self._store = store
         self._run_id = run_id
         self._folder = folder
@@ -83,7 +90,7 @@ class ServerOrigin:
 
     def begin(self) -> RunTimeline:
         """See `Origin.begin`."""
-        plan = read_plan_document(zlib.decompress(self._store.documents(self._run_id)[0]))
+        plan = read_plan_document(zlib.decompress(self._store.documents(self._run_id)[0]), self._redactor)
         timeline = RunTimeline(plan)
         lines = RedisRunLines(self._store.connection)
         self._offset_us = lines.now_us() - time.time_ns() // 1000
@@ -130,8 +137,9 @@ class ServerOrigin:
 class HomeOrigin:
     """A run in its folder at home: what the ledger holds at this moment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, redactor: Redactor) -> None:
         """Read a run from its folder."""
+        self._redactor = redactor
         self._folder = folder
         self._read_to = "0"
 
@@ -146,7 +154,7 @@ class HomeOrigin:
 
     def begin(self) -> RunTimeline:
         """See `Origin.begin`: all that stands in the ledger has happened."""
-        timeline = RunTimeline(read_plan_document((self._folder / "plan.json").read_bytes()))
+        timeline = RunTimeline(read_plan_document((self._folder / "plan.json").read_bytes(), self._redactor))
         for entry, transition in _of_ledger(self._folder, timeline.index_of):
             timeline.take(transition)
             timeline.last_id = entry
@@ -159,7 +167,7 @@ class HomeOrigin:
     def happened(self, after: str, until: str) -> Iterator[Happening]:
         """See `Origin.happened`."""
         first, last = order_of(after), order_of(until)
-        plan = read_plan_document((self._folder / "plan.json").read_bytes())
+        plan = read_plan_document((self._folder / "plan.json").read_bytes(), self._redactor)
         index_of = {task["id"]: index for index, task in enumerate(plan["tasks"])}
         del plan
         for entry, transition in _of_ledger(self._folder, index_of):

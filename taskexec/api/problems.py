@@ -18,6 +18,7 @@ Beside these the door itself has 401 and 403 (`access.…`), 405, 408, 411, 413,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -55,6 +56,7 @@ __all__ = [
     "handle_problems",
     "problem_body",
     "problem_of",
+    "told_problem",
 ]
 
 PROBLEM_TYPE = "application/problem+json"
@@ -62,6 +64,7 @@ FAULTS_MAX = 500
 """Most faults in one answer; `detail` says how many there are."""
 
 _RETRY_AFTER_S = 2
+_log = logging.getLogger(__name__)
 _STATUSES: tuple[tuple[type[TekError], int], ...] = (
     (NotFound, 404),
     (UsageError, 400),
@@ -157,17 +160,25 @@ def fault_to_json(fault: Fault) -> dict[str, Any]:
     return {"code": fault.code, "message": fault.message, "places": places, "hint": fault.hint}
 
 
+def told_problem(error: TekError) -> Problem:
+    """Return how an error of ours is answered; what is not for callers goes to the log."""
+    if isinstance(error, ConnectionLost):
+        _log.warning("%s", error.message)
+    return problem_of(error)
+
+
 def problem_of(error: TekError) -> Problem:
     """Return how an error of ours is answered."""
+    if isinstance(error, ConnectionLost):  # it names the server's address, and anybody may get to see this
+        headers = {"Retry-After": str(_RETRY_AFTER_S)}
+        hint = "try again in a moment; the log of the API says more"
+        return Problem(503, error.code, "the server of the cluster does not answer", hint=hint, headers=headers)
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     faults = error.faults()
     only = faults[0] if len(faults) == 1 else None
     code = only.code if only is not None and not isinstance(error, PlanRejected) else error.code
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if isinstance(error, ConnectionLost) else None
     detail = only.message if only is not None else error.message
-    return Problem(
-        status, code, detail, hint=only.hint if only is not None else error.hint, faults=faults, headers=headers
-    )
+    return Problem(status, code, detail, hint=only.hint if only is not None else error.hint, faults=faults)
 
 
 def problem_body(problem: Problem) -> bytes:
@@ -212,7 +223,7 @@ def handle_problems(app: FastAPI) -> None:
 
     async def of_ours(_: Request, error: Exception) -> Response:
         assert isinstance(error, TekError)
-        return _answer(problem_of(error))
+        return _answer(told_problem(error))
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -118,7 +118,8 @@ def serve(services: Services, bound: Bound, on_ready: Callable[[], None]) -> Non
         h11_max_incomplete_event_size=_HEAD_MAX_BYTES,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
-        proxy_headers=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.proxies,
     )
     try:
         config.load()

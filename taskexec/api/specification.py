@@ -88,7 +88,7 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
             "type": "apiKey",
             "in": "cookie",
             "name": SESSION_COOKIE,
-            "description": "`POST /session` sets it.",
+            "description": "`POST /session` sets it; its name ends in `_` and the port of the address.",
         },
     }
     for operation in _operations(schema):

@@ -131,8 +131,8 @@ def task_detail(run: LiveRun, index: int, tries: Sequence[Mapping[str, Any]], re
     return {
         **task_json(run, index),
         "instructions": redactor.json(task.get("payload")),
-        "needs": {name: task[name] for name in _NEEDS if task.get(name)},
-        **{name: task[name] for name in (*_ABOUT, *_ALSO) if task.get(name)},
+        "needs": redactor.json({name: task[name] for name in _NEEDS if task.get(name)}),
+        **redactor.json({name: task[name] for name in (*_ABOUT, *_ALSO) if task.get(name)}),
         "depends_on": [timeline.ids[other] for other in timeline.dependencies[index]],
         "dependents": [timeline.ids[other] for other in timeline.successors[index]],
         "tries": list(tries),

@@ -25,6 +25,12 @@ OTHER_KIND = "tek.other"
 _MOST_KINDS = 64
 _SHOWN_CHARACTERS = 200
 
+_TOLD = {
+    TransitionKind.RETRIED: "run again",
+    TransitionKind.GIVEN_BACK: "given back by its worker, which has not started it",
+}
+"""Why tasks are tried again of whose attempt there is no record that says it."""
+
 
 class Kinds:
     """The names of tasks, one an agent: names are labels of metrics, so there are not more than some."""
@@ -55,6 +61,9 @@ class TaskEvents:
         self._source = plan.get("source") or ""
         self._kinds = kinds
         self._workers: dict[int, str] = {}
+        """Who performs each task that runs."""
+        self._former: dict[int, str] = {}
+        """Who had each task whose attempt is over without an end of the task."""
         self._makers: dict[TransitionKind, Callable[[Transition], Iterator[dict[str, Any]]]] = {
             TransitionKind.QUEUED: self._sent,
             TransitionKind.RUNNING: self._begun,
@@ -63,6 +72,7 @@ class TaskEvents:
             TransitionKind.FAILED: self._failed,
             TransitionKind.TRIED: self._retried,
             TransitionKind.LOST: self._retried,
+            TransitionKind.GIVEN_BACK: self._retried,
             TransitionKind.RETRIED: self._retried,
             TransitionKind.SKIPPED: self._revoked,
             TransitionKind.CANCELLED: self._revoked,
@@ -110,6 +120,7 @@ class TaskEvents:
 
     def _begun(self, transition: Transition) -> Iterator[dict[str, Any]]:
         self._workers[transition.index] = transition.worker
+        self._former.pop(transition.index, None)
         yield self._event("received", transition, transition.worker, **self._naming(transition))
         yield self._event("started", transition, transition.worker)
 
@@ -125,12 +136,16 @@ class TaskEvents:
     def _failed(self, transition: Transition) -> Iterator[dict[str, Any]]:
         record = _record(transition.detail)
         fields = {"exception": _why(record)} if record else {}
-        yield self._event("failed", transition, **fields, runtime=_runtime_s(record))
+        worker = self._former.pop(transition.index, "")  # of an attempt that was lost, and was the last one
+        yield self._event("failed", transition, worker, **fields, runtime=_runtime_s(record))
 
     def _retried(self, transition: Transition) -> Iterator[dict[str, Any]]:
-        record = _record(transition.detail)
-        told = "run again" if transition.kind is TransitionKind.RETRIED else _why(record)
-        yield self._event("retried", transition, **self._naming(transition), exception=told)
+        told = _TOLD.get(transition.kind) or _why(_record(transition.detail))
+        event = self._event("retried", transition, **self._naming(transition), exception=told)
+        worker = self._workers.pop(transition.index, None)  # whatever becomes of the task now, it has no part in it
+        if worker is not None:
+            self._former[transition.index] = worker
+        yield event
 
     def _revoked(self, transition: Transition) -> Iterator[dict[str, Any]]:
         told = "cancelled"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from taskexec.cli.outlook import Outlook, seconds_text
+from taskexec.cli.outlook import Outlook, ServerTime, seconds_text
 from taskexec.cli.output import printable, say, shorten
 from taskexec.domain.states import TaskStatus
 
@@ -119,6 +119,7 @@ class PlainDisplay(SilentDisplay):
     def __init__(self, task_ids: Sequence[str]) -> None:
         self._task_ids = task_ids
         self._printed_at = time.monotonic()
+        self._time = ServerTime(time.monotonic)
         self._failures = 0
 
     def update(self, view: RunView) -> None:
@@ -126,12 +127,12 @@ class PlainDisplay(SilentDisplay):
         for index in view.failed[self._failures :]:
             say(f"failed: {self._task_ids[index]}")
         self._failures = len(view.failed)
-        now = time.monotonic()
+        now, now_us = time.monotonic(), self._time.now_us(view)
         if now - self._printed_at >= _LINE_S:
             self._printed_at = now
-            left = view.left_s()
+            left = view.left_s(now_us)
             goes_on = left is not None and view.done < len(view.statuses)
-            say(counts_line(view, f"{seconds_text(left or 0.0)} left" if goes_on else ""))
+            say(counts_line(view, f"{seconds_text(left or 0.0)} left" if goes_on else "", now_us))
 
 
 class LiveDisplay:
@@ -146,7 +147,7 @@ class LiveDisplay:
         self._task_ids = outlook.timeline.ids
         self._drawn_at = 0.0
         self._told: set[int] = set()
-        self._seen_us, self._seen_at = 0, time.monotonic()
+        self._time = ServerTime(time.monotonic)
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
 
     def hear(self, entries: Sequence[LogEntry]) -> None:
@@ -160,7 +161,7 @@ class LiveDisplay:
             self._outlook.work(_FOLD_S)
             self._tell_failures(view)
             self._drawn_at = now
-            self._live.update(self._picture(view, now), refresh=True)
+            self._live.update(self._picture(view), refresh=True)
 
     def _tell_failures(self, view: RunView) -> None:
         """Print what failed since the last frame, and why."""
@@ -176,16 +177,14 @@ class LiveDisplay:
     def close(self, patience_s: float | None) -> None:
         """Hear no more."""
 
-    def _picture(self, view: RunView, now: float) -> Any:
+    def _picture(self, view: RunView) -> Any:
         from rich.console import Group
         from rich.text import Text
 
-        if view.last_us != self._seen_us:
-            self._seen_us, self._seen_at = view.last_us, now
-        now_us = view.last_us + round((now - self._seen_at) * 1e6)
+        now_us = self._time.now_us(view)
         share = view.done / max(len(view.statuses), 1)
         head = Text.assemble((printable(self._title), "bold"), " ", status_bar(view, _BAR_WIDTH), f" {share:4.0%}")
-        line = counts_line(view, self._outlook.left_text(view, now_us))
+        line = counts_line(view, self._outlook.left_text(view, now_us), now_us)
         return Group(_cropped(head), _cropped(Text(f"  {line}")), *self._running(view, now_us))
 
     def _running(self, view: RunView, now_us: int) -> list[Text]:
@@ -257,12 +256,12 @@ def status_bar(view: RunView, width: int) -> Text:
     return bar.append("━" * (width - used), style="bright_black")
 
 
-def counts_line(view: RunView, left: str) -> str:
-    """Return how many tasks are done and stand where, how fast it goes, and how long it takes."""
+def counts_line(view: RunView, left: str, now_us: int | None = None) -> str:
+    """Return how many tasks are done and stand where, how fast it goes (as `RunView.rate`), and how long it takes."""
     counts = view.counts
     parts = [f"{view.done:,}/{len(view.statuses):,}"]
     parts += [f"{counts[status]:,} {status}" for status in _NAMED if counts[status]]
-    rate = view.rate()
+    rate = view.rate(now_us)
     if rate:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
     return " · ".join([*parts, *([left] if left else [])])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from taskexec.observability import RunView
     from taskexec.observability.timeline import RunTimeline
 
-__all__ = ["Outlook", "left_text", "seconds_text", "slots_of"]
+__all__ = ["Outlook", "ServerTime", "left_text", "seconds_text", "slots_of"]
 
 _STEP = 16
 """So many entries are taken in before the time is looked at."""
@@ -27,6 +27,22 @@ def seconds_text(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class ServerTime:
+    """The server's time, as it goes on behind the last entry that was seen of a run."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin with nothing seen; `clock` gives seconds that go on steadily."""
+        self._clock = clock
+        self._seen_us, self._seen_at = 0, clock()
+
+    def now_us(self, view: RunView) -> int:
+        """Return the time in microseconds since the epoch; to be asked whenever the view may have changed."""
+        now = self._clock()
+        if view.last_us != self._seen_us:
+            self._seen_us, self._seen_at = view.last_us, now
+        return view.last_us + round((now - self._seen_at) * 1e6)
 
 
 class Outlook:
@@ -68,7 +84,7 @@ class Outlook:
         if view.is_final or view.done == len(view.statuses):
             return ""
         if not self.is_current:
-            left = view.left_s()
+            left = view.left_s(now_us)
             return "" if left is None else f"{seconds_text(left)} left"
         return left_text(self.timeline, now_us, self._slots)
 

@@ -80,7 +80,7 @@ def _head(moment: Moment) -> list[Text]:
     first.append_text(status_bar(view, _BAR_WIDTH)).append(f" {share:4.0%}")
     if view.started_us is not None:
         first.append(f"  {seconds_text((moment.now_us - view.started_us) / 1e6)}", style="dim")
-    return [first, _text(counts_line(view, moment.left)), _text("")]
+    return [first, _text(counts_line(view, moment.left, moment.now_us)), _text("")]
 
 
 def _foot(state: WatchState, moment: Moment) -> list[Text]:

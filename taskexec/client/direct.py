@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from taskexec.client.patience import Away, Patience
 from taskexec.client.values import Change, LogChunk, SubmitOptions, TaskChange
 from taskexec.domain.clock import iso_time
 from taskexec.domain.states import FINAL_RUN_STATUSES, TaskStatus
-from taskexec.errors import NotFound, Refused
+from taskexec.errors import ConnectionLost, NotFound, Refused
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
+    from taskexec.cluster.live_log import LiveLog, LogPiece
     from taskexec.cluster.places import RunPlace
+    from taskexec.domain.events import LogEntry
     from taskexec.observability.timeline import AttemptSpan, RunTimeline
     from taskexec.plan import Plan
     from taskexec.settings import Settings
@@ -63,8 +65,10 @@ class DirectDoor:
             with contextlib.suppress(NotFound):
                 yield self._line(self._place(run_id))
 
-    def run(self, run_id: str) -> Mapping[str, Any]:
+    def run(self, run_id: str, *, patience: Patience | None = None) -> Mapping[str, Any]:
         """See `Door`."""
+        if patience is not None:
+            return patience.call(lambda: self._line(self._place(run_id)))
         return self._line(self._place(run_id))
 
     def tasks(self, run_id: str) -> Iterator[Mapping[str, Any]]:
@@ -124,8 +128,9 @@ class DirectDoor:
             return
         decoders: dict[tuple[int, str], codecs.IncrementalDecoder] = {}
         log = LiveLog(self.cluster.runs, run_id, index, first=number, last=attempt if follow else number)
+        patience = Patience(was_there=True)
         while True:
-            for piece in log.read(wait_s=_WAIT_S if follow else 0.0):
+            for piece in self._read_log(log, patience, wait_s=_WAIT_S if follow else 0.0):
                 stream = piece.stream.removesuffix(".log")
                 decoder = decoders.setdefault(
                     (piece.attempt, stream), codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -138,21 +143,39 @@ class DirectDoor:
             if text := decoder.decode(b"", final=True):
                 yield LogChunk(at, stream, text)
 
+    def _read_log(self, log: LiveLog, patience: Patience, *, wait_s: float) -> Iterator[LogPiece]:
+        """Yield what is new in a task's log; with `wait_s` a server that is away for a while is waited for."""
+        try:
+            yield from log.read(wait_s=wait_s)
+        except ConnectionLost as error:
+            if not wait_s:
+                raise
+            patience.bear(Away(error))
+        else:
+            patience.went_on()
+
     def events(self, run_id: str, *, after: str | None, until: float | None) -> Iterator[Change]:
-        """See `Door`; of a run that only its folder knows there is one change."""
+        """See `Door`; of a run that only its folder knows there is one change.
+
+        Raises:
+            NotFound: It has not ended, and only its folder knows it.
+        """
         from taskexec.observability.timeline import RunTimeline
 
-        place = self._place(run_id)
+        patience = Patience(until=until, was_there=True)
+        place = patience.call(lambda: self._place(run_id))
         if place.cluster is None:
-            timeline = self._timeline(run_id)
-            yield _change(timeline, range(len(timeline.spans)))
+            yield self._last_change(run_id)
             return
-        store = place.cluster.runs
-        timeline = RunTimeline(_plan_of(place))
+        timeline = RunTimeline(patience.call(lambda: _plan_of(place)))
         is_known = after is None
-        while until is None or time.monotonic() < until:
-            wait_s = _WAIT_S if until is None else min(_WAIT_S, max(until - time.monotonic(), 0.0))
-            entries = store.read_log(run_id, timeline.last_id, wait_s=wait_s)
+        while not patience.is_over:
+            try:
+                entries = _news(place.cluster, run_id, timeline.last_id, patience.left_s(_WAIT_S))
+            except ConnectionLost as error:
+                patience.bear(Away(error))
+                continue
+            patience.went_on()
             cut = len(entries) if not is_known and after is not None else 0
             if cut:
                 cut = sum(_order(entry.id) <= _order(after or "0") for entry in entries)
@@ -162,8 +185,12 @@ class DirectDoor:
                 yield _change(timeline, timeline.apply(entries[cut:]))
             if timeline.view.is_final and not entries[cut:]:
                 return
-            if not entries:
-                store.head(run_id)  # one that was removed, or whose server came back empty, has no end to wait for
+
+    def _last_change(self, run_id: str) -> Change:
+        timeline = self._timeline(run_id)
+        if not timeline.view.is_final:
+            raise _forgotten(run_id)
+        return _change(timeline, range(len(timeline.spans)))
 
     def stop(self, run_id: str, *, kill: bool) -> None:
         """See `Door`."""
@@ -207,9 +234,7 @@ class DirectDoor:
     def _on_server(self, run_id: str) -> Cluster:
         place = self._place(run_id)
         if place.cluster is None:
-            raise NotFound(
-                f"the server does not know run `{run_id}` any more", hint=f"`tek retry {run_id}` goes on with it"
-            )
+            raise _forgotten(run_id)
         return place.cluster
 
     def _timeline(self, run_id: str) -> RunTimeline:
@@ -262,6 +287,23 @@ class DirectDoor:
             while not collector.step(wait_s=0.0) and self.run(run_id)["status"] in FINAL_RUN_STATUSES:
                 pass
             collector.finish()
+
+
+def _forgotten(run_id: str) -> NotFound:
+    return NotFound(f"the server does not know run `{run_id}` any more", hint=f"`tek retry {run_id}` goes on with it")
+
+
+def _news(cluster: Cluster, run_id: str, after: str, wait_s: float) -> list[LogEntry]:
+    """Return what is new in the log of a run.
+
+    Raises:
+        NotFound: Nothing is, and there is no such run: it was removed, or its server came back empty.
+        ConnectionLost: The server did not answer.
+    """
+    entries = cluster.runs.read_log(run_id, after, wait_s=wait_s)
+    if not entries:
+        cluster.runs.head(run_id)
+    return entries
 
 
 def _order(entry_id: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from taskexec.client.patience import Patience
 from taskexec.client.values import Change, LogChunk, SubmitOptions
 from taskexec.plan import Plan
 
@@ -23,8 +24,8 @@ class Door(Protocol):
     def runs(self, limit: int | None) -> Iterator[Mapping[str, Any]]:
         """Yield lines of runs, the newest first."""
 
-    def run(self, run_id: str) -> Mapping[str, Any]:
-        """Return a run."""
+    def run(self, run_id: str, *, patience: Patience | None = None) -> Mapping[str, Any]:
+        """Return a run; with patience a cluster that is away for a while is waited for."""
 
     def tasks(self, run_id: str) -> Iterator[Mapping[str, Any]]:
         """Yield the tasks of a run, in the order of its plan."""
@@ -42,7 +43,10 @@ class Door(Protocol):
         """Yield what a task wrote; with `follow` until it has ended."""
 
     def events(self, run_id: str, *, after: str | None, until: float | None) -> Iterator[Change]:
-        """Yield what changes in a run until it has ended, or until an instant of the monotonic clock."""
+        """Yield what changes in a run until it has ended, or until an instant of the monotonic clock.
+
+        A cluster that is away for a while is waited for; each change comes once all the same.
+        """
 
     def stop(self, run_id: str, *, kill: bool) -> None:
         """Have a run start nothing more, and end what runs as well if `kill` is true."""

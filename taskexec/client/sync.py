@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from taskexec.client.builder import WorkflowBuilder
+from taskexec.client.patience import Patience
 from taskexec.client.values import (
     Change,
     Checked,
@@ -162,19 +163,26 @@ class Run:
         return self.info().status
 
     def wait(self, timeout_s: float | None = None) -> RunInfo:
-        """Wait until it has ended; return where it stands then.
+        """Wait until it has ended; return where it stands then. A cluster that is away is waited for, for a minute.
 
         Raises:
+            NotFound: There is no such run, or the server has come to know it no more before it ended.
             TimeoutError: It goes on after so many seconds.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
-        for change in self._door.events(self.run_id, after=None, until=until):
-            if change.is_final:
-                break
-        info = self.info()
-        if not info.is_final:
-            raise TimeoutError(f"run {self.run_id} goes on after {timeout_s:g} s: {dict(info.counts)}")
-        return info
+        patience, known = Patience(until=until), None
+        while True:
+            for change in self._door.events(self.run_id, after=known, until=until):
+                known = change.id
+                if change.is_final:
+                    break
+            patience.answered()
+            info = RunInfo.of(self._door.run(self.run_id, patience=patience))
+            if info.is_final:
+                return info
+            if patience.is_over:
+                raise TimeoutError(f"run {self.run_id} goes on after {timeout_s:g} s: {dict(info.counts)}")
+            patience.pause()  # it had ended, and goes on: somebody has tasks run again
 
     def tasks(self) -> Iterator[TaskInfo]:
         """Yield its tasks, in the order of the plan, without their attempts."""

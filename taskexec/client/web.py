@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import httpx2
 import orjson
 
+from taskexec.client.patience import Away, Patience, retry_after_s
 from taskexec.client.problems import error_of
 from taskexec.client.streams import Event, read_events
 from taskexec.client.values import Change, LogChunk, SubmitOptions, TaskChange
@@ -23,9 +23,8 @@ __all__ = ["WebDoor"]
 
 _SILENCE_S = 45.0
 """A stream that says nothing for so long is broken: its heartbeats come every 15 s."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
-_PATIENCE_S = 60.0
-"""So long an API that has answered before is waited for."""
+_PASSING = frozenset({429, 502, 503, 504})
+"""Statuses of an API, or of a proxy before it, that ask to be asked again."""
 _LETTERS = {
     "w": TaskStatus.WAITING,
     "r": TaskStatus.READY,
@@ -72,9 +71,9 @@ class WebDoor:
         """See `Door`."""
         yield from self._pages("runs", "runs", limit)
 
-    def run(self, run_id: str) -> Mapping[str, Any]:
+    def run(self, run_id: str, *, patience: Patience | None = None) -> Mapping[str, Any]:
         """See `Door`."""
-        found: Mapping[str, Any] = self._call("GET", _path("runs", run_id)).json()
+        found: Mapping[str, Any] = self._call("GET", _path("runs", run_id), patience=patience).json()
         return found
 
     def tasks(self, run_id: str) -> Iterator[Mapping[str, Any]]:
@@ -104,7 +103,7 @@ class WebDoor:
         path = _path("runs", run_id, "tasks", task, "logs")
         asked = {} if attempt is None else {"attempt": attempt}
         if follow:
-            for event in self._events(path, {**asked, "follow": "true"}, None, None):
+            for event in self._events(path, {**asked, "follow": "true"}, None, Patience()):
                 if event.name == "log":
                     data = orjson.loads(event.data)
                     yield LogChunk(data["attempt"], str(data["stream"]).removesuffix(".log"), data["text"])
@@ -116,9 +115,10 @@ class WebDoor:
 
     def events(self, run_id: str, *, after: str | None, until: float | None) -> Iterator[Change]:
         """See `Door`; one that was cut off goes on where it was."""
-        ids = self._task_ids(run_id)
+        patience = Patience(until=until, was_there=run_id in self._ids)
+        ids = self._task_ids(run_id, patience)
         known = after
-        for event in self._events(_path("runs", run_id, "events"), {}, after, until):
+        for event in self._events(_path("runs", run_id, "events"), {}, after, patience):
             if event.name == "changes":
                 known = event.id or known
                 yield _change(orjson.loads(event.data), ids, known or "0")
@@ -142,11 +142,19 @@ class WebDoor:
         """See `Door`."""
         self._http.close()
 
-    def _call(self, method: str, path: str, **options: Any) -> httpx2.Response:
+    def _call(self, method: str, path: str, *, patience: Patience | None = None, **options: Any) -> httpx2.Response:
+        if patience is not None:
+            return patience.call(lambda: self._ask(method, path, **options))
+        try:
+            return self._ask(method, path, **options)
+        except Away as away:
+            raise away.error from away.__cause__
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, **options)
         except httpx2.HTTPError as error:
-            raise self._lost(error) from error
+            raise Away(self._lost(error)) from error
         _check(answer)
         return answer
 
@@ -167,39 +175,52 @@ class WebDoor:
             if cursor is None:
                 return
 
-    def _task_ids(self, run_id: str) -> list[str]:
+    def _task_ids(self, run_id: str, patience: Patience) -> list[str]:
         if run_id not in self._ids:
-            self._ids[run_id] = list(self._call("GET", _path("runs", run_id, "graph")).json()["ids"])
+            graph = self._call("GET", _path("runs", run_id, "graph"), patience=patience).json()
+            self._ids[run_id] = list(graph["ids"])
         return self._ids[run_id]
 
-    def _events(self, path: str, params: Mapping[str, Any], after: str | None, until: float | None) -> Iterator[Event]:
+    def _events(self, path: str, params: Mapping[str, Any], after: str | None, patience: Patience) -> Iterator[Event]:
         """Yield events up to `end`, over as many connections as it takes."""
-        known, pause_s, heard = after, _FIRST_PAUSE_S, time.monotonic() - _PATIENCE_S
-        while until is None or time.monotonic() < until:
+        known = after
+        while not patience.is_over:
             try:
-                for event in self._one_stream(path, params, known, until):
-                    known, pause_s, heard = event.id or known, _FIRST_PAUSE_S, time.monotonic()
+                for event in self._one_stream(path, params, known, patience):
+                    known = event.id or known
+                    patience.went_on()
                     yield event
                     if event.name == "end":
                         return
-            except httpx2.HTTPError as error:
-                if isinstance(error, httpx2.ConnectError) and time.monotonic() - heard > _PATIENCE_S:
-                    raise self._lost(error) from error
-            time.sleep(pause_s if until is None else max(min(pause_s, until - time.monotonic()), 0.0))
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            except Away as away:
+                patience.bear(away)
+            else:
+                patience.pause()
 
     def _one_stream(
-        self, path: str, params: Mapping[str, Any], after: str | None, until: float | None
+        self, path: str, params: Mapping[str, Any], after: str | None, patience: Patience
     ) -> Iterator[Event]:
-        silence_s = _SILENCE_S if until is None else max(min(_SILENCE_S, until - time.monotonic()), 0.001)
+        """Yield the events of one connection, until it ends or is cut.
+
+        Raises:
+            Away: There is none.
+        """
+        silence_s = max(patience.left_s(_SILENCE_S), 0.001)
         headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": after})
         timeout = httpx2.Timeout(self._http.timeout.connect or _SILENCE_S, read=silence_s)
-        with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as answer:
-            if answer.status_code >= 400:
-                with contextlib.suppress(httpx2.HTTPError):
-                    answer.read()
-                _check(answer)
-            yield from read_events(answer.iter_bytes(), until=until)
+        is_open = False
+        try:
+            with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    with contextlib.suppress(httpx2.HTTPError):
+                        answer.read()
+                    _check(answer)
+                is_open = True
+                patience.answered()
+                yield from read_events(answer.iter_bytes(), until=patience.until)
+        except httpx2.HTTPError as error:
+            if not is_open:
+                raise Away(self._lost(error)) from error
 
 
 _JSON = {"Content-Type": "application/json"}
@@ -219,14 +240,17 @@ def _path(*parts: str) -> str:
 
 
 def _check(answer: httpx2.Response) -> None:
-    """Raise the error that an answer means, if it means one."""
+    """Raise the error that an answer means, if it means one; `Away` if it may pass."""
     if answer.status_code < 400:
         return
     try:
         document = answer.json()
     except ValueError:
         document = None
-    raise error_of(answer.status_code, document)
+    error = error_of(answer.status_code, document)
+    if answer.status_code in _PASSING:
+        raise Away(error, is_there=True, wait_s=retry_after_s(answer.headers))
+    raise error
 
 
 def _change(data: Mapping[str, Any], ids: Sequence[str], id_: str) -> Change:

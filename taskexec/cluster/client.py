@@ -154,8 +154,8 @@ class Cluster:
 
         return KeyFolder(self.settings.security.keys_folder(os.environ)).identity()
 
-    def collector(self, run_id: str) -> Collector:
-        """Return what brings a run home, into the folder of the settings.
+    def collector(self, run_id: str, *, tells: bool = True) -> Collector:
+        """Return what brings a run home, into the folder of the settings; nobody is told of it unless `tells`.
 
         Raises:
             NotFound: No such run.
@@ -170,7 +170,7 @@ class Cluster:
         from taskexec.cluster.herald import listen
 
         try:
-            listen(self, collector)
+            listen(self, collector, tells=tells)
         except BaseException:
             collector.close(patience_s=0.0)
             raise
@@ -181,8 +181,10 @@ class Cluster:
         """What tells whoever the settings name; one for all runs that are brought home here."""
         from taskexec.observability.notify import Notifier
         from taskexec.observability.notify.delivery import policy_of
+        from taskexec.store.told import ToldStore
 
-        return Notifier(policy_of(self.settings.notify), attempts=self.settings.notify.attempts)
+        claims = ToldStore(self.connection, self.settings.evidence.retention_s)
+        return Notifier(policy_of(self.settings.notify), attempts=self.settings.notify.attempts, claims=claims)
 
     def lose_worker(self, name: str) -> None:
         """Release at once what a dead worker held in every active run; what fails here, leases make good later."""

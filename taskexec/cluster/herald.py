@@ -34,8 +34,8 @@ log = logging.getLogger("taskexec.herald")
 _LAST_SPANS_S = 1.0
 
 
-def listen(cluster: Cluster, collector: Collector) -> None:
-    """Have a collector's run told of and traced, as far as the settings ask for it; without, it costs nothing.
+def listen(cluster: Cluster, collector: Collector, *, tells: bool = True) -> None:
+    """Have a collector's run told of (if `tells`) and traced, as far as the settings ask for it; without, it is free.
 
     Raises:
         ConnectionLost: The server did not answer.
@@ -44,7 +44,7 @@ def listen(cluster: Cluster, collector: Collector) -> None:
     memory = Memory(folder)
     redactor = Redactor.of(os.environ)
     notify = settings.notify
-    if notify.is_wanted:
+    if notify.is_wanted and tells:
         deadline = _deadline(cluster, collector) if "deadline_in_danger" in notify.events.split(",") else None
         watch = RunWatch(
             collector.run_id,

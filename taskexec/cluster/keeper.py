@@ -16,6 +16,7 @@ from taskexec.cluster.places import RunPlace
 from taskexec.domain.clock import iso_time
 from taskexec.domain.names import is_run_id
 from taskexec.errors import ConnectionLost, NotFound, TekError
+from taskexec.store.run_lines import RedisRunLines
 from taskexec.submission import Collector
 from taskexec.submission.journal import JOURNAL_FILE
 
@@ -48,6 +49,10 @@ class Keeper:
         self._pauses: dict[str, tuple[float, float]] = {}
         """Runs that are left alone: until when, and for how long."""
         self._told: set[str] = set()
+        self._began_at: float | None = None
+        """When it first saw what the cluster has, by the server's clock, in seconds since the epoch."""
+        self._are_told: dict[str, bool] = {}
+        """Runs that were begun with, and whether somebody is told of each."""
 
     def run(self) -> None:
         """Go on until `stop`, or until the runs that were named are at home."""
@@ -82,6 +87,8 @@ class Keeper:
 
     def _look(self) -> None:
         """Begin with runs that are not at home, the oldest first."""
+        if self._began_at is None:
+            self._began_at = RedisRunLines(self._cluster.connection).now_us() / 1e6
         listed = [run_id for run_id in self._cluster.runs.listed() if is_run_id(run_id)]
         for run_id in self._wanted or reversed(listed):
             with self._lock:
@@ -124,13 +131,25 @@ class Keeper:
                     length = min(self._pauses.get(run_id, (0.0, _FIRST_PAUSE_S / 2))[1] * 2, _LONGEST_PAUSE_S)
                     self._pauses[run_id] = time.monotonic() + length, length
 
+    def _tells(self, run_id: str) -> bool:
+        """Return whether somebody is to be told of a run: not of those that had ended before, and nobody here followed.
+
+        A run that was followed here, or submitted, has a folder: who begins again tells what was not told.
+        """
+        if run_id not in self._are_told:
+            ended = self._cluster.runs.head(run_id).finished_at
+            is_news = ended is None or self._began_at is None or ended >= self._began_at
+            has_folder = (self._cluster.settings.evidence.runs_dir / run_id).exists()
+            self._are_told[run_id] = is_news or has_folder or run_id in self._wanted
+        return self._are_told[run_id]
+
     def _bring_home(self, run_id: str) -> None:
         """Follow a run until it has ended and is at home, or this ends.
 
         Raises:
             TekError: It cannot be brought home now.
         """
-        with contextlib.closing(self._cluster.collector(run_id)) as collector:
+        with contextlib.closing(self._cluster.collector(run_id, tells=self._tells(run_id))) as collector:
             while not self._stop.is_set():
                 if self._step(collector):
                     break

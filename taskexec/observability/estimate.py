@@ -108,6 +108,8 @@ def _estimate(timeline: RunTimeline, left: Left, seconds: float, now_us: int) ->
     ratio += 0.0 if left.are_slots_known else _OF_SLOTS
     share = seconds / left.seconds if left.seconds else 1.0
     deviation_s = ((ratio * seconds) ** 2 + (left.deviation_s * share) ** 2) ** 0.5
+    ratio += left.overrun_s / seconds if seconds else 0.0
+    deviation_s = (deviation_s**2 + left.overrun_s**2) ** 0.5  # what has gone on for long may go on as long again
     spread_s = _LIKELY * deviation_s + _LEAST_S
     earliest_s = max(seconds - spread_s, seconds / (1 + 2 * ratio), 0.0)
     instants = (now_us + round(one * 1e6) for one in (seconds, min(earliest_s, seconds), seconds + spread_s))

@@ -22,6 +22,9 @@ __all__ = ["Forecast", "Graph", "Left", "Now", "makespan_s"]
 
 _OVERDUE = 0.1
 """A task that runs longer than expected is given so much of its time again."""
+_LATE, _LATE_S, _LATE_DEVIATIONS = 0.5, 1.0, 3.0
+"""One that runs longer than expected by more than this share, these seconds and so many standard deviations is not
+what was expected: the longer it has, the less is known of when it ends."""
 _GROWTH = 1.1
 """So many times the tasks have to have ended before all is scheduled again."""
 _US_A_TASK = 500
@@ -61,6 +64,8 @@ class Left:
     """Tasks among them of which only the plan says how long they take."""
     are_slots_known: bool
     """Whether it is known how many tasks run at once."""
+    overrun_s: float = 0.0
+    """By how much the task that is latest has overrun; 0 while all that runs may still be as was expected."""
 
 
 class Forecast:
@@ -101,7 +106,8 @@ class Forecast:
         are_known = all(self._pace.concurrency(route, slots) is not None for route in routes)
         seconds = bound_s * self._stretch
         deviation_s = max(deviation_s, self._spread * seconds)
-        return Left(seconds, deviation_s, len(left), self._unknown, self._declared, are_known)
+        overrun_s = max((self._overrun_s(index, now) for index in now.running_us), default=0.0)
+        return Left(seconds, deviation_s, len(left), self._unknown, self._declared, are_known, overrun_s)
 
     def _drawn(self, left: Sequence[int], random: Random) -> list[float]:
         """Return durations as they may come out: around what is expected, as far off as those that were seen.
@@ -181,6 +187,13 @@ class Forecast:
         """Return how long a task still runs."""
         elapsed_s = max(now.at_us - now.running_us[index], 0) / 1e6
         return max(expected_s - elapsed_s, _OVERDUE * elapsed_s)
+
+    def _overrun_s(self, index: int, now: Now) -> float:
+        """Return by how much a task runs longer than expected; 0 when no longer than tasks do."""
+        expected_s = self._expected[index]
+        over_s = (now.at_us - now.running_us[index]) / 1e6 - expected_s
+        may_s = max(_LATE * expected_s + _LATE_S, _LATE_DEVIATIONS * self._variances[index] ** 0.5)
+        return over_s if over_s > may_s else 0.0
 
     def _slots_of(self, route: str, slots: int | None, left: int) -> float:
         """Return how many tasks of a route run at once; when nothing is known of it, something in the middle."""

@@ -103,7 +103,8 @@ class _LateFormatter(logging.Formatter):
         """Return the line of a record."""
         if self._inner is None:
             self._inner = self._make()
-        return self._redactor.text(self._inner.format(record))
+        line = self._inner.format(record)
+        return self._redactor.text(line) if self._is_human else line
 
     def _make(self) -> logging.Formatter:
         import structlog
@@ -122,10 +123,19 @@ class _LateFormatter(logging.Formatter):
                 )
             ]
         else:
-            last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
+            last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=self._to_json)]
         return structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
         )
+
+    def _to_json(self, event: Mapping[str, Any], **_: Any) -> str:
+        """Return a line; secrets are looked for in its texts, since a mask could break what JSON has made of them."""
+        import orjson
+
+        line = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+        if self._redactor.may_change(line):
+            line = orjson.dumps(self._redactor.json(orjson.loads(line)))
+        return line.decode()
 
 
 Event = MutableMapping[str, Any]
@@ -165,9 +175,3 @@ def _add_time(name: str) -> Any:
         return {**first, **event}
 
     return add
-
-
-def _to_json(event: Mapping[str, Any], **_: Any) -> str:
-    import orjson
-
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -89,16 +89,22 @@ class RunView:
         elif status is TaskStatus.FAILED:
             self.failed.append(index)
 
-    def rate(self) -> float:
-        """Return tasks finished a second since the start; 0 before anything happened."""
-        if self.started_us is None or self.last_us <= self.started_us:
+    def rate(self, now_us: int | None = None) -> float:
+        """Return tasks finished a second since the start; 0 before anything happened.
+
+        Args:
+            now_us: Server time in microseconds, up to which it is counted while the run goes on; None is the time of
+                the last entry, for who looks at a run that nobody follows.
+        """
+        until_us = self.last_us if now_us is None or self.is_final else max(self.last_us, now_us)
+        if self.started_us is None or until_us <= self.started_us:
             return 0.0
         finished = self.counts[TaskStatus.SUCCEEDED] + self.counts[TaskStatus.FAILED]
-        return finished / ((self.last_us - self.started_us) / 1e6)
+        return finished / ((until_us - self.started_us) / 1e6)
 
-    def left_s(self) -> float | None:
-        """Return the seconds left at the present rate; None while nothing is known."""
-        rate = self.rate()
+    def left_s(self, now_us: int | None = None) -> float | None:
+        """Return the seconds left at the rate up to now (as `rate`); None while nothing is known."""
+        rate = self.rate(now_us)
         return (len(self.statuses) - self.done) / rate if rate > 0 else None
 
     def tally(self) -> dict[str, int]:

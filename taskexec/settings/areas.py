@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -367,6 +368,11 @@ class ApiSettings(Area):
         max_length=1_000,
         description="Address under which others reach the API, such as that of a proxy; empty is where it listens",
     )
+    proxies: str = Field(
+        default="",
+        description="Addresses or networks, such as `10.0.0.0/8`, of proxies that say for whom they ask "
+        "(`X-Forwarded-For`, `X-Forwarded-Proto`), separated by commas (in files a list); empty believes none",
+    )
     tls_cert: Path | None = Field(default=None, description="Certificate (PEM, with its chain) that the API shows")
     tls_key: Path | None = Field(default=None, description="Private key (PEM) of that certificate")
     body_limit_mib: int = Field(default=32, ge=1, le=256, description="Largest body of a request, in MiB")
@@ -381,7 +387,7 @@ class ApiSettings(Area):
     )
     rate: int = Field(default=6_000, ge=1, le=10**7, description="Requests that one token may make in a minute")
     failure_rate: int = Field(
-        default=30, ge=1, le=10**6, description="Requests without a valid token that one address may make in a minute"
+        default=30, ge=1, le=10**6, description="Wrong tokens that one address may show in a minute"
     )
     session_s: int = Field(
         default=43_200, ge=60, le=31_536_000, description="Time after which a browser logs in again, in seconds"
@@ -398,9 +404,9 @@ class ApiSettings(Area):
         "`open` everybody",
     )
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "proxies", mode="before")
     @classmethod
-    def _join_origins(cls, value: object) -> object:
+    def _join(cls, value: object) -> object:
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
     @field_validator("cors_origins")
@@ -412,6 +418,17 @@ class ApiSettings(Area):
             if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
                 raise ValueError(f"`{origin}` is not an origin, such as `https://a.example`")
         return ",".join(origins)
+
+    @field_validator("proxies")
+    @classmethod
+    def _check_proxies(cls, text: str) -> str:
+        proxies = [proxy.strip() for proxy in text.split(",") if proxy.strip()]
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"`{proxy}` is no address or network, such as `10.0.0.0/8`") from None
+        return ",".join(proxies)
 
     @field_validator("public_url")
     @classmethod

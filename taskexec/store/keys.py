@@ -44,7 +44,9 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:tokens` | hash | id of a token of the API -> JSON: whom it stands for, SHA-256 of its secret | for ever |
 | `tek:session:<sha256>` | string | id of the token with which a browser has logged in | `api.session_s` |
 | `tek:answer:<sha256>` | string | JSON: a request with a key, and what was answered to it | `retention_s` |
+| `tek:told:<sha256>` | string | who tells a target something of a run; `told` once that was done | `retention_s` |
 | `tek:audit` | stream | what was asked of the API to be changed, by whom, and what came of it | the last 100,000 |
+| `tek:audit:access` | stream | logins at the API, and what it refused to callers of too low a role | the last 10,000 |
 | `tek:slots` | hash | route -> slots of live workers, rewritten by every caretaker | for ever |
 | `tek:workers` | zset | worker -> server time (s) its registration lapses | trimmed by every caretaker |
 | `tek:worker:<name>` | string | JSON of a worker's registration | a lease and a half |
@@ -82,6 +84,7 @@ import hashlib
 __all__ = [
     "ACTIVE",
     "AUDIT",
+    "AUDIT_ACCESS",
     "CALM",
     "EARMARKS",
     "FREE",
@@ -110,6 +113,7 @@ __all__ = [
     "run_key",
     "run_prefix",
     "session_key",
+    "told_key",
     "wake_key",
     "worker_key",
 ]
@@ -133,6 +137,7 @@ STARTED = "tek:started"
 METRICS = "tek:metrics"
 TOKENS = "tek:tokens"
 AUDIT = "tek:audit"
+AUDIT_ACCESS = "tek:audit:access"
 NO_RUN = "tek:{}"
 """Prefix for scripts that are not about one run."""
 
@@ -219,6 +224,11 @@ def session_key(secret: str) -> str:
 def answer_key(key: str) -> str:
     """Return the key of what was answered to a request with a key of its caller."""
     return f"tek:answer:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def told_key(key: str) -> str:
+    """Return the key of who tells a target something of a run, by the name of that."""
+    return f"tek:told:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def direct_key(worker: str) -> str:

@@ -232,6 +232,12 @@ class RedisRunStore:
         known, known_digest = orjson.loads(found or claim)
         return known, known_digest
 
+    def release_key(self, key: str, run_id: str, digest: str) -> None:
+        """Have a key stand for nothing again, if it stands for this run, of which nothing was put."""
+        name = submission_key(key)
+        if self.connection.call("GET", name) == orjson.dumps([run_id, digest]):
+            self.connection.call("DEL", name)
+
     def remove(self, run_id: str) -> bool:
         """See `RunStore.remove`."""
         tasks = int(self.connection.call("HGET", run_key(run_id, "meta"), "tasks") or 0)

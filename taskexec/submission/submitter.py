@@ -16,7 +16,7 @@ import orjson
 
 from taskexec.domain.names import is_run_id
 from taskexec.domain.program import RunOptions
-from taskexec.errors import ConnectionLost, EvidenceUnwritable, NotFound, Refused
+from taskexec.errors import ConnectionLost, EvidenceUnwritable, NotFound, Refused, TekError
 from taskexec.plan import Plan, build_plan
 from taskexec.sources import ReadOptions, read_plan
 from taskexec.store.runs import RedisRunStore
@@ -64,7 +64,8 @@ class Submitter:
         """Submit a plan: journal first, then the program, then the start.
 
         With a `key` the same plan is the same run, however often it is submitted: a repeated call completes what an
-        earlier one may have left half done, and changes nothing else.
+        earlier one may have left half done, and changes nothing else. A submission that fails before anything was put
+        leaves its key free.
 
         Args:
             plan: The plan, admitted.
@@ -78,22 +79,43 @@ class Submitter:
             EvidenceUnwritable: The run's folder cannot be made; nothing was submitted.
             ConnectionLost: The server did not answer for half a minute; with a key it may be submitted again.
         """
-        run_id = new_run_id()
-        if key is not None:
-            run_id = self._claim(key, run_id, plan.digest, options.retention_s)
+        new = new_run_id()
+        run_id = new if key is None else self._claim(key, new, plan.digest, options.retention_s)
+        try:
+            submission, is_known = self._prepare(plan, options, run_id, key=key, here=here, takeover=takeover)
+        except (TekError, OSError):  # nothing was put
+            if key is not None and run_id == new:
+                with contextlib.suppress(ConnectionLost):
+                    self._store.release_key(key, run_id, plan.digest)
+            raise
+        if not is_known:
+            _until_answered(lambda: self._store.put(submission.program))
+        _until_answered(lambda: self._store.start(run_id))
+        return submission
+
+    def _prepare(
+        self,
+        plan: Plan,
+        options: RunOptions,
+        run_id: str,
+        *,
+        key: str | None,
+        here: Here | None,
+        takeover: Takeover | None,
+    ) -> tuple[Submission, bool]:
+        """Compile and journal a run that is to be put; return it, and whether the server knows it already."""
         standing = takeover.standing() if takeover is not None else {}
         before = Before(standing)
         with contextlib.suppress(NotFound):  # the same submission may have been journaled here before
             earlier = Journal.read(self._runs_dir / run_id)
             before = Before(standing, earlier.plan_json, earlier.canvas_json)
         submission = prepare(plan, options, run_id=run_id, identity=self._identity(), before=before)
-        if key is None or not self._is_known(run_id):
+        is_known = key is not None and self._is_known(run_id)
+        if not is_known:
             taken = {index: stands.reused for index, stands in standing.items()}
             journal = Journal(submission.plan_json, submission.canvas_json, options, here, taken)
             self._journal(run_id, journal, takeover)
-            _until_answered(lambda: self._store.put(submission.program))
-        _until_answered(lambda: self._store.start(run_id))
-        return submission
+        return submission, is_known
 
     def _is_known(self, run_id: str) -> bool:
         """Return whether the server has the program of a run: then its journal is with whoever submitted it first."""
@@ -112,7 +134,7 @@ class Submitter:
         known, known_digest = _until_answered(lambda: self._store.claim_key(key, run_id, digest, lifetime_s))
         if known_digest != digest or not is_run_id(known):
             raise Refused(
-                f"the key `{key}` stands for run `{known}`, whose plan is another one",
+                f"the key of this submission stands for run `{known}`, whose plan is another one",
                 hint="give a changed plan another key",
             )
         return known
@@ -186,9 +208,10 @@ def stored_plan(folder: Path) -> Plan:
     if not path.is_file():
         raise NotFound(f"{folder} holds no run", hint="`tek runs` lists the runs")
     plan = build_plan(read_plan(path, ReadOptions(kind="plan", allow_outside=True)))
-    if plan.digest != orjson.loads(path.read_bytes()).get("digest"):
+    told = orjson.loads(path.read_bytes())
+    if plan.digest != told.get("digest"):
         raise NotFound(f"{path} was changed: its plan has another digest than it says", hint="`tek verify` says more")
-    return plan
+    return replace(plan, source=str(told.get("source") or plan.source))  # what it is called, not where it is kept
 
 
 def user_name() -> str:

@@ -27,7 +27,8 @@ KNOWN_VARIABLES = SETTINGS | RESERVED_VARIABLES | set(SHORT_VARIABLES)
 ROLES = ("submitter", "worker", "monitor")
 _OF_SUBMITTERS = [
     *("tek:runs", "tek:submission:<sha256>"),
-    *("tek:tokens", "tek:session:<sha256>", "tek:answer:<sha256>", "tek:audit"),
+    *("tek:tokens", "tek:session:<sha256>", "tek:answer:<sha256>"),
+    *("tek:told:<sha256>", "tek:audit", "tek:audit:access"),
 ]
 """Keys that no worker may touch."""
 MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))

@@ -53,6 +53,28 @@ def test_a_token_in_the_address_does_not_stay_there(browser: Browser, served: Se
         assert "tek_" not in opened.page.url
 
 
+def test_a_token_in_the_address_takes_no_session_over_unasked(browser: Browser, served: ServedApi) -> None:
+    with window(browser, served, "admin") as opened:
+        page, link = opened.page, f"{served.url}/login?next=/workers#token={served.tokens['viewer']}"
+        page.goto(link)
+        expect(page.get_by_role("group")).to_contain_text(
+            "signed in as admin (admin). Sign in as viewer (viewer) instead"
+        )
+        assert "tek_" not in page.url
+        page.get_by_role("button", name="Stay admin").click()
+        page.wait_for_url("**/workers")
+        expect(page.locator("#who")).to_have_text("admin · admin")
+
+        page.goto(link)
+        page.get_by_role("button", name="Sign in as viewer").click()
+        page.wait_for_url("**/workers")
+        expect(page.locator("#who")).to_have_text("viewer · viewer")
+
+        page.goto(link)  # the same token needs no question
+        page.wait_for_url("**/workers")
+        opened.complaints = [text for text in opened.complaints if "409" not in text]  # what was refused, as it should
+
+
 def test_login_leads_to_no_other_host(browser: Browser, served: ServedApi) -> None:
     with window(browser, served, None) as opened:
         opened.page.goto(f"{served.url}/login?next=//elsewhere.example/#token={served.tokens['viewer']}")

@@ -20,6 +20,7 @@ from support.waiting import wait_until
 from taskexec.errors import ConnectionLost
 from taskexec.store.connection import Connection
 from taskexec.store.embedded import ServerProgram
+from taskexec.store.told import ToldStore
 
 pytestmark = [pytest.mark.xdist_group("access"), pytest.mark.timeout(180)]
 
@@ -92,6 +93,17 @@ def roles(server_program: ServerProgram) -> Iterator[Roles]:
             worker.communicate(timeout=30)
 
 
+def test_submitter_tells_what_only_one_of_many_tells(roles: Roles) -> None:
+    connections = [Connection(roles.server.url("submitter")) for _ in range(2)]
+    ours, others = (ToldStore(connection, 60) for connection in connections)
+
+    assert [ours.claim("x", 30.0), ours.claim("x", 30.0), others.claim("x", 30.0)] == ["ours", "ours", "others"]
+    ours.told("x")
+    assert others.claim("x", 30.0) == "told"
+    for connection in connections:
+        connection.close()
+
+
 def test_each_role_does_its_work_and_nothing_is_refused(roles: Roles) -> None:
     run = roles.tek("submitter", "submit", "plan.csv", "--wait", status=1)
     run_id = run["run_id"]
@@ -130,7 +142,7 @@ def test_api_does_its_work_as_submitter(roles: Roles) -> None:
         wait_until(lambda: asked("/healthz"), "the API", timeout_s=30.0, diagnose=roles.seen)
         made = asked("/api/v1/runs", b"id,command\na,true\n", Content_Type="text/csv", Idempotency_Key="a")
         asked("/api/v1/session", json.dumps({"token": token["token"]}).encode(), Content_Type="application/json")
-        (entry, *_) = asked("/api/v1/audit?limit=5")["entries"]
+        (entry, *_) = asked("/api/v1/audit?kind=access&limit=5")["entries"]
         listed = asked("/api/v1/runs")["runs"]
         roles.tek("submitter", "token", "revoke", token["id"])
     finally:

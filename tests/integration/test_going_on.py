@@ -10,11 +10,12 @@ import pytest
 from support.live import Home, LiveCluster, Task, make_plan
 from support.waiting import wait_until
 
-from taskexec.completion.keys import KeyFolder
+from taskexec.completion.keys import Identity, KeyFolder
 from taskexec.completion.proof import verify_folder
 from taskexec.domain.program import Program, RunOptions
 from taskexec.domain.states import TaskStatus
-from taskexec.errors import ConnectionLost, NotFound, Refused, TasksBlocked
+from taskexec.errors import ConnectionLost, EvidenceUnwritable, NotFound, Refused, TasksBlocked
+from taskexec.store.keys import run_key
 from taskexec.store.runs import RedisRunStore
 from taskexec.submission import Collector, FormerRun, Submitter, Takeover, Verdict
 from taskexec.submission.journal import Here, Journal
@@ -87,11 +88,14 @@ def test_run_goes_on_after_its_server_came_back_empty_and_nothing_that_was_done_
     before.finish()
     before.close()
 
+    called = live.cluster.connection.call("HGET", run_key(run_id, "meta"), "source")
     live.lose_all_data()
     (tmp_path / "go").touch()
     live.cluster.submitter.take_up(run_id)
     home = live.finish(run_id, tend=True)
 
+    assert live.cluster.connection.call("HGET", run_key(run_id, "meta"), "source") == called
+    assert str(tmp_path).encode() not in called
     assert set(home.statuses.values()) == {"succeeded"}
     assert [counted(tmp_path, f"t{n}") for n in range(6)] == [1, 1, 1, 2, 1, 1]
     assert home.results["t3"]["attempts"] == 2
@@ -189,12 +193,13 @@ def test_run_that_was_submitted_elsewhere_with_the_key_can_be_collected_here(liv
 
 
 def test_key_that_stands_for_another_plan_is_refused(live: LiveCluster) -> None:
-    live.cluster.submit(make_plan([{"id": "a", "command": "true"}]), dry_run=False, key="taken")
+    first = live.cluster.submit(make_plan([{"id": "a", "command": "true"}]), dry_run=False, key="taken").run_id
 
     with pytest.raises(Refused) as caught:
         live.cluster.submit(make_plan([{"id": "b", "command": "true"}]), dry_run=False, key="taken")
 
-    assert "taken" in caught.value.message
+    assert first in caught.value.message
+    assert "taken" not in caught.value.message
 
 
 def test_submission_that_was_journaled_and_never_sent_is_completed_by_the_next_one(live: LiveCluster) -> None:
@@ -206,6 +211,34 @@ def test_submission_that_was_journaled_and_never_sent_is_completed_by_the_next_o
 
     assert completed.run_id == run_id
     assert live.finish(run_id).statuses == {"a": "succeeded"}
+
+
+def test_key_of_a_submission_that_failed_before_anything_was_put_is_free(live: LiveCluster, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    folder.write_text("in the way")
+    submitter = Submitter(live.store, folder, lambda: live.cluster.identity)
+    with pytest.raises(EvidenceUnwritable):
+        submitter.submit(make_plan([{"id": "a", "command": "true"}]), RunOptions(), key="corrected")
+    folder.unlink()
+
+    corrected = submitter.submit(make_plan([{"id": "b", "command": "true"}]), RunOptions(), key="corrected")
+
+    assert live.store.head(corrected.run_id)
+
+
+def test_key_that_others_have_used_stays_theirs_when_a_repeat_fails(live: LiveCluster, tmp_path: Path) -> None:
+    plan = make_plan([{"id": "a", "command": "true"}])
+    first = live.cluster.submit(plan, dry_run=False, key="theirs").run_id
+    before = live.store.claim_key("theirs", "20260101-000000-000aaaaaa", plan.digest, 60)
+
+    def no_identity() -> Identity:
+        raise EvidenceUnwritable("no key")
+
+    with pytest.raises(EvidenceUnwritable):
+        Submitter(live.store, tmp_path, no_identity).submit(plan, RunOptions(), key="theirs")
+
+    assert live.store.claim_key("theirs", "20260101-000000-000aaaaaa", plan.digest, 60) == before
+    assert before[0] == first
 
 
 class LosesAnswers(RedisRunStore):

@@ -9,7 +9,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from support.live import LiveCluster
 from support.receivers import Received, mail_server, web_receiver
 from support.waiting import wait_until
 
+from taskexec.cluster import Cluster
 from taskexec.cluster.keeper import Keeper
+from taskexec.domain.claims import Claim
+from taskexec.store.told import ToldStore
 
 Start = Callable[..., LiveCluster]
 
@@ -184,3 +187,72 @@ def test_keeper_of_a_cluster_tells_of_the_runs_that_it_brings_home(fresh: Start)
         messages = await_requests(hook, 2)
         assert live.cluster.notifier.wait(5.0) == 0
         assert sorted(message["run_id"] for message in messages) == sorted(runs)
+
+
+def elsewhere(live: LiveCluster, runs_dir: Path) -> Cluster:
+    """Return the same cluster as somebody else sees it, with folders of their own."""
+    evidence = live.settings.evidence.model_copy(update={"runs_dir": runs_dir})
+    return Cluster(live.server.url, live.settings.model_copy(update={"evidence": evidence}))
+
+
+def keep(cluster: Cluster, *until_home: str, runs: Sequence[str] = ()) -> None:
+    """Have a keeper bring home all runs of a cluster until some are, and tell all that it has to."""
+    keeper = Keeper(cluster, runs)
+    thread = threading.Thread(target=keeper.run)
+    thread.start()
+    folder = cluster.settings.evidence.runs_dir
+
+    def are_home() -> bool:
+        summaries = [folder / run_id / "run.json" for run_id in until_home]
+        return all(path.is_file() and json.loads(path.read_text())["ended"] for path in summaries)
+
+    try:
+        wait_until(are_home, "the runs to be at home", timeout_s=30.0)
+    finally:
+        keeper.stop()
+        thread.join()
+    assert cluster.notifier.wait(10.0) == 0
+
+
+def test_each_event_is_told_once_however_many_bring_the_run_home(fresh: Start, tmp_path: Path) -> None:
+    with web_receiver() as hook:
+        live = fresh(notify__targets=hook.url)
+        live.start_worker(slots=2)
+        run_id = live.submit([{"id": "a", "command": "sleep 1; false"}])
+        clusters = [elsewhere(live, tmp_path / name) for name in "abc"]
+        keepers = [threading.Thread(target=keep, args=(cluster, run_id)) for cluster in clusters]
+        for keeper in keepers:
+            keeper.start()
+        for keeper in keepers:
+            keeper.join()
+        keep(elsewhere(live, tmp_path / "later"), run_id, runs=[run_id])
+
+        assert sorted(told(request)["event"] for request in hook.requests) == ["run_ended", "task_failed"]
+
+
+def test_new_keeper_tells_nothing_of_runs_that_are_over_unless_it_is_asked_for_them(
+    fresh: Start, tmp_path: Path
+) -> None:
+    with web_receiver() as hook:
+        live = fresh(notify__targets=hook.url)
+        live.start_worker(slots=2)
+        over = live.submit([{"id": "a"}])
+        wait_until(lambda: live.store.head(over).finished_at, "the end of the run", timeout_s=30.0)
+
+        keep(elsewhere(live, tmp_path / "new"), over)
+        assert hook.requests == []
+
+        keep(elsewhere(live, tmp_path / "asked"), over, runs=[over])
+        assert [told(request)["run_id"] for request in hook.requests] == [over]
+
+
+def test_what_somebody_had_claimed_who_died_is_told_by_the_next(fresh: Start, tmp_path: Path) -> None:
+    live = fresh()
+    dead, next_one = (ToldStore(live.cluster.connection, 60) for _ in range(2))
+
+    assert dead.claim("r run_ended/1 x", 0.3) is Claim.OURS
+    assert dead.claim("r run_ended/1 x", 0.3) is Claim.OURS
+    assert next_one.claim("r run_ended/1 x", 30.0) is Claim.OTHERS
+    wait_until(lambda: next_one.claim("r run_ended/1 x", 30.0) is Claim.OURS, "the claim to lapse")
+    next_one.told("r run_ended/1 x")
+    assert dead.claim("r run_ended/1 x", 30.0) is Claim.TOLD

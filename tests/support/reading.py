@@ -31,6 +31,9 @@ class OpenGuard:
     async def admit(self, request: Request, role: Role) -> Caller:
         return Caller("test", "test", Role.ADMIN)
 
+    async def still_counts(self, request: Request) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class Event:
@@ -69,6 +72,11 @@ class Events:
     def take(self, name: str) -> Event:
         """Return the next event of a name."""
         return next(event for event in self if event.name == name)
+
+    def await_comments(self, count: int) -> None:
+        """Wait for comments; events between them are passed over."""
+        while count:
+            count -= next(self._lines).startswith(":")
 
 
 class ReadingApi:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from taskexec.api.access import Admin, Caller, Submitter
-from taskexec.api.paths import RunId
+from taskexec.api.paths import RunId, WorkerName
 from taskexec.api.problems import Problem
 from taskexec.api.services import Services, ServicesOf
 from taskexec.cluster.places import RunPlace
@@ -114,7 +114,7 @@ def retry_run(
 @router.post("/workers/{name}/{verb}", summary="Drain, cordon or uncordon a worker", tags=["cluster"])
 def wish(
     request: Request,
-    name: Annotated[str, Path(description="Name of a worker.", max_length=300)],
+    name: WorkerName,
     verb: Annotated[
         Literal["drain", "cordon", "uncordon"],
         Path(description="`drain`: finish and leave; `cordon`: take nothing new; `uncordon`: take tasks again."),
@@ -124,7 +124,7 @@ def wish(
 ) -> WorkerState:
     """Say what is wished of a worker."""
     if all(row["name"] != name for row in services.cluster.workers.listed()):
-        raise NotFound(f"there is no worker `{name}`", hint="`GET /api/v1/workers` lists them")
+        raise NotFound(f"there is no worker `{name[:200]}`", hint="`GET /api/v1/workers` lists them")
     services.cluster.workers.wish(name, _WISHES[verb])
     request.state.subject = name
     return WorkerState(name=name, state=_WISHES[verb])

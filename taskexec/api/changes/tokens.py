@@ -11,7 +11,8 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from taskexec.api.access import Admin, Viewer
-from taskexec.api.guard import SESSION_COOKIE, TokenGuard, caller_of
+from taskexec.api.guard import TokenGuard, caller_of, session_cookie
+from taskexec.api.problems import Problem
 from taskexec.api.services import Services, ServicesOf
 from taskexec.domain.api_token import ApiToken, new_token
 from taskexec.domain.clock import iso_time
@@ -30,6 +31,10 @@ class LoginRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     token: str = Field(max_length=200, description="The text of a token, `tek_…`.")
+    replace: bool = Field(
+        default=True,
+        description="Whether a session that the browser has with another token ends; otherwise 409 is answered.",
+    )
 
 
 class SessionModel(BaseModel):
@@ -93,7 +98,7 @@ async def show_session(caller: Viewer, request: Request, services: ServicesOf) -
 
 @router.post("/session", summary="Log in, in a browser", openapi_extra={"security": []})
 async def begin_session(body: LoginRequest, request: Request, response: Response, services: ServicesOf) -> SessionModel:
-    """Have the browser hold a cookie that stands for a token, out of reach of scripts.
+    """Have the browser hold a cookie that stands for a token, out of reach of scripts; an earlier session of it ends.
 
     Requests of the browser that change something need the header `X-Tek-Request: 1` as well.
     """
@@ -101,10 +106,16 @@ async def begin_session(body: LoginRequest, request: Request, response: Response
     assert isinstance(guard, TokenGuard)
     token = await guard.valid(request, body.token)
     request.state.caller = caller_of(token)
+    store, name = _store(services), session_cookie(request)
+    former = request.cookies.get(name)
+    if former is not None:
+        if not body.replace:
+            _refuse_other(token, await to_thread.run_sync(store.session, former))
+        await to_thread.run_sync(store.end_session, former)
     secret, lifetime_s = secrets.token_urlsafe(32), services.settings.api.session_s
-    await to_thread.run_sync(_store(services).begin_session, secret, token.token_id, lifetime_s)
+    await to_thread.run_sync(store.begin_session, secret, token.token_id, lifetime_s)
     response.set_cookie(
-        SESSION_COOKIE,
+        name,
         secret,
         max_age=lifetime_s,
         path="/",
@@ -115,14 +126,25 @@ async def begin_session(body: LoginRequest, request: Request, response: Response
     return SessionModel(**_shown(token))
 
 
+def _refuse_other(token: ApiToken, present: ApiToken | None) -> None:
+    if present is not None and present.token_id != token.token_id:
+        raise Problem(
+            409,
+            "access.signed_in",
+            f"this browser is signed in as `{present.name}`, and the token is that of `{token.name}`",
+            hint="with `replace` the new session takes the place of the other",
+        )
+
+
 @router.delete("/session", summary="Log out", status_code=204, openapi_extra={"security": []})
 async def end_session(request: Request, services: ServicesOf) -> Response:
     """End the session of the browser; without one nothing happens."""
-    secret = request.cookies.get(SESSION_COOKIE)
+    name = session_cookie(request)
+    secret = request.cookies.get(name)
     if secret is not None:
         await to_thread.run_sync(_store(services).end_session, secret)
     response = Response(status_code=204)
-    response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")
+    response.delete_cookie(name, path="/", httponly=True, samesite="strict")
     return response
 
 

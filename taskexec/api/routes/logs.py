@@ -27,6 +27,8 @@ router = APIRouter(prefix="/api/v1", tags=["evidence"])
 
 _WAIT_S = 0.5
 _LOST_PAUSE_S = 0.5
+_MOST_MISSED = 4
+"""At so many heartbeats one after the other nobody may know the run: somebody may take it up."""
 _ENDED = {"succeeded", "failed", "lost", "cancelled", "given_back"}
 _STREAMS: dict[str, tuple[str, ...]] = {"stdout": STREAMS[:1], "stderr": STREAMS[1:], "both": STREAMS}
 _TEXT: dict[int | str, dict[str, Any]] = {
@@ -122,7 +124,7 @@ async def _events(
     readers, loop = services.live.log_readers, asyncio.get_running_loop()
     log = LiveLog(services.cluster.runs, live.run_id, index, first=told.first, last=attempt)
     yield b"retry: 2000\n\n"
-    told_at = loop.time()
+    told_at, missed = loop.time(), 0
     is_over = live.is_at_home
     while not is_over:
         try:
@@ -130,12 +132,17 @@ async def _events(
             is_over = log.has_ended
         except ConnectionLost:
             data = b""
-            is_over = await to_thread.run_sync(_has_come_home, services, live.run_id)
+            is_over = await to_thread.run_sync(_has_come_home, services, live.run_id) is True
             if not is_over:
                 await asyncio.sleep(_LOST_PAUSE_S)
         if data or loop.time() - told_at > HEARTBEAT_S:
             told_at = loop.time()
             yield data or HEARTBEAT
+            is_home = False if data or is_over else await to_thread.run_sync(_has_come_home, services, live.run_id)
+            is_over, missed = is_over or is_home is True, missed + 1 if is_home is None else 0
+            if missed > _MOST_MISSED:
+                yield event("reset", {"reason": "the server knows this run no more"})
+                return
     if not log.has_ended:
         for data in await to_thread.run_sync(_from_home, services, live, index, attempt, told):
             yield data
@@ -154,12 +161,14 @@ def _read(log: LiveLog) -> Iterator[LogPiece]:
     return iter(pieces)
 
 
-def _has_come_home(services: Services, run_id: str) -> bool:
-    """Return whether a run whose server has gone is at home, with its end."""
+def _has_come_home(services: Services, run_id: str) -> bool | None:
+    """Return whether a run is read from its folder now; None when nobody knows it any more."""
     try:
         return services.live.run(run_id).is_at_home
-    except (ConnectionLost, NotFound):
+    except ConnectionLost:
         return False
+    except NotFound:
+        return None
 
 
 def _from_home(services: Services, live: LiveRun, index: int, attempt: int | None, told: LogEvents) -> Sequence[bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from anyio import to_thread
@@ -33,6 +34,11 @@ _STEP_S = 2.0
 """So often an estimate is told anew while nothing else changes."""
 _MOST_ESTIMATED = 0.95
 """A task that takes longer than expected is not done for that."""
+_GONE_S = 60.0
+"""A run that nobody knows any more is waited for so long: somebody may take it up."""
+_AWAY: Mapping[str, Any] = MappingProxyType({})
+_GONE: Mapping[str, Any] = MappingProxyType({})
+"""What is known of a task when the server does not answer, and when neither it nor a folder knows the run."""
 
 
 @router.get("/runs/{run}/tasks/{task}/progress", response_class=StreamingResponse, responses=EVENTS)
@@ -73,11 +79,15 @@ async def _events(services: Services, live: LiveRun, index: int) -> AsyncIterato
     word = None if live.is_at_home else _Word(services, live, index)
     loop = asyncio.get_running_loop()
     told: tuple[Any, ...] = ()
-    told_at = 0.0
+    told_at, missed_at = 0.0, None
     yield b"retry: 2000\n\n"
     while True:
         state = await services.live.log_readers.read(lambda: _look(services, live.run_id, index, word))
-        if state is not None:
+        missed_at = (missed_at or loop.time()) if state is _GONE else None
+        if missed_at is not None and loop.time() - missed_at > _GONE_S:
+            yield event("reset", {"reason": "the server knows this run no more"})
+            return
+        if state:
             fresh = (state["status"], state["attempt"], state["progress"], state["current_step"])
             has_moved = fresh != told and (not told or fresh[:2] != told[:2] or not state["estimated"])
             if has_moved or loop.time() - told_at >= (_STEP_S if fresh != told else HEARTBEAT_S):
@@ -88,19 +98,23 @@ async def _events(services: Services, live: LiveRun, index: int) -> AsyncIterato
                 return
             if word is None:
                 await asyncio.sleep(_WAIT_S)
-        elif loop.time() - told_at >= HEARTBEAT_S:
-            told_at = loop.time()
-            yield HEARTBEAT
+        else:
+            if loop.time() - told_at >= HEARTBEAT_S:
+                told_at = loop.time()
+                yield HEARTBEAT
+            await asyncio.sleep(_WAIT_S)
 
 
-def _look(services: Services, run_id: str, index: int, word: _Word | None) -> dict[str, Any] | None:
-    """Return where a task stands, after waiting a moment for news; None when that cannot be told now."""
+def _look(services: Services, run_id: str, index: int, word: _Word | None) -> Mapping[str, Any]:
+    """Return where a task stands, after waiting a moment for news; `_AWAY` or `_GONE` when that cannot be told now."""
     try:
         if word is not None:
             word.listen(_WAIT_S)
         live = services.live.run(run_id)
-    except (ConnectionLost, NotFound):
-        return None
+    except ConnectionLost:
+        return _AWAY
+    except NotFound:
+        return _GONE
     with live.lock:
         return _state(live, index, word)
 

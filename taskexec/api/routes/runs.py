@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from taskexec.api.access import Viewer
@@ -19,6 +20,7 @@ from taskexec.api.services import Services, ServicesOf
 from taskexec.cluster.doors import flower_of_run
 from taskexec.domain.clock import iso_time
 from taskexec.domain.names import is_run_id
+from taskexec.domain.secrets import Redactor
 from taskexec.store.run_lines import RedisRunLines
 
 __all__ = ["router"]
@@ -127,7 +129,26 @@ def _document(request: Request, services: Services, run_id: str, name: str) -> R
         plan, canvas = services.cluster.runs.documents(run_id)
         data = zlib.decompress(plan if name == "plan.json" else canvas)
     digest = str(live.timeline.plan.get("digest") or run_id).removeprefix("sha256:")
-    return answer_json(request, services.live.redactor.data(data), f'"{name[0]}.{digest}"')
+    return answer_json(request, _without_secrets(services, data), f'"{name[0]}.{digest}"')
+
+
+def _without_secrets(services: Services, data: bytes) -> bytes:
+    """Return a document without secrets; they are looked for in its texts, which JSON may write otherwise."""
+    redactor = services.live.redactor
+    if not redactor.may_change(data):
+        return data
+    with services.live.telling:  # each takes some kilobytes a task
+        document = orjson.loads(data)
+        shown = redactor.json({name: None if isinstance(value, list) else value for name, value in document.items()})
+        for name, value in document.items():
+            if isinstance(value, list):
+                shown[name] = [_member_without_secrets(redactor, member) for member in value]
+        return orjson.dumps(shown)
+
+
+def _member_without_secrets(redactor: Redactor, member: Any) -> Any:
+    """Return a member of a list; most are plain, which is seen at once."""
+    return redactor.json(member) if redactor.may_change(orjson.dumps(member)) else member
 
 
 @router.get("/runs/{run}/ledger", response_model=LedgerPage)

@@ -9,15 +9,18 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
+from taskexec.domain.claims import Claim
 from taskexec.domain.clock import iso_time
+from taskexec.errors import ConnectionLost
 from taskexec.observability.notify.addresses import Target
 from taskexec.observability.notify.delivery import DeliveryFailed, DeliveryPolicy, deliver
 from taskexec.observability.notify.notices import Notice
 
-__all__ = ["TOLD_FILE", "Memory", "Notifier"]
+__all__ = ["TOLD_FILE", "Claims", "Memory", "Notifier"]
 
 log = logging.getLogger("taskexec.notify")
 
@@ -26,8 +29,24 @@ TOLD_FILE = ".told.json"
 _WAITING_MAX = 1000
 _LANES_MAX = 32
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
+_MARGIN_S = 5.0
+"""A claim lasts so much longer than an attempt and the pause after it may take."""
+_LOOK_S = 0.5
+"""So often it is looked whether somebody else has told what they have claimed."""
+_NOTED_TIMES = 5
+"""So often it is tried, in steps of `_LOOK_S`, to note what was told."""
 
 Deliver = Callable[[Target, Notice, DeliveryPolicy], None]
+
+
+class Claims(Protocol):
+    """Who tells what, known to all who bring the runs of a cluster home. Methods may raise `ConnectionLost`."""
+
+    def claim(self, key: str, lease_s: float) -> Claim:
+        """Return whose it is to tell something; ours lapses `lease_s` seconds after the last call."""
+
+    def told(self, key: str) -> None:
+        """Note that something was told."""
 
 
 class Memory:
@@ -61,17 +80,21 @@ class Memory:
 class Notifier:
     """Tells targets of notices; `tell` never waits."""
 
-    def __init__(self, policy: DeliveryPolicy, *, attempts: int, deliver: Deliver = deliver) -> None:
+    def __init__(
+        self, policy: DeliveryPolicy, *, attempts: int, deliver: Deliver = deliver, claims: Claims | None = None
+    ) -> None:
         """Begin with nothing to tell.
 
         Args:
             policy: How targets are told.
             attempts: Attempts at telling one target of one thing, 1 or more.
             deliver: Tells one target once.
+            claims: What others know who may tell the same; None where nobody else does.
         """
         self._policy = policy
         self._attempts = attempts
         self._deliver = deliver
+        self._claims = claims
         self._lanes: dict[int, _Lane] = {}
         self._changed = threading.Condition()
         self._open = 0
@@ -100,7 +123,7 @@ class Notifier:
 
     def _tell(self, target: Target, notice: Notice, key: str, memory: Memory | None) -> None:
         try:
-            why = self._try(target, notice)
+            why = self._try(target, notice, f"{notice.run_id} {key}")
             if why is None and memory is not None:
                 memory.add(key)
         except Exception as error:  # a way of telling with a fault of its own must not end all others
@@ -113,10 +136,12 @@ class Notifier:
             fields = {"run": notice.run_id, "what": notice.key, "target": target.shown, "error": why}
             log.warning("somebody could not be told", extra=fields)
 
-    def _try(self, target: Target, notice: Notice) -> str | None:
-        """Try until it is told; return why it was not."""
+    def _try(self, target: Target, notice: Notice, claim: str) -> str | None:
+        """Try until it is told, here or by somebody else; return why it was not."""
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, self._attempts + 1):
+            if not self._is_ours(claim, self._policy.timeout_s + pause_s + _MARGIN_S):
+                return None
             try:
                 self._deliver(target, notice, self._policy)
             except DeliveryFailed as error:
@@ -125,8 +150,32 @@ class Notifier:
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
+                self._note(claim)
                 return None
         return "never tried"
+
+    def _is_ours(self, claim: str, lease_s: float) -> bool:
+        """Return whether it is to be told here; while somebody else is at it, wait until they have told it or died."""
+        try:
+            while self._claims is not None:
+                standing = self._claims.claim(claim, lease_s)
+                if standing is not Claim.OTHERS:
+                    return standing is Claim.OURS
+                time.sleep(_LOOK_S)
+        except ConnectionLost as error:  # it may be told twice, which is better than never
+            log.warning("told without a claim", extra={"what": claim, "error": str(error)})
+        return True
+
+    def _note(self, claim: str) -> None:
+        """Have everybody know that it was told."""
+        if self._claims is None:
+            return
+        for _ in range(_NOTED_TIMES):
+            try:
+                self._claims.told(claim)
+                return
+            except ConnectionLost:
+                time.sleep(_LOOK_S)
 
     def wait(self, wait_s: float) -> int:
         """Wait until all is told, for so many seconds at most; return how much is not."""

@@ -179,7 +179,7 @@ def test_browser_logs_in_with_a_cookie_that_scripts_cannot_read(served: ServedAp
 
         stolen = dict(browser.cookies)
         assert browser.delete("/api/v1/session").status_code == 204
-        assert browser.cookies.get("tek_session") is None
+        assert not browser.cookies
     with served.client(None, cookies=stolen) as thief:
         problem_of(thief.get("/api/v1/session"), 401, "access.session")
 
@@ -191,6 +191,34 @@ def test_session_ends_with_its_token(served: ServedApi, admin: httpx2.Client) ->
         admin.delete(f"/api/v1/tokens/{token.split('_')[1]}")
 
         problem_of(browser.get("/api/v1/session"), 401, "access.session")
+
+
+def test_login_ends_the_session_before_it_or_asks_first(served: ServedApi) -> None:
+    with served.client(None) as browser:
+        browser.post("/api/v1/session", json={"token": served.tokens["viewer"]})
+        former = dict(browser.cookies)
+
+        asked = browser.post("/api/v1/session", json={"token": served.tokens["admin"], "replace": False})
+        assert "`viewer`" in problem_of(asked, 409, "access.signed_in")["detail"]
+        assert browser.get("/api/v1/session").json()["role"] == "viewer"
+
+        same = browser.post("/api/v1/session", json={"token": served.tokens["viewer"], "replace": False})
+        assert same.status_code == 200
+        browser.post("/api/v1/session", json={"token": served.tokens["admin"]})
+        assert browser.get("/api/v1/session").json()["role"] == "admin"
+    with served.client(None, cookies=former) as thief:
+        problem_of(thief.get("/api/v1/session"), 401, "access.session")
+
+
+def test_two_apis_of_one_host_have_sessions_of_their_own(served: ServedApi, live: LiveCluster) -> None:
+    with served_api(live) as second, served.client(None) as browser:
+        browser.post("/api/v1/session", json={"token": served.tokens["viewer"]})
+        browser.post(f"{second.url}/api/v1/session", json={"token": second.tokens["admin"]})
+
+        assert browser.get("/api/v1/session").json()["role"] == "viewer"
+        assert browser.get(f"{second.url}/api/v1/session").json()["role"] == "admin"
+        browser.delete(f"{second.url}/api/v1/session")
+        assert browser.get("/api/v1/session").status_code == 200
 
 
 def test_wrong_token_makes_no_session(served: ServedApi) -> None:
@@ -226,25 +254,47 @@ def test_every_change_leaves_an_entry_that_admins_read(
         made = submit(client, **{"X-Request-Id": "from-the-test"})
         submit(viewer)
         submit(client, "id,depends_on\na,b\n")
+        submit(viewer)
     worker = live.worker_names()[0]
     admin.post(f"/api/v1/workers/{worker}/cordon")
     admin.post(f"/api/v1/workers/{worker}/uncordon")
 
-    entries = admin.get("/api/v1/audit", params={"limit": 5}).json()["entries"]
+    entries = admin.get("/api/v1/audit", params={"limit": 4}).json()["entries"]
     rest = admin.get("/api/v1/audit", params={"limit": 2}).json()
-    further = admin.get("/api/v1/audit", params={"limit": 3, "cursor": rest["next"]}).json()["entries"]
+    further = admin.get("/api/v1/audit", params={"limit": 2, "cursor": rest["next"]}).json()["entries"]
 
     assert [(row["name"], row["path"], row["status"]) for row in entries] == [
         ("admin", f"/api/v1/workers/{worker}/uncordon", 200),
         ("admin", f"/api/v1/workers/{worker}/cordon", 200),
         ("submitter", "/api/v1/runs", 422),
-        ("viewer", "/api/v1/runs", 403),
         ("submitter", "/api/v1/runs", 201),
     ]
-    assert (entries[4]["subject"], entries[4]["request_id"]) == (made.json()["run_id"], "from-the-test")
-    assert entries[4]["address"] == "127.0.0.1"
+    assert (entries[3]["subject"], entries[3]["request_id"]) == (made.json()["run_id"], "from-the-test")
+    assert entries[3]["address"] == "127.0.0.1"
     assert made.headers["X-Request-Id"] == "from-the-test"
     assert rest["entries"] + further == entries
+    assert admin.get("/api/v1/audit", params={"cursor": "0-0"}).json() == {"entries": [], "next": None}
+
+
+def test_whoever_may_only_look_pushes_nothing_out_of_the_record(served: ServedApi, admin: httpx2.Client) -> None:
+    before = admin.get("/api/v1/audit", params={"limit": 1}).json()["entries"]
+    with served.client("viewer") as viewer:
+        submit(viewer)
+        viewer.post("/api/v1/tasks", content=b"{", headers={"Content-Type": "application/json"})
+        viewer.post("/api/v1/nothing", json={})
+        viewer.post("/api/v1/session", json={"token": served.tokens["viewer"]})
+
+    refused = admin.get("/api/v1/audit", params={"kind": "access", "limit": 4}).json()
+    further = admin.get("/api/v1/audit", params={"kind": "access", "limit": 2, "cursor": refused["entries"][1]["id"]})
+
+    assert admin.get("/api/v1/audit", params={"limit": 1}).json()["entries"] == before
+    assert [(row["path"], row["name"], row["status"]) for row in refused["entries"]] == [
+        ("/api/v1/session", "viewer", 200),
+        ("/api/v1/nothing", "viewer", 404),
+        ("/api/v1/tasks", "viewer", 400),
+        ("/api/v1/runs", "viewer", 403),
+    ]
+    assert further.json()["entries"] == refused["entries"][2:]
 
 
 def test_worker_is_cordoned_and_taken_back(admin: httpx2.Client, live: LiveCluster) -> None:

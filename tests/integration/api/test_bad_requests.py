@@ -171,11 +171,11 @@ def impatient(live: LiveCluster) -> Iterator[ServedApi]:
         yield served
 
 
-def _head(served: ServedApi, length: int) -> bytes:
-    token = served.tokens["submitter"]
+def _head(served: ServedApi, length: int, role: str = "submitter", more: str = "") -> bytes:
+    token = served.tokens[role]
     return (
         f"POST /api/v1/runs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Type: text/csv\r\nContent-Length: {length}\r\n\r\n"
+        f"Content-Type: text/csv\r\nContent-Length: {length}\r\n{more}\r\n"
     ).encode()
 
 
@@ -222,8 +222,10 @@ def test_body_that_drips_is_not_waited_for(impatient: ServedApi) -> None:
 def _fill(served: ServedApi, count: int, stack: ExitStack) -> Callable[[], None]:
     """Have requests wait for their bodies; return what keeps them waiting."""
     waiting = [stack.enter_context(served.connect()) for _ in range(count)]
-    for connection in waiting:
-        connection.sendall(_head(served, 1_000_000))
+    for number, connection in enumerate(waiting):
+        role = ("submitter", "approver")[number % 2]  # one token has no more than half of the places
+        connection.sendall(_head(served, 1_000_000, role, "Expect: 100-continue\r\n"))
+        assert b" 100 " in connection.recv(65_536)  # it has its place, and its body is waited for
 
     def feed() -> None:
         for connection in waiting:

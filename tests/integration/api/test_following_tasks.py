@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from support.waiting import wait_until
 
 from taskexec.api.log_readers import LogReaders
 
+ROUTES = {name: import_module(f"taskexec.api.routes.{name}") for name in ("logs", "progress")}
 Fresh = Callable[..., LiveCluster]
 
 
@@ -135,3 +137,47 @@ def test_progress_is_estimated_where_the_task_says_nothing(live: LiveCluster, ap
     assert all(data["estimated"] and data["expected_end"] > data["at"] for data in running)
     assert [data["progress"] for data in running] == sorted(data["progress"] for data in running)
     assert (told[-1]["status"], told[-1]["progress"]) == ("succeeded", 1.0)
+
+
+class Counted(LogReaders):
+    """Counts the reads."""
+
+    count = 0
+
+    async def read(self, call):  # type: ignore[no-untyped-def]
+        Counted.count += 1
+        return await super().read(call)
+
+
+@pytest.mark.parametrize("part", ["progress", "logs"])
+def test_nobody_hurries_while_the_server_is_away(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    live = fresh()
+    run_id = live.submit([{"id": "a", "agent": "noop"}])
+    monkeypatch.setattr(ROUTES["logs"], "HEARTBEAT_S", 0.4)
+    monkeypatch.setattr(ROUTES["progress"], "HEARTBEAT_S", 0.4)
+    with reading_api(live) as api:
+        api.services.live.log_readers = Counted()
+        with api.events(api.task(run_id, "a", part), params={"follow": True}) as events:
+            wait_until(lambda: Counted.count > 1, "a first look")
+            live.server.stop()
+            before = Counted.count
+            events.await_comments(4)
+
+    assert Counted.count - before < 12
+
+
+@pytest.mark.parametrize("part", ["progress", "logs"])
+def test_reader_of_a_run_that_nobody_knows_any_more_is_let_go(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    live = fresh()
+    run_id = live.submit([{"id": "a", "agent": "noop"}])
+    monkeypatch.setattr(ROUTES["logs"], "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(ROUTES["progress"], "_GONE_S", 1.0)
+    with reading_api(live) as api, api.events(api.task(run_id, "a", part), params={"follow": True}) as events:
+        if part == "progress":
+            events.take("progress")
+        live.lose_all_data()
+        last = list(events)[-1]
+
+    assert (last.name, last.data) == ("reset", {"reason": "the server knows this run no more"})

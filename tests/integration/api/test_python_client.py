@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +287,49 @@ def test_run_that_is_removed_has_no_end_to_wait_for(live: LiveCluster) -> None:
             list(run.events(after=last))
 
 
+def test_server_that_is_away_for_a_moment_ends_neither_events_nor_logs(
+    fresh: Callable[..., LiveCluster], tmp_path: Path
+) -> None:
+    live, sign = fresh(), tmp_path / "sign"
+    live.start_worker(slots=2)
+    flow = WorkflowBuilder()
+    flow.add("a", f"echo before; while [ ! -e {sign} ]; do sleep 0.05; done; echo after")
+    where: dict[str, Any] = {
+        "address": live.server.url,
+        "settings": {"evidence.runs_dir": str(live.settings.evidence.runs_dir)},
+    }
+    with Client(**where) as client, ThreadPoolExecutor(2) as threads:
+        run = client.submit(flow)
+        events, log = run.events(), run.logs("a", follow=True)
+        begun, first = next(events), next(log)
+        rest, later = threads.submit(list, events), threads.submit(list, log)
+        assert live.server.pid is not None
+        os.kill(live.server.pid, signal.SIGKILL)
+        wait_until(live.server.tend, "the server to be started again")
+        sign.touch()
+
+        changes = [begun, *rest.result(60)]
+        texts = [chunk.text for chunk in (first, *later.result(60))]
+
+        assert run.wait(30).succeeded
+    assert changes[-1].is_final
+    assert len({change.id for change in changes}) == len(changes)
+    assert "".join(texts) == "before\nafter\n"
+
+
+def test_run_that_only_its_folder_knows_and_that_has_not_ended_has_no_end_to_wait_for(
+    fresh: Callable[..., LiveCluster],
+) -> None:
+    live = fresh()
+    with Client(live.server.url, settings={"evidence.runs_dir": str(live.settings.evidence.runs_dir)}) as client:
+        flow = WorkflowBuilder()
+        flow.add("a", "true")
+        run = client.submit(flow, wait_for_workers=True)
+        live.lose_all_data()
+        with pytest.raises(NotFound):
+            run.wait()
+
+
 def test_file_of_a_run_that_goes_on_is_read(client: Client, tmp_path: Path) -> None:
     sign = tmp_path / "sign"
     flow = WorkflowBuilder()
@@ -299,3 +345,13 @@ def test_file_of_a_run_that_goes_on_is_read(client: Client, tmp_path: Path) -> N
     assert early == b"there\n"
     assert results == {"early": "there"}
     assert run.wait(30).succeeded
+
+
+def test_task_that_says_more_than_most_is_told(client: Client) -> None:
+    flow = WorkflowBuilder()
+    flow.add("a", "echo out", title="A task", metadata={"owner": "bob"}, acceptance_criteria=["it ends"], retries=1)
+    run = client.submit(flow)
+    run.wait(40)
+
+    assert (run.task("a").title, run.task("a").status) == ("A task", TaskStatus.SUCCEEDED)
+    assert run.read_file("a", "stdout.log") == b"out\n"

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from urllib.parse import quote
 
 import pytest
 from support.live import Home, LiveCluster
@@ -13,6 +14,7 @@ from support.reading import ReadingApi, reading_api
 from support.waiting import wait_until
 
 from taskexec.domain.states import TaskStatus
+from taskexec.store.keys import WISHES, WORKERS, worker_key
 
 ODD = "a/b ü%2F..\\?#&:+"
 """An id with all that means something in a path."""
@@ -337,5 +339,52 @@ def test_statuses_in_filters_are_checked(live: LiveCluster, api: ReadingApi) -> 
         api.get(f"/runs/{run_id}/tasks", params={"status": status})
     api.get(f"/runs/{run_id}/tasks", 422, params={"status": "fine"})
     api.get(f"/runs/{run_id}/tasks", 400, params={"cursor": "-1"})
-    api.get(f"/runs/{run_id}/events", 400, params={"after": "yesterday"})
     api.get("/runs", 400, params={"cursor": "../x"})
+
+
+@pytest.mark.parametrize(
+    "known",
+    ["yesterday", "1795000000000-18446744073709551616", "18446744073709551616", "١-0", "²", "1-", "-1", "1-2-3"],
+)
+def test_what_is_no_event_is_refused(live: LiveCluster, api: ReadingApi, known: str) -> None:
+    run_id = ended(live, [{"id": "a", "agent": "noop"}])
+    header = {"Last-Event-ID": known.encode("utf-8")}
+
+    for part in ("", "/tasks/a"):
+        path = f"/runs/{run_id}{part}" + ("/logs" if part else "/events")
+        answer = api.get(path, 400, params={"follow": True}, headers=header)  # type: ignore[dict-item]
+        assert answer.json()["code"] == "request.after"
+    assert api.get(f"/runs/{run_id}/events", 400, params={"after": known}).json()["code"] == "request.after"
+
+
+@pytest.mark.parametrize("known", ["0", "0-0", "18446744073709551615-18446744073709551615", "1"])
+def test_ids_of_no_event_that_there_was_tell_the_whole_run(live: LiveCluster, api: ReadingApi, known: str) -> None:
+    run_id = ended(live, [{"id": "a", "agent": "noop"}])
+
+    with api.events(f"/runs/{run_id}/events", params={"after": known}) as events:
+        assert [event.name for event in events] == ["changes", "end"]
+
+
+@pytest.mark.parametrize("cursor", ["0-0", "00-000"])
+def test_audit_before_its_beginning_is_empty(live: LiveCluster, api: ReadingApi, cursor: str) -> None:
+    assert api.json("/audit", params={"cursor": cursor}) == {"entries": [], "next": None}
+    api.get("/audit", params={"cursor": "0-1"})
+    api.get("/audit", params={"cursor": "9999999999999999999-9999999999999999999"})
+    api.get("/audit", 422, params={"cursor": "١-0"})
+
+
+@pytest.mark.parametrize("name", [ODD, "w@host"])
+def test_worker_of_any_name_is_steered(live: LiveCluster, api: ReadingApi, name: str) -> None:
+    call = live.cluster.connection.call
+    other = live.worker_names()[0]
+    call("SET", worker_key(name), call("GET", worker_key(other)))
+    call("ZADD", WORKERS, call("ZSCORE", WORKERS, other), name)
+    try:
+        answer = api.client.post(f"/workers/{quote(name, safe='')}/cordon")
+        wish = call("HGET", WISHES, name)
+    finally:
+        call("ZREM", WORKERS, name)
+        call("DEL", worker_key(name))
+        call("HDEL", WISHES, name)
+
+    assert (answer.status_code, answer.json(), wish) == (200, {"name": name, "state": "cordoned"}, b"cordoned")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import httpx2
 import pytest
+from fastapi import Request
 from support.live import LiveCluster
-from support.serving import ServedApi, problem_of
+from support.serving import ServedApi, problem_of, served_api
 
+from taskexec.api.access import Caller, Role
+from taskexec.api.keys import answer_once
+from taskexec.api.problems import Problem
 from taskexec.completion.keys import KeyFolder
+from taskexec.errors import ConnectionLost
 from taskexec.store.keys import run_key
 
 CSV = "id,command,depends_on\na,echo one,\nb,echo two,a\n"
@@ -211,6 +219,46 @@ def test_refused_request_leaves_its_key_free(client: httpx2.Client) -> None:
     problem_of(post(client, "id,depends_on\na,b\n", headers=key), 422, "plan.rejected")
 
     assert post(client, CSV, headers=key).status_code == 201
+
+
+def test_submission_that_could_not_be_journaled_leaves_its_key_free(live: LiveCluster, tmp_path: Path) -> None:
+    key = {"Idempotency-Key": "no-room"}
+    folder = tmp_path / "runs"
+    folder.write_text("in the way")
+    with (
+        served_api(live, f"--set=evidence.runs_dir={folder}", collect=False) as served,
+        served.client("submitter") as client,
+    ):
+        refused = problem_of(post(client, CSV, headers=key), 507, "evidence.unwritable")
+        folder.unlink()
+
+        corrected = post(client, CSV + "c,true,\n", headers=key)
+
+    assert "no-room" not in str(refused)
+    assert corrected.status_code == 201, corrected.text
+    live.store.stop(corrected.json()["run_id"], kill=True)
+
+
+def test_key_is_kept_while_nobody_knows_what_came_of_its_request(live: LiveCluster) -> None:
+    services = SimpleNamespace(cluster=live.cluster, settings=live.settings, key_locks=WeakValueDictionary())
+    request = Request({"type": "http", "app": SimpleNamespace(state=SimpleNamespace(services=services)), "state": {}})
+    caller = Caller("t", "t", Role.SUBMITTER)
+    asked: list[str | None] = []
+
+    async def make(key: str | None) -> dict[str, Any]:
+        asked.append(key)
+        if len(asked) == 1:
+            raise ConnectionLost("the answer was lost")
+        return {"run_id": "r", "links": {"self": "/r"}}
+
+    with pytest.raises(ConnectionLost):
+        asyncio.run(answer_once(request, caller, "lost", "digest", make))
+    with pytest.raises(Problem) as caught:
+        asyncio.run(answer_once(request, caller, "lost", "another", make))
+    again = asyncio.run(answer_once(request, caller, "lost", "digest", make))
+
+    assert caught.value.code == "idempotency.mismatch"
+    assert (again.status_code, asked) == (201, ["api:t:lost"] * 2)
 
 
 def test_described_task_runs_as_it_is_described(client: httpx2.Client, live: LiveCluster) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskexec.api.plan_reading import PackedObject, read_plan_document
+from taskexec.domain.secrets import Redactor
 
 NOTHING = (None, 0, "", [], {}, False)
 VALUES = st.recursive(
@@ -26,7 +27,7 @@ def test_tasks_say_what_they_said(tasks: list[dict[str, object]], other: object)
     tasks = [{"id": f"t{number}", "depends_on": ["t0"] * (number > 0), **task} for number, task in enumerate(tasks)]
     document = orjson.dumps({"version": 2, "queues": [{"tasks": []}], "other": other, "tasks": tasks, "folders": {}})
     for data in (document, orjson.dumps(orjson.loads(document), option=orjson.OPT_INDENT_2)):
-        plan = read_plan_document(data)
+        plan = read_plan_document(data, Redactor())
 
         assert plan.keys() == {"version", "other", "tasks"}
         assert plan["other"] == other
@@ -40,7 +41,7 @@ def test_tasks_say_what_they_said(tasks: list[dict[str, object]], other: object)
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"tasks": 1}', '{"tasks": [1', '{"a" 1}', '{"tasks": [{}] "b": 1}'])
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        read_plan_document(text.encode())
+        read_plan_document(text.encode(), Redactor())
 
 
 def test_packed_object_reads_as_one() -> None:

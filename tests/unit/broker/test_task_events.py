@@ -78,6 +78,25 @@ def test_attempt_of_a_dead_worker_is_a_retry_until_no_attempt_is_left() -> None:
     assert ended[-1]["hostname"] == "v"
 
 
+def test_task_that_was_given_back_runs_nowhere_until_somebody_has_it_again() -> None:
+    entries = [("", "Q 0 1"), ("w", "R 0 1"), ("w", "B 0 1")]
+
+    given_back = events_of(*entries)
+    again = events_of(*entries, ("", "Q 0 1"), ("v", "R 0 1"), ("v", "S 0 1 {}"))
+
+    assert final(given_back) == {"run-1.0": "RETRY"}
+    assert given_back[-1]["hostname"] == "w"
+    assert final(events_of(*entries, ("", "Q 0 1"))) == {"run-1.0": "PENDING"}
+    assert (again[-1]["hostname"], final(again)) == ("v", {"run-1.0": "SUCCESS"})
+
+
+@pytest.mark.parametrize("left", ["B 0 1", "L 0 1 {}", "T 0 1 {}\nH 0 2 9"])
+def test_worker_that_a_task_has_left_has_no_part_in_its_cancelling(left: str) -> None:
+    *_, event = events_of(("w", "R 0 1"), ("w", left), ("", "C 0 1"))
+
+    assert (event["type"], event["hostname"], event["terminated"]) == ("task-revoked", NOBODY, False)
+
+
 def test_skipped_and_cancelled_tasks_are_revoked_and_say_why() -> None:
     events = events_of(("w", "R 0 1"), ("w", "F 0 1 {}\nX 1 0"), ("", "C 2 0"))
 
@@ -95,7 +114,7 @@ def test_task_that_ended_and_is_run_again_by_a_person_ends_anew() -> None:
 
 
 def test_what_concerns_no_task_makes_no_event() -> None:
-    assert events_of(("", "U 0 0 x"), ("", "A 0 0"), ("w", "B 0 1\nN 0 1 5\nD 0 1 {}"), ("", "E succeeded 0")) == []
+    assert events_of(("", "U 0 0 x"), ("", "A 0 0"), ("w", "N 0 1 5\nD 0 1 {}"), ("", "E succeeded 0")) == []
 
 
 @pytest.mark.parametrize("detail", ["", "{", "[]", "5", '{"started_at": "x", "finished_at": 3}'])

@@ -6,7 +6,7 @@ import pytest
 from support.timelines import Played, play, task
 
 from taskexec.cli.display import PlainDisplay, choose_display, counts_line, status_bar
-from taskexec.cli.outlook import Outlook, left_text, seconds_text
+from taskexec.cli.outlook import Outlook, ServerTime, left_text, seconds_text
 from taskexec.domain.events import LogEntry
 from taskexec.domain.states import TaskStatus
 from taskexec.observability import RunView
@@ -60,9 +60,39 @@ def test_fold_is_bounded_in_time_and_the_rate_stands_in_meanwhile() -> None:
     outlook.work(1.5)
 
     assert not outlook.is_current
-    assert outlook.left_text(rate_view, 3_000_000) == "1.0 s left"
+    assert outlook.left_text(rate_view, 2_000_000) == "1.0 s left"
+    assert outlook.left_text(rate_view, 5_000_000) == "4.0 s left"
     outlook.work(100.0)
     assert outlook.is_current
+
+
+def test_server_time_goes_on_while_nothing_is_heard() -> None:
+    now = [100.0]
+    server = ServerTime(lambda: now[0])
+    seen = RunView(1)
+    seen.apply([LogEntry("1-0", 5_000_000, "w", "A 0 0")])
+
+    assert server.now_us(seen) == 5_000_000
+    now[0] += 2.5
+    assert server.now_us(seen) == 7_500_000
+    seen.apply([LogEntry("2-0", 6_000_000, "w", "Q 0 1")])
+    assert server.now_us(seen) == 6_000_000
+
+
+def test_plain_line_tells_the_rate_up_to_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    display = PlainDisplay(["a", "b"])
+    seen = RunView(2)
+    seen.apply([LogEntry("1-0", 1_000_000, "w", "A 0 0\nQ 0 1"), LogEntry("2-0", 2_000_000, "w", "R 0 1\nS 0 1 ")])
+
+    display.update(seen)
+    now[0] += 9.0
+    display.update(seen)
+
+    assert capsys.readouterr().err == "1/2 · 0.1/s · 10 s left\n"
 
 
 def test_failure_is_told_with_its_reason() -> None:

@@ -102,6 +102,23 @@ def test_what_runs_longer_than_expected_does_not_end_in_the_past() -> None:
     assert estimate.at_us > START_US + 60_000_000
 
 
+def test_interval_widens_the_longer_a_task_overruns() -> None:
+    tasks = [task(f"t{one}", s=1.0) for one in range(30)]
+    timeline = play([*tasks, task("last", *(one["id"] for one in tasks), s=1000.0)], Played(until_s=20.0))
+    begun_us = timeline.view.running[30]
+    widths = []
+    for seconds in (1, 10, 100):
+        now_us = begun_us + seconds * 1_000_000
+        estimate = estimate_end(timeline, now_us)
+        assert estimate is not None
+        assert now_us <= estimate.earliest_us <= estimate.at_us <= estimate.latest_us
+        widths.append(estimate.left_s(now_us)[2])
+
+    assert widths[0] < 2.0
+    assert widths[1] > 9.0
+    assert widths[2] > 90.0
+
+
 def test_tasks_and_lanes_have_ends_of_their_own() -> None:
     tasks = [task("a", duration_s=1.0, lane="first"), task("b", "a", duration_s=2.0, lane="second")]
     timeline = fresh(tasks)

@@ -83,6 +83,20 @@ def test_no_line_holds_a_secret(out: io.StringIO) -> None:
     assert "Traceback" in lines(out)[0]["exception"]
 
 
+@pytest.mark.parametrize("text", ["PASSWORD=\nUSER=bob", 'password="', "api_key=\\\nx", 'say hunter2-"q\\uote'])
+def test_line_with_a_secret_is_still_json(out: io.StringIO, text: str) -> None:
+    start_logs("json", "info", stream=out, redactor=Redactor(['hunter2-"q\\uote']))
+
+    log.warning(text, extra={"command": ["x", "--password", "topsecret"], "env": {"password": "topsecret", 1: {text}}})
+
+    (line,) = lines(out)
+    assert line["command"] == ["x", "--password", "***"]
+    assert line["env"]["password"] == "***"
+    assert "topsecret" not in out.getvalue()
+    assert "hunter2" not in out.getvalue()
+    assert line["event"] == ("say ***" if "hunter2" in text else text)
+
+
 def test_people_get_one_line_without_json(out: io.StringIO) -> None:
     start_logs("human", "info", stream=out)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from support.waiting import wait_until
 
+from taskexec.domain.claims import Claim
 from taskexec.domain.events import LogEntry
 from taskexec.domain.secrets import Redactor
+from taskexec.errors import ConnectionLost
 from taskexec.observability import RunView
 from taskexec.observability.notify import (
     DeliveryFailed,
@@ -182,3 +184,65 @@ def test_target_that_hangs_holds_no_other_up() -> None:
     wait_until(lambda: reached == ["a@b.example"], "the other one")
     release.set()
     assert notifier.wait(5.0) == 0
+
+
+class OneClaim:
+    """A server on which others tell something until they have told it, or have died."""
+
+    def __init__(self, *standings: Claim) -> None:
+        self._standings = list(standings)
+        self.leases: list[float] = []
+        self.noted: list[str] = []
+
+    def claim(self, key: str, lease_s: float) -> Claim:
+        self.leases.append(lease_s)
+        return self._standings.pop(0)
+
+    def told(self, key: str) -> None:
+        self.noted.append(key)
+
+
+@pytest.mark.parametrize(
+    ("standings", "expected"),
+    [
+        ([Claim.OURS], 1),
+        ([Claim.TOLD], 0),
+        ([Claim.OTHERS, Claim.TOLD], 0),
+        ([Claim.OTHERS, Claim.OURS], 1),
+    ],
+)
+def test_notice_is_told_by_whoever_has_claimed_it(
+    standings: list[Claim], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskexec.observability.notify.notifier._LOOK_S", 0.001)
+    reached: list[str] = []
+    claims = OneClaim(*standings)
+    notifier = Notifier(
+        DeliveryPolicy(timeout_s=3.0),
+        attempts=1,
+        deliver=lambda target, *_: reached.append(target.address),
+        claims=claims,
+    )
+
+    notifier.tell(notice(), [WEBHOOK], Memory(tmp_path))
+
+    assert notifier.wait(5.0) == 0
+    assert len(reached) == len(claims.noted) == expected
+    assert min(claims.leases) > 3.0  # it outlasts an attempt
+    assert Memory(tmp_path).knows(f"run_ended/1 {WEBHOOK.digest}")  # whoever has told it
+
+
+def test_notice_is_told_without_a_claim_while_the_server_is_away() -> None:
+    class Away(OneClaim):
+        def claim(self, key: str, lease_s: float) -> Claim:
+            raise ConnectionLost("nobody answers")
+
+    reached: list[str] = []
+    notifier = Notifier(
+        DeliveryPolicy(), attempts=1, deliver=lambda target, *_: reached.append(target.address), claims=Away()
+    )
+
+    notifier.tell(notice(), [WEBHOOK])
+
+    assert notifier.wait(5.0) == 0
+    assert len(reached) == 1

@@ -73,6 +73,15 @@ def test_rate_counts_from_the_start_and_tells_what_is_left() -> None:
     assert (view.rate(), view.left_s()) == (0.5, 8.0)
 
 
+def test_rate_falls_while_nothing_ends_and_stands_still_once_the_run_has_ended() -> None:
+    goes_on = view_after(entry(10, "A 0 0"), entry(12, "R 0 1", "S 0 1 {}"), tasks=5)
+    ended = view_after(entry(10, "A 0 0"), entry(12, "R 0 1", "S 0 1 {}", "E succeeded 0"), tasks=1)
+
+    assert (goes_on.rate(20_000_000), goes_on.left_s(20_000_000)) == (0.1, 40.0)
+    assert goes_on.rate(5_000_000) == 0.5  # a clock that is behind
+    assert ended.rate(20_000_000) == 0.5
+
+
 def test_satisfied_tasks_are_done_and_say_nothing_of_the_rate() -> None:
     view = view_after(entry(10, "A 0 0", "P 0 0", "P 1 0", "Q 2 1"), entry(12, "R 2 1", "S 2 1 {}"), tasks=4)
 

@@ -29,9 +29,12 @@ def test_reports_are_read(line: bytes, reported: Reported) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"progress 0.4", b"::progress", b"::progress x", b"::progress 4", b"::progress 140%", b"::progress -1",
-             b"::progress 1e9", b"say ::progress 0.4", b"::progress nan", b"::progressive 0.4"]
-)  # fmt: skip
+    "line",
+    [
+        *(b"", b"progress 0.4", b"::progress", b"::progress x", b"::progress 4", b"::progress 140%", b"::progress -1"),
+        *(b"::progress 1e9", b"say ::progress 0.4", b"::progress nan", b"::progressive 0.4"),
+    ],
+)
 def test_other_lines_mean_nothing(line: bytes) -> None:
     assert read_progress(line) is None
 
