@@ -38,7 +38,6 @@ FAULT = Fault("plan.cycle", "tasks `a` and `b` wait for each other", (Place("p.c
         KeyUnusable("damaged"),
         Refused("not here"),
         TasksBusy("they run"),
-        ConnectionLost("it does not answer", hint="look"),
         ClusterError("broken"),
     ],
 )
@@ -52,6 +51,17 @@ def test_error_that_went_over_the_api_is_the_same(error: TekError) -> None:
     assert type(again) is type(error)
     assert list(again.faults()) == list(error.faults())
     assert (again.code, again.hint, again.exit_status) == (error.code, error.hint, error.exit_status)
+
+
+def test_lost_server_is_told_as_such_and_not_where_it_is() -> None:
+    import orjson
+
+    problem = problem_of(ConnectionLost("redis://10.0.0.1 does not answer", hint="look at redis.url"))
+
+    again = error_of(problem.status_code, orjson.loads(problem_body(problem)))
+
+    assert type(again) is ConnectionLost
+    assert "redis" not in again.message
 
 
 @pytest.mark.parametrize(
