@@ -187,7 +187,8 @@ def test_flower_sees_workers_and_tasks_as_monitor(roles: Roles) -> None:
 
     assert len(workers) == 1
     assert "only-here" not in stdout.decode() + roles.seen()
-    assert roles.server.denials() == []
+    # a worker sends scripts where nobody has loaded the library yet, as in the test above
+    assert set(roles.server.denials()) <= {"worker command function|load"}
 
 
 ANYWHERE = [
