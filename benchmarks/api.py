@@ -92,7 +92,7 @@ def served(kind: str, *arguments: str) -> Iterator[Served]:
                 httpx2.get(f"{url}/healthz", timeout=2.0)
                 break
             assert process.poll() is None, "the server ended"
-            time.sleep(0.05)
+            time.sleep(0.05)  # it does not answer yet
         yield Served(url, psutil.Process(process.pid))
     finally:
         process.terminate()
@@ -127,7 +127,7 @@ def cluster_with_workers(folder: Path, workers: int) -> Iterator[Cluster]:
             supervisor.start()
             stack.callback(supervisor.kill)
         while len(cluster.workers.listed()) < workers:
-            time.sleep(0.05)
+            time.sleep(0.05)  # they have not registered yet
         yield cluster
 
 
@@ -197,7 +197,7 @@ async def read_events(url: str, readers: int, seconds: float) -> list[float]:
 def run_seconds(cluster: Cluster, run_id: str) -> float:
     """Wait for the end of a run; return how long it took, by the server's clock."""
     while (head := cluster.runs.head(run_id)).finished_at is None:
-        time.sleep(0.1)
+        time.sleep(0.1)  # a rare look, which takes nothing from what is measured
     assert head.started_at is not None
     return head.finished_at - head.started_at
 
@@ -229,7 +229,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with cluster_with_workers(folder, 2) as cluster, served("api", str(folder / "runs"), cluster.url) as api:
         figures["memory_at_rest_mb"] = round(api.memory_mb(), 1)
         run_id = cluster.submit(layered_plan(options.tasks, "sleep 0.02"), dry_run=False).run_id
-        time.sleep(2.0)
+        time.sleep(2.0)  # the run is to be at work before it is looked at
         begun = time.perf_counter()
         httpx2.get(f"{api.url}/api/v1/runs/{run_id}/timeline", timeout=60.0)
         figures["first_timeline_s"] = round(time.perf_counter() - begun, 3)

@@ -29,7 +29,7 @@ def settle(process: psutil.Process) -> None:
     used = -1.0
     while (now := spent_s(process)) - used > 0.05:
         used = now
-        time.sleep(1.5)
+        time.sleep(1.5)  # so long it is seen to use nothing more
 
 
 @contextlib.contextmanager

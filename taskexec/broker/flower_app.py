@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from flower.app import Flower  # type: ignore[import-untyped]
+from flower.app import Flower  # type: ignore[import-untyped]  # it comes without types, as those below
 from flower.events import Events, EventsState  # type: ignore[import-untyped]
 from flower.utils.search import TaskSearchEngine  # type: ignore[import-untyped]
 from flower.views.tasks import TaskView  # type: ignore[import-untyped]
@@ -29,7 +29,7 @@ _LINK = """<div class="detail-actions">
       {% if page %}<a class="btn btn-primary" id="run-page" href="{{ page }}" rel="noreferrer">Run page</a>{% end %}"""
 
 
-class _PatientSearch(TaskSearchEngine):  # type: ignore[misc]
+class _PatientSearch(TaskSearchEngine):  # type: ignore[misc]  # Flower has no types
     """Flower's index of tasks, brought up to date when somebody searches: doing it at each event costs most of them."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class _PatientSearch(TaskSearchEngine):  # type: ignore[misc]
         return super().search(*arguments, **named)
 
 
-class RunEvents(Events):  # type: ignore[misc]
+class RunEvents(Events):  # type: ignore[misc]  # Flower has no types
     """Flower's events, without workers that send any: its thread follows the logs of runs instead."""
 
     def __init__(self, connect: Callable[[], Connection], capp: Any, io_loop: Any, *, most_tasks: int) -> None:
@@ -99,7 +99,7 @@ class _Denied(RequestHandler):
         self.finish("Access denied")
 
 
-class _TaskPage(TaskView):  # type: ignore[misc]
+class _TaskPage(TaskView):  # type: ignore[misc]  # Flower has no types
     """The page of a task; the id of a run, which tasks name as their root, leads to the list of its tasks."""
 
     def get(self, task_id: str) -> None:
@@ -120,7 +120,7 @@ class TaskPages(Loader):
             return Template(file.read().replace(_ACTIONS, _LINK, 1), name=name, loader=self)
 
 
-class GuardedFlower(Flower):  # type: ignore[misc]
+class GuardedFlower(Flower):  # type: ignore[misc]  # Flower has no types
     """Flower's application; each of its pages asks for credentials, also those that Flower leaves open."""
 
     def __init__(self, credentials: str, page_url: Callable[[], str | None], **arguments: Any) -> None:

@@ -125,10 +125,10 @@ class RunWatch:
                 self.step(wait_s=_LOOK_S)
             except ConnectionLost as error:
                 log.warning("%s; it is waited for", error.message)
-                time.sleep(_PAUSE_S)
+                time.sleep(_PAUSE_S)  # the server is asked again then
             except Exception:  # whatever it is, the view of the other runs and of the workers goes on
                 log.exception("following the runs failed; it goes on")
-                time.sleep(_PAUSE_S)
+                time.sleep(_PAUSE_S)  # what fails at once must not fill the log
 
     def step(self, *, wait_s: float) -> None:
         """Hand over what is new, after a wait of up to `wait_s` seconds while there is nothing.
@@ -144,12 +144,13 @@ class RunWatch:
             self._looked_at = now
             self._look_for_runs()
         if not self._after:
-            time.sleep(wait_s)
+            time.sleep(wait_s)  # no run goes on: there is no stream to wait at
         found = self._logs.read(self._after, wait_s=wait_s)
         begun = time.monotonic()
         for run_id, entries in found.items():
             self._take(run_id, entries)
         if found:
+            # who watches leaves the cores to who works, and finds more at once the next time
             time.sleep(max(rest_s(time.monotonic() - begun, os.cpu_count() or 1), _GATHER_S))
 
     def _look_for_runs(self) -> None:
@@ -187,7 +188,7 @@ class RunWatch:
         while entries := self._logs.read({run_id: self._after[run_id]}).get(run_id):
             begun = time.monotonic()
             self._take(run_id, entries)
-            time.sleep(rest_s(time.monotonic() - begun, os.cpu_count() or 1))
+            time.sleep(rest_s(time.monotonic() - begun, os.cpu_count() or 1))  # as above: work goes first
 
     def _take(self, run_id: str, entries: Sequence[LogEntry]) -> None:
         maker = self._runs[run_id]

@@ -50,7 +50,11 @@ async def progress(run: RunId, task: TaskId, services: ServicesOf, _caller: View
 
 
 @router.get("/tasks/{id}/progress", response_class=StreamingResponse, responses=EVENTS)
-async def qualified_progress(id: QualifiedTask, services: ServicesOf, caller: Viewer) -> Response:  # noqa: A002
+async def qualified_progress(
+    id: QualifiedTask,  # noqa: A002  # what the path calls it
+    services: ServicesOf,
+    caller: Viewer,
+) -> Response:
     """Stream how far a task is, by its id of all runs: `run:task`."""
     run_id, task_id = parts_of(id)
     return await progress(run_id, task_id, services, caller)

@@ -103,7 +103,12 @@ def task(request: Request, run: RunId, task: TaskId, services: ServicesOf, _call
 
 
 @router.get("/tasks/{id}", response_model=TaskDetail)
-def qualified_task(request: Request, id: QualifiedTask, services: ServicesOf, caller: Viewer) -> Response:  # noqa: A002
+def qualified_task(
+    request: Request,
+    id: QualifiedTask,  # noqa: A002  # what the path calls it
+    services: ServicesOf,
+    caller: Viewer,
+) -> Response:
     """Return a task in full, by its id of all runs: `run:task`."""
     run_id, task_id = parts_of(id)
     return task(request, run_id, task_id, services, caller)
