@@ -13,16 +13,12 @@ from taskexec.cli.options import SettingsRequest, output_option, settings_option
 from taskexec.cli.output import Output, emit, say
 from taskexec.cli.where import broker_option, find_run, open_cluster
 from taskexec.cluster.places import RunPlace
-from taskexec.domain.states import FINAL_TASK_STATUSES, RunStatus, TaskStatus
-from taskexec.errors import NotFound, Refused, TasksBlocked, TasksBusy
+from taskexec.domain.states import FINAL_TASK_STATUSES, RunStatus
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
 
 __all__ = ["retry"]
-
-_SHOWN = 5
-_NOT_DONE = {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED}
 
 
 @click.command()
@@ -53,33 +49,28 @@ def retry(
 
     Exit status without --wait: 0 they wait again; otherwise, and for a run that is carried out here, as `tek run`.
     """
+    from taskexec.submission import refusals_with_names, tasks_to_retry
+
     request = settings_request.with_overrides({"evidence.runs_dir": runs_dir})
     place = find_run(run_id, request, broker, needs_summary=False)
     tasks, statuses = _tasks_of(place)
     named = [*names, *origins]
-    again = _indexes(place, tasks, named)
-    done_before = [tasks[index] for index in again if statuses[index] == TaskStatus.SATISFIED]
-    if done_before:
-        raise Refused(
-            f"task `{done_before[0]}` was done before run {place.run_id}, which never performs it",
-            hint="start the plan anew, without --reuse",
-        )
-    if takes_failed or not named:
-        again += [index for index, status in enumerate(statuses) if status in _NOT_DONE]
+    again = tasks_to_retry(
+        place.run_id,
+        dict(zip(tasks, statuses, strict=True)),
+        named,
+        with_unfinished=takes_failed or not named,
+        hint="`tek events` lists its tasks",
+    )
     if not again and all(status in FINAL_TASK_STATUSES for status in statuses):
         say(f"run {place.run_id} has nothing to retry: every task succeeded")
         return 0
     why = "tek retry"
-    try:
+    with refusals_with_names(tasks):
         if place.cluster is not None:
             found = place.cluster.submitter.run_again(place.run_id, again, why=why)
             return _go_on(place.cluster, place, [tasks[index] for index in found], output, is_waited=is_waited)
         return _take_up(place, request, broker, again, output, is_waited=is_waited)
-    except (TasksBusy, TasksBlocked) as error:
-        shown = ", ".join(f"`{tasks[index]}`" for index in error.indexes[:_SHOWN])
-        more = len(error.indexes) - _SHOWN
-        which = shown + (f" and {more} more" if more > 0 else "")
-        raise type(error)(f"{error.message}: {which}", indexes=error.indexes, hint=error.hint) from error
 
 
 def _tasks_of(place: RunPlace) -> tuple[list[str], list[str]]:
@@ -95,14 +86,6 @@ def _tasks_of(place: RunPlace) -> tuple[list[str], list[str]]:
         return [task["id"] for task in plan["tasks"]], former.statuses()
     results = take_snapshot(place).summary["results"]
     return [result["task"] for result in results], [result["status"] for result in results]
-
-
-def _indexes(place: RunPlace, tasks: Sequence[str], named: Sequence[str]) -> list[int]:
-    index_of = {name: index for index, name in enumerate(tasks)}
-    for name in named:
-        if name not in index_of:
-            raise NotFound(f"run `{place.run_id}` has no task `{name}`", hint="`tek events` lists its tasks")
-    return [index_of[name] for name in dict.fromkeys(named)]
 
 
 def _take_up(

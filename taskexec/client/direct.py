@@ -14,7 +14,7 @@ from taskexec.client.patience import Away, Patience
 from taskexec.client.values import Change, LogChunk, SubmitOptions, TaskChange
 from taskexec.domain.clock import iso_time
 from taskexec.domain.states import FINAL_RUN_STATUSES, TaskStatus
-from taskexec.errors import ConnectionLost, NotFound, Refused
+from taskexec.errors import ConnectionLost, NotFound
 
 if TYPE_CHECKING:
     from taskexec.cluster import Cluster
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["DirectDoor"]
 
 _WAIT_S = 0.5
-_NOT_DONE = {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED}
 _WITH_RECORD = {"succeeded", "failed", "lost"}
 
 
@@ -198,15 +197,18 @@ class DirectDoor:
 
     def retry(self, run_id: str, tasks: Sequence[str] | None) -> Sequence[str]:
         """See `Door`."""
+        from taskexec.submission import refusals_with_names, tasks_to_retry
+
         cluster, timeline = self._on_server(run_id), self._timeline(run_id)
-        if tasks is None:
-            again = [index for index, span in enumerate(timeline.spans) if span.status in _NOT_DONE]
-        else:
-            again = [_find(run_id, timeline, task) for task in tasks]
-        done = [index for index in again if timeline.spans[index].status is TaskStatus.SATISFIED]
-        if done:
-            raise Refused(f"task `{timeline.ids[done[0]]}` was done before run {run_id}, which never performs it")
-        found = cluster.submitter.run_again(run_id, again, why="taskexec.Client") if again else []
+        again = tasks_to_retry(
+            run_id,
+            {task: span.status for task, span in zip(timeline.ids, timeline.spans, strict=True)},
+            tasks or (),
+            with_unfinished=tasks is None,
+            hint="`tasks()` lists its tasks",
+        )
+        with refusals_with_names(timeline.ids):
+            found = cluster.submitter.run_again(run_id, again, why="taskexec.Client") if again else []
         return [timeline.ids[index] for index in found]
 
     def workers(self) -> Sequence[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from taskexec.domain.rules import TaskState
 from taskexec.domain.states import TaskStatus
 
-__all__ = ["RetryPlan", "is_done", "retry_of"]
+__all__ = ["NOT_DONE", "RetryPlan", "all_behind", "is_done", "retry_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class RetryPlan:
 
 _BUSY = {TaskStatus.READY, TaskStatus.QUEUED, TaskStatus.RUNNING}
 _DONE = {TaskStatus.SUCCEEDED, TaskStatus.SATISFIED}
-_NOT_DONE = {TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED}
+NOT_DONE = frozenset({TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED})
+"""What has ended without having been done."""
 
 
 def is_done(state: TaskState | None) -> bool:
@@ -50,17 +51,17 @@ def retry_of(
     Satisfied tasks stay. So does what stands behind a failure that is not taken along.
     """
     chosen = list(dict.fromkeys(named))
-    order = [*chosen, *_behind(chosen, successors_of)]
+    order = [*chosen, *all_behind(chosen, successors_of)]
     member = set(order)
     busy = tuple(index for index in order if index in state and state[index].status in _BUSY)
     if busy:
         return RetryPlan(busy=busy)
 
     def stands_in_the_way(before: int) -> bool:
-        return before not in member and before in state and state[before].status in _NOT_DONE
+        return before not in member and before in state and state[before].status in NOT_DONE
 
     stuck = [index for index in order if any(map(stands_in_the_way, dependencies_of(index)))]
-    blocked = {*stuck, *(index for index in _behind(stuck, successors_of) if index in member)}
+    blocked = {*stuck, *(index for index in all_behind(stuck, successors_of) if index in member)}
     hopeless = tuple(index for index in chosen if index in blocked)
     if hopeless:
         return RetryPlan(hopeless=hopeless)
@@ -69,7 +70,7 @@ def retry_of(
     return RetryPlan(again=tuple(sorted(reset & state.keys())), reset=frozenset(reset))
 
 
-def _behind(start: Iterable[int], successors_of: Callable[[int], Iterable[int]]) -> list[int]:
+def all_behind(start: Iterable[int], successors_of: Callable[[int], Iterable[int]]) -> list[int]:
     """Return all tasks behind some others, breadth first, each once and without those."""
     front = list(start)
     seen, found = set(front), list[int]()

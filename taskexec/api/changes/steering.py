@@ -14,14 +14,15 @@ from taskexec.api.problems import Problem
 from taskexec.api.services import Services, ServicesOf
 from taskexec.cluster.places import RunPlace
 from taskexec.cluster.snapshot import take_snapshot
+from taskexec.domain.again import all_behind
 from taskexec.domain.names import is_run_id
-from taskexec.domain.states import RunStatus, TaskStatus
-from taskexec.errors import Fault, NotFound, Refused, TasksBlocked, TasksBusy
+from taskexec.domain.states import RunStatus
+from taskexec.errors import Fault, NotFound
 from taskexec.store.workers import CORDONED, DRAINING, READY_STATE
+from taskexec.submission import refusals_with_names, tasks_to_retry
 
 __all__ = ["router"]
 
-_NOT_DONE = frozenset({TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED})
 _WISHES = {"drain": DRAINING, "cordon": CORDONED, "uncordon": READY_STATE}
 
 
@@ -99,15 +100,19 @@ def retry_run(
     snapshot = take_snapshot(place)
     results = snapshot.summary["results"]
     ids = [result["task"] for result in results]
-    again = _meant(body or RetryRequest(), run_id, results)
+    wish = body or RetryRequest()
+    again = tasks_to_retry(
+        run_id,
+        {result["task"]: result["status"] for result in results},
+        wish.tasks or (),
+        with_unfinished=wish.failed or not wish.tasks,
+        hint=f"`GET /api/v1/runs/{run_id}/tasks` lists them",
+    )
     if not again:
         return RetryMade(tasks=[], **_state(services, run_id))
     _refuse_beyond(caller, snapshot.plan["tasks"], _with_dependents(snapshot.plan["tasks"], again))
-    try:
+    with refusals_with_names(ids):
         found = services.cluster.submitter.run_again(run_id, again, why=f"API: {caller.name}")
-    except (TasksBusy, TasksBlocked) as error:
-        named = ", ".join(f"`{ids[index]}`" for index in error.indexes[:5])
-        raise type(error)(f"{error.message}: {named}", indexes=error.indexes, hint=error.hint) from error
     return RetryMade(tasks=[ids[index] for index in found], **_state(services, run_id))
 
 
@@ -147,27 +152,6 @@ def _state(services: Services, run_id: str) -> dict[str, Any]:
     return {"run_id": run_id, "status": RunStatus(head.status), "left": head.left}
 
 
-def _meant(body: RetryRequest, run_id: str, results: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the positions of the tasks that a request means.
-
-    Raises:
-        NotFound: A task that it names is not there.
-        Refused: One was done before the run, which never performs it.
-    """
-    index_of = {result["task"]: index for index, result in enumerate(results)}
-    named = list(dict.fromkeys(body.tasks or ()))
-    for task in named:
-        if task not in index_of:
-            raise NotFound(f"run `{run_id}` has no task `{task}`", hint=f"`GET /api/v1/runs/{run_id}/tasks` lists them")
-        if results[index_of[task]]["status"] == TaskStatus.SATISFIED:
-            hint = "start the plan anew, without `--reuse`"
-            raise Refused(f"task `{task}` was done before run `{run_id}`, which never performs it", hint=hint)
-    again = {index_of[task] for task in named}
-    if body.failed or not named:
-        again |= {index for index, result in enumerate(results) if result["status"] in _NOT_DONE}
-    return sorted(again)
-
-
 def _with_dependents(tasks: Sequence[dict[str, Any]], again: Sequence[int]) -> list[int]:
     """Return tasks and all that depends on them, by position."""
     index_of = {task["id"]: index for index, task in enumerate(tasks)}
@@ -175,13 +159,7 @@ def _with_dependents(tasks: Sequence[dict[str, Any]], again: Sequence[int]) -> l
     for index, task in enumerate(tasks):
         for name in task["depends_on"]:
             dependents.setdefault(index_of[name], []).append(index)
-    found, left = set(again), list(again)
-    while left:
-        for index in dependents.get(left.pop(), ()):
-            if index not in found:
-                found.add(index)
-                left.append(index)
-    return sorted(found)
+    return sorted({*again, *all_behind(again, lambda index: dependents.get(index, ()))})
 
 
 def _refuse_beyond(caller: Caller, tasks: Sequence[dict[str, Any]], again: Sequence[int]) -> None:
