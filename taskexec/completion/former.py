@@ -72,8 +72,6 @@ def transition_of(content: Mapping[str, Any], index_of: Mapping[str, int]) -> Tr
         detail = str(index_of[content["because_of"]])
     elif kind is TransitionKind.ENDED:
         detail = content["status"]
-    elif kind is TransitionKind.DELAYED and "due_at" in content:
-        detail = str(round(datetime.fromisoformat(content["due_at"]).timestamp() * 1e6))
     elif kind is TransitionKind.QUEUED and "on" in content:
         detail = orjson.dumps({name: content[name] for name in _PLACED if name in content}).decode()
     elif "taken_from" in content:

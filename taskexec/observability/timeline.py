@@ -77,7 +77,7 @@ class AttemptSpan:
 class TaskSpan:
     """One task of a run."""
 
-    __slots__ = ("attempts", "because_of", "changed_us", "delayed_until_us", "ready_us", "status")
+    __slots__ = ("attempts", "because_of", "changed_us", "ready_us", "status")
 
     def __init__(self) -> None:
         self.status = TaskStatus.WAITING
@@ -87,8 +87,6 @@ class TaskSpan:
         """When the last of its dependencies was done; None while one is not."""
         self.changed_us: int | None = None
         """When its status changed last."""
-        self.delayed_until_us: int | None = None
-        """When its next attempt is due, while it is held for that."""
         self.because_of: int | None = None
         """Position of the failed task because of which it was skipped."""
 
@@ -195,7 +193,6 @@ class RunTimeline:
     def _take_of_task(self, span: TaskSpan, transition: Transition) -> None:
         kind, at_us = transition.kind, transition.at_us
         if kind is TransitionKind.QUEUED:
-            span.delayed_until_us = None
             attempt = AttemptSpan(transition.attempt, at_us)
             attempt.placed = _object(transition.detail)
             span.attempts.append(attempt)
@@ -205,8 +202,6 @@ class RunTimeline:
             attempt.worker, attempt.outcome = transition.worker, "running"
         elif kind is TransitionKind.SKIPPED:
             span.because_of = int(transition.detail)
-        elif kind is TransitionKind.DELAYED:
-            span.delayed_until_us = int(transition.detail) if transition.detail.isdigit() else None
         elif kind is TransitionKind.RETRIED:
             span.because_of = None
             span.ready_us = None if self._open[transition.index] else at_us

@@ -71,16 +71,6 @@ def test_every_try_is_kept_with_why_it_ended() -> None:
     assert span.last is span.attempts[1]
 
 
-def test_delay_before_the_next_try_is_known_while_it_lasts() -> None:
-    run = timeline("")
-    run.apply([entry(1, "A 0 0", "Q 0 1"), entry(2, "R 0 1"), entry(3, "T 0 1 {}", "H 0 2 9000000")])
-    held = run.spans[0].delayed_until_us
-
-    run.apply([entry(9, "Q 0 2")])
-
-    assert (held, run.spans[0].delayed_until_us) == (9_000_000, None)
-
-
 def test_what_is_given_back_is_queued_again_under_its_number() -> None:
     run = timeline("")
     run.apply([entry(1, "A 0 0", "Q 0 1"), entry(2, "R 0 1"), entry(3, "B 0 1", "Q 0 1"), entry(4, "R 0 1")])
