@@ -10,7 +10,7 @@ for at = 1, #ARGV, 2 do
   if ARGV[at] == 'd' then size = #ARGV[at + 1] end
 end
 if limit and tonumber(meta('output_bytes') or '0') + size > limit then return -1 end
-redis.call('HINCRBY', K.meta, 'output_bytes', size)
+move_meta('output_bytes', size)
 redis.call('HINCRBY', 'tek:metrics', 'evidence', size)
 redis.call('XADD', K.output, '*', unpack(ARGV))
 if meta('finished_us') then redis.call('EXPIRE', K.output, meta('retention_s')) end

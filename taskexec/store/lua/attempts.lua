@@ -30,21 +30,19 @@ end
 
 -- Takes out of `ready` what asks for a place of its own.
 local function want_places()
-  local indexes, others, started = {}, {}, nil
+  local indexes, others, wishes = {}, {}, {}
   for at, member in ipairs(ready) do indexes[at] = member[1] end
+  local placed = fetch(K.placed, indexes)
   for at, ask in ipairs(fetch(K.ask, indexes)) do
     if ask then
-      if not started then
-        started, is_news = redis.call('GET', 'tek:started') or '0', true
-        redis.call('ZADD', 'tek:wanting', 'NX', text(now), meta('run'))
-      end
-      unplace(ready[at][1])
-      want(ready[at][1], ready[at][2], ask, started)
+      if placed[at] then unplace(indexes[at], placed[at]) end
+      wishes[#wishes + 1] = {indexes[at], ready[at][2], ask}
     else
       others[#others + 1] = ready[at]
     end
   end
   ready = others
+  if #wishes > 0 then want(wishes) end
 end
 
 -- How many more tasks of a route this run may have in its lists: as many as keep the slots busy. What is beyond waits in
@@ -136,7 +134,7 @@ local function push()
     target = tonumber(meta('batch_target_us')), weight = tonumber(meta('weight') or '1'), backlogged = meta('has_backlog')}
   if meta('has_asks') then want_places() end
   local records = keep_window(settings)
-  local indexes, states, times, groups, order, at_now = {}, {}, {}, {}, {}, text(now)
+  local indexes, states, times, groups, order, at_now = {}, {}, {}, {}, {}, stamp
   for _, route in ipairs(ROUTES) do times[route] = {} end
   for at, member in ipairs(ready) do indexes[at] = member[1] end
   local losses = meta('has_lost') and fetch(K.lost, indexes) or {}
@@ -329,7 +327,7 @@ end
 
 -- Queues what is held and whose time has come.
 local function release_due()
-  for _, index in ipairs(redis.call('ZRANGEBYSCORE', K.delayed, '-inf', text(now), 'LIMIT', 0, MANY)) do
+  for _, index in ipairs(redis.call('ZRANGEBYSCORE', K.delayed, '-inf', stamp, 'LIMIT', 0, MANY)) do
     redis.call('ZREM', K.delayed, index)
     local state = redis.call('HGET', K.state, index)
     if state and string.sub(state, 1, 1) == 'H' then ready[#ready + 1] = {index, tonumber(string.sub(state, 2))} end
@@ -350,7 +348,7 @@ local function put_on_trial(index, attempt)
     return
   end
   redis.call('HSET', K.state, index, 'H' .. text(attempt))
-  redis.call('ZADD', K.suspects, text(now), index)
+  redis.call('ZADD', K.suspects, stamp, index)
   line('H', index, text(attempt))
 end
 
@@ -522,7 +520,7 @@ end
 local function limits_of(index)
   local policy, left = policy_of(index), math.huge
   if policy.budget_us > 0 then
-    redis.call('HSETNX', K.first, index, text(now))
+    redis.call('HSETNX', K.first, index, stamp)
     left = tonumber(redis.call('HGET', K.first, index)) + policy.budget_us - now
   end
   if policy.deadline_us > 0 then left = math.min(left, policy.deadline_us - now) end
@@ -541,7 +539,8 @@ end
 -- Makes a stored run a started one. Its satisfied tasks enter the log in the order of the plan, but in a further life
 -- of a run, whose ledger has them; a run that has nothing to do ends with this call.
 local function begin(starts)
-  put_meta('status', 'running', 'started_us', text(now))
+  put_meta('status', 'running', 'started_us', stamp)
+  kept_runs[meta('run')] = nil
   local ends = deadline()
   if ends then put_meta('deadline_us', text(ends)) end
   local head = meta('head')
@@ -570,23 +569,23 @@ local function finish(worker, seal)
       others[note[1]] = (others[note[1]] and others[note[1]] .. '\n' or '') .. note[2]
     end
   end
-  for run, told in pairs(others) do redis.call('XADD', key_of(run, 'log'), '*', 't', text(now), 'w', worker, 'd', told) end
+  for run, told in pairs(others) do redis.call('XADD', key_of(run, 'log'), '*', 't', stamp, 'w', worker, 'd', told) end
   wake()
   for name, amount in pairs(tally) do
-    if amount ~= 0 then redis.call('HINCRBY', K.meta, name, text(amount)) end
+    if amount ~= 0 then move_meta(name, amount) end
     if amount > 0 and name ~= 'left' and name ~= 'succeeded' then count('tasks ' .. name, amount) end
   end
   if tally.left and tonumber(meta('left')) == 0 and meta('status') == 'running' then
     local failed, cancelled = tonumber(meta('failed') or '0'), tonumber(meta('cancelled') or '0')
     local status = (failed > 0 or meta('expired')) and 'failed' or (cancelled > 0 and 'cancelled' or 'succeeded')
-    put_meta('status', status, 'finished_us', text(now))
+    put_meta('status', status, 'finished_us', stamp)
     redis.call('SREM', 'tek:active', meta('run'))
     lines[#lines + 1] = 'E ' .. status .. ' 0'
     count('runs ' .. status)
   end
   write_counted()
   if #lines > 0 then
-    local fields = {'t', text(now), 'w', worker, 'd', table.concat(lines, '\n')}
+    local fields = {'t', stamp, 'w', worker, 'd', table.concat(lines, '\n')}
     for at, value in ipairs(seal or {}) do
       fields[#fields + 1] = string.sub('ksl', at, at)
       fields[#fields + 1] = value

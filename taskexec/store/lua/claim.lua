@@ -9,9 +9,10 @@ is_claim = true
 local indexes = {}
 for at = 4, #ARGV, 2 do indexes[#indexes + 1] = ARGV[at] end
 local ends = tonumber(meta('deadline_us') or '0')
-if ends > 0 and now >= ends then return {text(now), {}, {}, {}, {}, {}, 0} end  -- whoever reaps next stops the run
+if ends > 0 and now >= ends then return {stamp, {}, {}, {}, {}, {}, 0} end  -- whoever reaps next stops the run
 local until_us = text(now + lease)
 local positions, claimed, states, leases, seen, slotted, places, gangs, singles = {}, {}, {}, {}, {}, {}, {}, {}, {}
+local held = {}
 local placed = meta('has_asks') and fetch(K.placed, indexes) or {}
 for at, state in ipairs(fetch(K.state, indexes)) do
   local index, attempt = indexes[at], ARGV[3 + 2 * at]
@@ -23,7 +24,8 @@ for at, state in ipairs(fetch(K.state, indexes)) do
     workers, placed_attempt = spots_of(index, placed[at])
     is_ours = placed_attempt == attempt and workers[1] == worker
     if fresh and is_ours then  -- what was placed and is held no more is placed anew
-      is_ours = redis.call('HEXISTS', 'tek:holds:' .. worker, meta('run') .. ':' .. index .. ':' .. attempt .. ':0') == 1
+      held[index] = redis.call('HGET', 'tek:holds:' .. worker, meta('run') .. ':' .. index .. ':' .. attempt .. ':0')
+      is_ours = held[index]
     end
   end
   if (fresh or again) and is_ours and not seen[member] then  -- what one message names twice runs once
@@ -43,7 +45,7 @@ for at, state in ipairs(fetch(K.state, indexes)) do
   end
   seen[member] = true
 end
-if #claimed == 0 then return {text(now), {}, {}, {}, {}, {}, 0} end
+if #claimed == 0 then return {stamp, {}, {}, {}, {}, {}, 0} end
 if #slotted > 0 and not take_slot(worker, token, slotted) then
   local record = parse(redis.call('HGET', K.task, slotted[1][1]))
   local since = redis.call('ZSCORE', K['queued:' .. record.route], slotted[1][1])
@@ -51,19 +53,19 @@ if #slotted > 0 and not take_slot(worker, token, slotted) then
   redis.call('HINCRBY', 'tek:waiters', worker, 1)
   lines = {}
   finish(worker)
-  return {text(now), {}, {}, {}, {}, {}, 1}
+  return {stamp, {}, {}, {}, {}, {}, 1}
 end
 set_states(states)
-local removed = 0
+local removed = #claimed - #slotted  -- what was placed, or is claimed again, is in no list
 for _, route in ipairs(ROUTES) do
   if removed < #claimed then removed = removed + redis.call('ZREM', K['queued:' .. route], unpack(claimed)) end
 end
 if #placed > 0 then redis.call('ZREM', K.assigned, unpack(claimed)) end
 redis.call('ZADD', K.lease, unpack(leases))
-for _, one in ipairs(singles) do hold_by_token(worker, token, one[1], one[2], 0) end
+for _, one in ipairs(singles) do hold_by_token(worker, token, one[1], one[2], 0, held[one[1]]) end
 for _, led in ipairs(gangs) do begin_rank(worker, token, led[1], led[2], 0, '') end
 local specs, limits = fetch(K.spec, claimed), {}
 local inputs = inputs_of(specs)
 for at, index in ipairs(meta('has_policies') and claimed or {}) do limits[at] = limits_of(index) end
 finish(worker)
-return {text(now), positions, specs, inputs, limits, places, 0}
+return {stamp, positions, specs, inputs, limits, places, 0}

@@ -11,6 +11,8 @@
 -- Returns, for each member, 1 accepted or 0 refused (another attempt owns the task, or it was cancelled).
 local worker, agent, spent = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local FIRST, WIDTH = 7, 9
+read_meta('run', 'status', 'retention_s', 'finished_us', 'trial', 'has_asks', 'has_backlog', 'has_gangs', 'has_tried',
+  'ewma:' .. agent)
 local status_now = meta('status')
 local has_log = status_now and status_now ~= 'pending'  -- a log begins with the head, also that of a further life
 local recorded = 0  -- records that this call puts into the log
@@ -82,7 +84,10 @@ set_states(states)
 sliced(results, function(slice) redis.call('HSET', K.result, unpack(slice)) end)
 if meta('has_asks') then  -- what depends on them is best placed there
   for at, list in ipairs(done) do
-    if list ~= '' then redis.call('HSET', K.where, states[2 * at - 1], worker) end
+    if list ~= '' then
+      redis.call('HSET', K.where, states[2 * at - 1], worker)
+      if not meta('has_where') then put_meta('has_where', '1') end
+    end
   end
 end
 add('succeeded', #states / 2)
@@ -102,7 +107,7 @@ end
 open(free)
 if spent > 0 and #states > 0 then
   local each, known = spent / (#states / 2), tonumber(meta('ewma:' .. agent) or '0')
-  put_meta('ewma:' .. agent, text(known > 0 and known * 0.7 + each * 0.3 or each))
+  put_meta('ewma:' .. agent, text(math.floor((known > 0 and known * 0.7 + each * 0.3 or each) + 0.5)))
 end
 local seal = ARGV[4] ~= '' and recorded > 0 and {ARGV[4], ARGV[5]}
 if seal and recorded < #indexes then seal[3] = ARGV[6] end  -- it covers what an earlier call has logged

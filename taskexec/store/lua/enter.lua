@@ -10,18 +10,18 @@ local workers, placed_attempt = spots_of(index)
 local state, member = redis.call('HGET', K.state, index), index .. '|' .. attempt .. '|' .. token
 local is_open = state == 'Q' .. attempt or state == 'R' .. attempt
 local is_ours = placed_attempt == attempt and workers[tonumber(rank) + 1] == worker and rank ~= '0'
-if (ends > 0 and now >= ends) or not is_open or not is_ours then return {text(now)} end
+if (ends > 0 and now >= ends) or not is_open or not is_ours then return {stamp} end
 local name = meta('run') .. ':' .. index .. ':' .. attempt .. ':' .. rank
 if redis.call('HEXISTS', 'tek:holds:' .. worker, name) == 1 then
   begin_rank(worker, token, index, attempt, rank, told)
   local leader = begun_as(index, attempt, 0)
   if leader then ring(leader, 'begun ' .. rank) end
 elseif begun_as(index, attempt, rank) ~= token then
-  return {text(now)}
+  return {stamp}
 end
 redis.call('ZADD', K.lease, text(now + tonumber(lease)), member)
 local spec = redis.call('HGET', K.spec, index)
 local limits = meta('has_policies') and limits_of(index) or ''
 local inputs, place = inputs_of({spec}), redis.call('HGET', K.placed, index)
 finish(worker)
-return {text(now), spec, inputs, limits, place}
+return {stamp, spec, inputs, limits, place}

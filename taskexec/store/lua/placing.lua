@@ -10,7 +10,8 @@
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
 local WINDOW, WIDEST, WIDE, PATIENCE_US, OVERTAKES = 40, 8, 1500, 2000000, 64
-local FIRST, CHUNK, ROUND, LOOKS = 2, 30, 256, 8
+local FIRST, GROWTH, ROUND, LOOKS = 2, 4, 256, 8
+local NONE = {}           -- never changed
 
 -- The numbers of a text; lists are shared by all who read the same text, and are not to be changed.
 local lists, lists_count = {}, 0
@@ -25,7 +26,18 @@ local function numbers(list)
   return found
 end
 
-local function key_of(run, name) return 'tek:{' .. run .. '}:' .. name end
+local function key_of(run, name) return keys_of('tek:{' .. run .. '}')[name] end
+
+-- Fields of the meta hash of any run, read and written.
+local function meta_of(run, name)
+  if run == meta('run') then return meta(name) end
+  return redis.call('HGET', key_of(run, 'meta'), name)
+end
+
+local function put_meta_of(run, ...)
+  if run == meta('run') then return put_meta(...) end
+  redis.call('HSET', key_of(run, 'meta'), ...)
+end
 
 local function vector_of(name, worker)
   local found = redis.call('HGET', name, worker)
@@ -45,16 +57,9 @@ local function within(part, limit)
   return true
 end
 
-local function payers_of(run)
-  local found = redis.call('HGET', key_of(run, 'meta'), 'payers')
-  return 'r:' .. run .. (found and ' ' .. found or '')
-end
-
 -- The largest part of the cluster that an amount takes, in millionths: cores, memory or GPUs.
-local function share_of(vector, known)
-  local sum, gpus, most = known and known.sum, 0, 0
-  if not sum then sum = numbers(redis.call('GET', 'tek:sum') or '0 0 0') end
-  if known then known.sum = sum end
+local function share_of(vector, sum)
+  local gpus, most = 0, 0
   for at = GPUS, #vector, 2 do gpus = gpus + vector[at] end
   for at, amount in ipairs({vector[CPUS], vector[MEMORY], gpus}) do
     if amount > 0 and sum[at] > 0 then most = math.max(most, math.floor(amount * 1000000 / sum[at])) end
@@ -69,7 +74,8 @@ local function pay(payers, share)
 end
 
 local function parse_hold(found)
-  local vector, share, behind, ends, members, run, payers = string.match(found, '^(.-)|(.-)|(.-)|(.-)|(.-)|(.-)|(.-)$')
+  local vector, share, behind, ends, members, run, payers = string.match(found,
+    '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$')
   return {vector = numbers(vector), share = tonumber(share), behind = behind, ends = ends, members = members, run = run,
     payers = payers}
 end
@@ -154,7 +160,8 @@ local function slot_debit(total)
   return taken
 end
 
--- Notes what the cluster has in all, and what a slot of each worker takes (empty when it takes nothing new).
+-- Notes what the cluster has in all, and what a slot of each worker takes (empty when it takes nothing new). The time
+-- beside it tells one state of the workers from all others: see `load_fleet`.
 local function sum_up()
   local cpus, memory, gpus = 0, 0, 0
   local all = redis.call('HGETALL', 'tek:total')
@@ -165,7 +172,7 @@ local function sum_up()
     local is_ready = string.find(redis.call('HGET', 'tek:traits', all[at]), ' s:ready ', 1, true)
     redis.call('HSET', 'tek:slot', all[at], is_ready and table.concat(slot_debit(vector), ' ') or '')
   end
-  redis.call('SET', 'tek:sum', table.concat({cpus, memory, gpus}, ' '))
+  redis.call('SET', 'tek:sum', table.concat({cpus, memory, gpus, stamp}, ' '))
 end
 
 -- Takes a slot of a worker for the members of a delivery; returns false when it has none for them now. A worker that
@@ -356,37 +363,56 @@ local function choose_all(ask, cluster, free, near, spare)
   return nil
 end
 
--- What workers have; `open` are those that could take something. What full ones have is read when it is asked for.
-local function load_cluster()
+-- Workers in the order in which they joined, with what changes only when they come, go or change: kept from call to call
+-- for as long as `tek:sum` stays what it was.
+local fleet = {}
+local function load_fleet(sum)
+  if sum and fleet.sum == sum then return fleet end
   local order = redis.call('ZRANGE', 'tek:joined', 0, -1)
-  local cluster = {order = order, open = {}, traits = {}, owner = {}, owners = {}, kept = {}, spare = {}, cap = {},
-    started = 0}
-  local total, free, texts = fetch('tek:total', order), fetch('tek:free', order), {}
-  local function lazily(values)
-    return setmetatable({}, {__index = function(known, worker)
-      local text_of = values[texts[worker]]
-      known[worker] = text_of and numbers(text_of)
-      return known[worker]
-    end})
-  end
-  cluster.total, cluster.free = lazily(total), lazily(free)
+  fleet = {sum = sum, order = order, ready = {}, total = {}, traits = {}}
+  local totals = fetch('tek:total', order)
   for at, traits in ipairs(fetch('tek:traits', order)) do
     local worker = order[at]
-    texts[worker], cluster.traits[worker] = at, traits
-    local slots = string.match(free[at], '^%S+ %S+ %S+ (%S+)')
-    if tonumber(slots) >= 1 and string.find(traits, ' s:ready ', 1, true) then
+    fleet.traits[worker], fleet.total[worker] = traits, numbers(totals[at])
+    if string.find(traits, ' s:ready ', 1, true) then fleet.ready[#fleet.ready + 1] = worker end
+  end
+  return fleet
+end
+
+-- What workers have; `open` are those that could take something, `most_cpus` the largest part of one that is free. What
+-- full ones have is read when it is asked for.
+local function load_cluster()
+  local sum, starving, started = unpack(redis.call('MGET', 'tek:sum', 'tek:starving', 'tek:started'))
+  local kept = load_fleet(sum)
+  local cluster = {order = kept.order, total = kept.total, traits = kept.traits, sum = numbers(sum or '0 0 0'),
+    open = {}, owner = {}, owners = {}, kept = {}, spare = {}, cap = {}, starving = starving or '', started = 0,
+    most_cpus = 0, started_before = tonumber(started or '0')}
+  local texts = {}
+  cluster.free = setmetatable({}, {__index = function(free, worker)
+    free[worker] = texts[worker] and numbers(texts[worker]) or vector_of('tek:free', worker)
+    return free[worker]
+  end})
+  for at, left in ipairs(fetch('tek:free', kept.ready)) do
+    local worker, cpus, slots = kept.ready[at], string.match(left, '^(%S+) %S+ %S+ (%S+)')
+    texts[worker] = left
+    if tonumber(slots) >= 1 then
       cluster.open[#cluster.open + 1] = worker
+      cluster.most_cpus = math.max(cluster.most_cpus, tonumber(cpus))
     end
   end
   return cluster
 end
 
 local function close_full(cluster)
-  local open = {}
+  local open, most = {}, 0
   for _, worker in ipairs(cluster.open) do
-    if cluster.free[worker][SLOTS] >= 1 then open[#open + 1] = worker end
+    local free = cluster.free[worker]
+    if free[SLOTS] >= 1 then
+      open[#open + 1] = worker
+      if free[CPUS] > most then most = free[CPUS] end
+    end
   end
-  cluster.open = open
+  cluster.open, cluster.most_cpus = open, most
 end
 
 -- Whether a task still waits to be placed. `owner` is `run:index`.
@@ -439,9 +465,10 @@ local function leave_a_slot(cluster)
       end
       if is_starving then starving[#starving + 1] = route end
     end
-    redis.call('SET', 'tek:starving', table.concat(starving, ' '))
+    cluster.starving = table.concat(starving, ' ')
+    redis.call('SET', 'tek:starving', cluster.starving)
   end
-  for route in string.gmatch(redis.call('GET', 'tek:starving') or '', '%a+') do
+  for route in string.gmatch(cluster.starving, '%a+') do
     for _, worker in ipairs(cluster.open) do
       local traits, slot, spare = cluster.traits[worker], slot_debit(cluster.total[worker]), spare_at(cluster, worker)
       if not cluster.cap[worker] and string.find(traits, ' r:' .. route .. ' ', 1, true)
@@ -458,7 +485,7 @@ end
 local function may_fit(text, cluster, hopeless)
   if hopeless[text] then return false end
   for _, option in ipairs(parse_ask(text, '1').options) do
-    for _, worker in ipairs(cluster.open) do
+    for _, worker in ipairs(option[1] <= cluster.most_cpus and cluster.open or NONE) do
       if fits(option, cluster.free[worker], cluster.total[worker]) and suits(option, cluster.traits[worker]) then
         return true
       end
@@ -468,14 +495,28 @@ local function may_fit(text, cluster, hopeless)
   return false
 end
 
+-- What tasks at the head of a run ask for, each read once.
+local function asks_of(run, indexes)
+  local known, asks, missing = run.kept.asks, {}, {}
+  for at, index in ipairs(indexes) do
+    asks[at] = known[index]
+    if not asks[at] then missing[#missing + 1] = index end
+  end
+  if #missing == 0 then return asks end
+  for at, ask in ipairs(fetch(run.keys.ask, missing)) do known[missing[at]] = ask end
+  for at, index in ipairs(indexes) do asks[at] = known[index] end
+  return asks
+end
+
 local function candidate_of(run, index, ask)
-  return {run = run, index = index, owner = run .. ':' .. index, text = ask, ask = parse_ask(ask, '1')}
+  return {run = run.run, keys = run.keys, index = index, owner = run.run .. ':' .. index, text = ask,
+    ask = parse_ask(ask, '1')}
 end
 
 -- Reads what else is to be known of a candidate: most need not be looked at, since their like does not fit.
 local function complete_candidate(candidate, wanted)
   if candidate.since then return end
-  wanted = wanted or redis.call('HGET', key_of(candidate.run, 'wanted'), candidate.index)
+  wanted = wanted or redis.call('HGET', candidate.keys.wanted, candidate.index)
   local since, started, ratio = string.match(wanted, '^(%S+) (%S+) (%S+)$')
   candidate.since, candidate.started = tonumber(since), tonumber(started)
   candidate.has_more = ratio ~= '1'
@@ -486,30 +527,52 @@ end
 -- passed over, like those for which workers are kept.
 local function head_of(run, cluster, hopeless)
   while not run.head do
-    if run.at > #run.indexes then
-      local left = WINDOW - WIDEST - run.skipped  -- what was placed does not count
-      if left <= 0 or run.is_read then return nil end
-      local chunk = math.min(run.skipped == 0 and FIRST or CHUNK, left)
-      run.indexes = redis.call('ZRANGE', key_of(run.run, 'wanting'), run.skipped, run.skipped + chunk - 1)
-      run.asks, run.at = fetch(key_of(run.run, 'ask'), run.indexes), 1
-      run.is_read = #run.indexes < chunk
-      run.skipped = run.skipped + #run.indexes  -- those of them that are placed are taken off again
+    local asks = run.asks
+    for at = run.at, #asks do
+      local ask = asks[at]
+      if ask and not hopeless[ask] and may_fit(ask, cluster, hopeless) then
+        local candidate = candidate_of(run, run.indexes[at], ask)
+        if not cluster.owners[candidate.owner] then
+          run.head, run.at = candidate, at
+          return candidate
+        end
+      end
     end
-    local ask = run.asks[run.at]
-    if ask and may_fit(ask, cluster, hopeless) then
-      local candidate = candidate_of(run.run, run.indexes[run.at], ask)
-      if not cluster.owners[candidate.owner] then run.head = candidate end
+    local left = WINDOW - WIDEST - run.skipped  -- what was placed does not count
+    if left <= 0 or run.is_read then
+      run.at = #asks + 1
+      return nil
     end
-    if not run.head then run.at = run.at + 1 end
+    local chunk = math.min(run.chunk, left)
+    run.chunk = run.chunk * GROWTH
+    run.indexes = redis.call('ZRANGE', run.keys.wanting, run.skipped, run.skipped + chunk - 1)
+    run.asks, run.at = asks_of(run, run.indexes), 1
+    run.is_read = #run.indexes < chunk
+    run.skipped = run.skipped + #run.indexes  -- those of them that are placed are taken off again
   end
   return run.head
 end
 
+-- What never changes in the life of a run, kept from call to call: rounds look at the same runs and tasks again and again.
+-- `begin` has a run begin with nothing kept.
+local kept_runs, kept_runs_count = {}, 0
+local function kept_of(run)
+  local kept = kept_runs[run]
+  if kept then return kept end
+  kept_runs_count = kept_runs_count + 1
+  if kept_runs_count > KEPT then kept_runs, kept_runs_count = {}, 1 end
+  local keys = keys_of('tek:{' .. run .. '}')
+  local payers, weight, template = unpack(redis.call('HMGET', keys.meta, 'payers', 'weight', 'template'))
+  kept = {keys = keys, asks = {}, payers = 'r:' .. run .. (payers and ' ' .. payers or ''),
+    weight = tonumber(weight or '1'), template = template}
+  kept_runs[run] = kept
+  return kept
+end
+
 local function weight_of(payer) return tonumber(redis.call('HGET', 'tek:weights', payer) or '1') end
 
-local function load_runs()
+local function load_runs(names)
   local runs, shares, used = {}, {}, {}
-  local names = redis.call('ZRANGE', 'tek:wanting', 0, -1)
   local all = #names > 1 and redis.call('HGETALL', 'tek:used') or {}
   for at = 1, #all, 2 do
     for payer in string.gmatch(all[at], '%S+') do shares[payer] = (shares[payer] or 0) + tonumber(all[at + 1]) end
@@ -519,12 +582,13 @@ local function load_runs()
     return used[payer]
   end
   for at, run in ipairs(names) do
-    local payers, accounts = payers_of(run), {}
+    local kept, accounts = kept_of(run), {}
     if #names > 1 then
-      for payer in string.gmatch(payers, '%S+') do accounts[#accounts + 1] = spent(payer) end
-      accounts[1].weight = tonumber(redis.call('HGET', key_of(run, 'meta'), 'weight') or '1')
+      for payer in string.gmatch(kept.payers, '%S+') do accounts[#accounts + 1] = spent(payer) end
+      accounts[1].weight = kept.weight
     end
-    runs[at] = {run = run, indexes = {}, asks = {}, at = 1, skipped = 0, payers = payers, accounts = accounts}
+    runs[at] = {run = run, kept = kept, keys = kept.keys, accounts = accounts, indexes = {}, asks = {}, at = 1,
+      skipped = 0, chunk = FIRST, started = 0}
   end
   return runs
 end
@@ -545,16 +609,16 @@ end
 
 -- Workers that hold what a candidate reads, looked up when it is asked for one.
 local function nearby(run, candidate)
-  if run.has_where == nil then run.has_where = redis.call('EXISTS', key_of(run.run, 'where')) == 1 end
-  if not run.has_where then return {} end
+  if run.has_where == nil then run.has_where = meta_of(run.run, 'has_where') end
+  if not run.has_where then return NONE end
   return setmetatable({}, {__index = function(near, worker)
     setmetatable(near, nil)
-    local before, spec = {}, redis.call('HGET', key_of(candidate.run, 'spec'), candidate.index) or '\n'
+    local before, spec = {}, redis.call('HGET', candidate.keys.spec, candidate.index) or '\n'
     for index in string.gmatch(string.sub(spec, 1, string.find(spec, '\n', 1, true)), '%d+') do
       before[#before + 1] = index
       if #before == WIDEST then break end
     end
-    for _, other in ipairs(fetch(key_of(candidate.run, 'where'), before)) do
+    for _, other in ipairs(fetch(candidate.keys.where, before)) do
       if other then near[other] = true end
     end
     return near[worker]
@@ -563,6 +627,7 @@ end
 
 -- What a candidate may take of workers of which not all that is free may be taken.
 local function spare_for(cluster, candidate)
+  if next(cluster.owner) == nil and next(cluster.cap) == nil then return NONE end
   return setmetatable({}, {__index = function(_, worker)
     local cap = cluster.cap[worker]
     local spare = cluster.owner[worker] ~= candidate.owner and spare_at(cluster, worker)
@@ -576,15 +641,15 @@ end
 -- Takes what was chosen for a candidate, and sends its messages to the workers.
 local function take(cluster, run, candidate, number, found, notes)
   local workers, spots, total = {}, {}, 0
-  candidate.attempt = string.sub(redis.call('HGET', key_of(candidate.run, 'state'), candidate.index), 2)
+  candidate.attempt = string.sub(redis.call('HGET', candidate.keys.state, candidate.index), 2)
   for rank, chosen in ipairs(found) do
     local worker, gpus, taken = chosen[1], chosen[2], chosen[3]
     local behind = cluster.owner[worker]
     behind = behind and behind ~= candidate.owner and behind or ''
-    local share = share_of(taken, cluster)
+    local share = share_of(taken, cluster.sum)
     local ends = candidate.ask.duration > 0 and text(now + candidate.ask.duration) or '0'
     put_hold(worker, candidate.owner .. ':' .. candidate.attempt .. ':' .. (rank - 1), {vector = taken, share = share,
-      behind = behind, ends = ends, members = '', run = candidate.run, payers = run.payers}, cluster.free[worker])
+      behind = behind, ends = ends, members = '', run = candidate.run, payers = run.kept.payers}, cluster.free[worker])
     cluster.free[worker] = moved(cluster.free[worker], taken, -1)
     if cluster.spare[worker] and cluster.owner[worker] ~= candidate.owner then
       cluster.spare[worker] = moved(cluster.spare[worker], taken, -1)
@@ -597,39 +662,45 @@ local function take(cluster, run, candidate, number, found, notes)
   close_full(cluster)
   for _, account in ipairs(run.accounts) do account.share = account.share + total end
   local index, attempt = candidate.index, candidate.attempt
-  redis.call('HSET', key_of(candidate.run, 'state'), index, 'Q' .. attempt)
-  redis.call('ZADD', key_of(candidate.run, 'assigned'), text(now), index)
+  redis.call('HSET', candidate.keys.state, index, 'Q' .. attempt)
+  redis.call('ZADD', candidate.keys.assigned, stamp, index)
   local option = candidate.ask.options[number + 1]
-  redis.call('HSET', key_of(candidate.run, 'placed'), index, attempt .. ' ' .. table.concat(option, ' ') .. '|'
+  redis.call('HSET', candidate.keys.placed, index, attempt .. ' ' .. table.concat(option, ' ') .. '|'
     .. table.concat(spots, '|'))
-  redis.call('ZREM', key_of(candidate.run, 'wanting'), index)
-  if size_of(candidate.ask) > WIDE then redis.call('ZREM', key_of(candidate.run, 'wide'), index) end
-  redis.call('HDEL', key_of(candidate.run, 'wanted'), index)
-  cluster.started = cluster.started + 1
-  if #workers > 1 then redis.call('HSET', key_of(candidate.run, 'meta'), 'has_gangs', '1') end
+  redis.call('ZREM', candidate.keys.wanting, index)
+  if size_of(candidate.ask) > WIDE then redis.call('ZREM', candidate.keys.wide, index) end
+  redis.call('HDEL', candidate.keys.wanted, index)
+  run.kept.asks[index] = nil
+  cluster.started, run.started = cluster.started + 1, run.started + 1
+  if #workers > 1 then put_meta_of(candidate.run, 'has_gangs', '1') end
   local note = '{"on":' .. cjson.encode(workers) .. ',"waited_us":' .. text(now - candidate.since)
     .. ',"after":"' .. cause .. '"}'
   notes[#notes + 1] = {candidate.run, 'Q ' .. index .. ' ' .. attempt .. ' ' .. note}
-  local record = parse(redis.call('HGET', key_of(candidate.run, 'task'), index))
-  run.template = run.template or redis.call('HGET', key_of(candidate.run, 'meta'), 'template')
+  local record = parse(redis.call('HGET', candidate.keys.task, index))
   for rank, worker in ipairs(workers) do
     record.list = 'tek.' .. worker
-    publish({{index, attempt}}, record, {run = candidate.run, template = run.template}, rank - 1)
+    publish({{index, attempt}}, record, {run = candidate.run, template = run.kept.template}, rank - 1)
   end
+end
+
+-- Whether another worker may be kept for somebody: no more than half of them are, but for one task.
+local function may_be_kept(cluster)
+  local count = 0
+  for _ in pairs(cluster.owner) do count = count + 1 end
+  return count == 0 or 2 * count < #cluster.order
 end
 
 -- Keeps workers for a task that has waited too long: those where the least is missing, each for one task only.
 local function earmark(cluster, candidate)
-  local whole, spare, count = {}, {}, 0
+  if not may_be_kept(cluster) then return end
+  local whole, spare = {}, {}
   for _, worker in ipairs(cluster.order) do
     whole[worker] = cluster.total[worker]
     if cluster.owner[worker] == candidate.owner then return end
     if cluster.owner[worker] then
       spare[worker] = moved(cluster.total[worker], cluster.total[worker], -1)
-      count = count + 1
     end
   end
-  if count > 0 and 2 * count >= #cluster.order then return end
   local best, least
   if candidate.ask.ranks == 1 then
     for _, worker in ipairs(cluster.order) do
@@ -686,8 +757,9 @@ local function try_owners(cluster, runs, hopeless, notes)
   for _, run in ipairs(runs) do by_name[run.run] = run end
   for _, owner in ipairs(owners) do
     local run, index = string.match(owner, '^(.*):(%d+)$')
-    local ask = #cluster.open > 0 and by_name[run] and redis.call('HGET', key_of(run, 'ask'), index)
-    if ask and may_fit(ask, cluster, hopeless) and try(cluster, by_name[run], candidate_of(run, index, ask), nil, notes) then
+    local owned = by_name[run]
+    local ask = #cluster.open > 0 and owned and redis.call('HGET', owned.keys.ask, index)
+    if ask and may_fit(ask, cluster, hopeless) and try(cluster, owned, candidate_of(owned, index, ask), nil, notes) then
       cluster.owners[owner] = nil
       for worker, other in pairs(cluster.owner) do
         if other == owner then
@@ -702,13 +774,15 @@ end
 -- The widest tasks get a try wherever they stand; those that have waited long have workers kept for them, if wanted.
 local function see_to_the_widest(cluster, runs, started, hopeless, notes, may_keep)
   local waiting = {}
+  may_keep = may_keep and may_be_kept(cluster)
+  if not may_keep and #cluster.open == 0 then return end
   for _, run in ipairs(runs) do
-    local indexes = redis.call('ZRANGE', key_of(run.run, 'wide'), 0, WIDEST - 1)
-    local asks = fetch(key_of(run.run, 'ask'), indexes)
-    local wanted = may_keep and fetch(key_of(run.run, 'wanted'), indexes)
+    local indexes = redis.call('ZRANGE', run.keys.wide, 0, WIDEST - 1)
+    local asks = asks_of(run, indexes)
+    local wanted = may_keep and fetch(run.keys.wanted, indexes)
     for at, index in ipairs(indexes) do
       local is_worth_it = #cluster.open > 0 and may_fit(asks[at], cluster, hopeless)
-      local candidate = (is_worth_it or may_keep) and candidate_of(run.run, index, asks[at])
+      local candidate = (is_worth_it or may_keep) and candidate_of(run, index, asks[at])
       if candidate and not cluster.owners[candidate.owner]
           and not (is_worth_it and try(cluster, run, candidate, hopeless, notes)) and may_keep then
         complete_candidate(candidate, wanted[at])
@@ -724,9 +798,9 @@ end
 
 -- Places what waits: in order, whatever fits now, while there is room; see `domain/placing.py`.
 -- Returns log lines as {run, line}, in order.
-local function place_all()
+local function place_all(names)
   local notes, hopeless = {}, {}
-  local cluster, runs = load_cluster(), load_runs()
+  local cluster, runs = load_cluster(), load_runs(names)
   load_earmarks(cluster)
   if #cluster.open > 0 or is_thorough then leave_a_slot(cluster) end
   try_owners(cluster, runs, hopeless, notes)
@@ -741,16 +815,16 @@ local function place_all()
     run.head, run.at = nil, run.at + 1
     if try(cluster, run, candidate, hopeless, notes) then run.skipped = run.skipped - 1 end
   end
-  local before = tonumber(redis.call('GET', 'tek:started') or '0')
-  local started = cluster.started > 0 and redis.call('INCRBY', 'tek:started', cluster.started) or before
+  local before, started = cluster.started_before, cluster.started_before + cluster.started
   local may_keep = is_thorough or math.floor(before / LOOKS) < math.floor(started / LOOKS)
   if may_keep or (#cluster.open > 0 and started == before) then
-    cluster.started = 0
     see_to_the_widest(cluster, runs, started, hopeless, notes, may_keep)
-    if cluster.started > 0 then redis.call('INCRBY', 'tek:started', cluster.started) end
   end
+  if cluster.started > 0 then redis.call('SET', 'tek:started', text(before + cluster.started)) end
   for _, run in ipairs(runs) do
-    if redis.call('EXISTS', key_of(run.run, 'wanting')) == 0 then redis.call('ZREM', 'tek:wanting', run.run) end
+    if run.started > 0 and redis.call('EXISTS', run.keys.wanting) == 0 then
+      redis.call('ZREM', 'tek:wanting', run.run)
+    end
   end
   return notes
 end
@@ -765,25 +839,41 @@ local function most_memory_ratio(ask, ratio)
   return math.max(math.min(ratio, math.floor(most * 1000 / asked) / 1000), 1)
 end
 
--- Has a task of this run, which asks for something, wait to be placed.
-local function want(index, attempt, ask, started)
-  local ratio = '1'
-  if meta('has_policies') then
-    local starved = tonumber(redis.call('HGET', K.starved, index) or '0')
-    local kept = starved > 0 and redis.call('HGET', K.policy, index)
-    if kept then ratio = string.format('%.17g', most_memory_ratio(ask, cjson.decode(kept).memory ^ starved)) end
+-- Has tasks of this run wait to be placed, each of which asks for something: a list of {index, attempt, ask}.
+local function want(wishes)
+  local started, at_now = redis.call('GET', 'tek:started') or '0', stamp
+  local states, ranked, wide, told, names = {}, {}, {}, {}, {}
+  for at, wish in ipairs(wishes) do names[at] = wish[1] end
+  local starved = meta('has_policies') and fetch(K.starved, names) or {}
+  local ranks = meta('has_ranks') and fetch(K.rank, names) or {}
+  for at, wish in ipairs(wishes) do
+    local index, attempt, ask = unpack(wish)
+    local times, ratio = tonumber(starved[at] or '0'), '1'
+    local kept = times > 0 and redis.call('HGET', K.policy, index)
+    if kept then ratio = string.format('%.17g', most_memory_ratio(ask, cjson.decode(kept).memory ^ times)) end
+    states[#states + 1] = index
+    states[#states + 1] = 'H' .. text(attempt)
+    ranked[#ranked + 1] = ranks[at] or index
+    ranked[#ranked + 1] = index
+    local size = size_of(parse_ask(ask, ratio))
+    if size > WIDE then
+      wide[#wide + 1] = text(0 - size)
+      wide[#wide + 1] = index
+    end
+    told[#told + 1] = index
+    told[#told + 1] = at_now .. ' ' .. started .. ' ' .. ratio
   end
-  local parts = parse_ask(ask, ratio)
-  redis.call('HSET', K.state, index, 'H' .. text(attempt))
-  redis.call('ZADD', K.wanting, meta('has_ranks') and redis.call('HGET', K.rank, index) or index, index)
-  local size = size_of(parts)
-  if size > WIDE then redis.call('ZADD', K.wide, text(0 - size), index) end
-  redis.call('HSET', K.wanted, index, text(now) .. ' ' .. started .. ' ' .. ratio)
+  set_states(states)
+  sliced(ranked, function(slice) redis.call('ZADD', K.wanting, unpack(slice)) end)
+  sliced(wide, function(slice) redis.call('ZADD', K.wide, unpack(slice)) end)
+  sliced(told, function(slice) redis.call('HSET', K.wanted, unpack(slice)) end)
+  redis.call('ZADD', 'tek:wanting', 'NX', at_now, meta('run'))
+  is_news = true
 end
 
 local function place()
-  if not is_news or redis.call('EXISTS', 'tek:wanting') == 0 then return {} end
-  return place_all()
+  local names = is_news and redis.call('ZRANGE', 'tek:wanting', 0, -1) or {}
+  return #names > 0 and place_all(names) or {}
 end
 
 -- The workers of the ranks of a placed task of this run, and its attempt; none when it is not placed.
@@ -809,13 +899,12 @@ local function begun_as(index, attempt, rank)
 end
 
 -- Has what was taken for a rank go by the token of the delivery that begins it.
-local function hold_by_token(worker, token, index, attempt, rank)
+local function hold_by_token(worker, token, index, attempt, rank, known)
   local name, holds = meta('run') .. ':' .. index .. ':' .. attempt .. ':' .. rank, 'tek:holds:' .. worker
-  local found = redis.call('HGET', holds, name)
+  local found = known or redis.call('HGET', holds, name)
   if not found then return end
-  local hold = parse_hold(found)
-  hold.members = ',' .. index .. ':' .. attempt .. ','
-  if redis.call('HSETNX', holds, token, hold_text(hold)) == 1 then redis.call('HDEL', holds, name) end
+  local hold = string.gsub(found, '^([^|]*|[^|]*|[^|]*|[^|]*|)[^|]*', '%1,' .. index .. ':' .. attempt .. ',')
+  if redis.call('HSETNX', holds, token, hold) == 1 then redis.call('HDEL', holds, name) end
 end
 
 -- Has what was taken for a rank go by the token of the delivery that has begun it: it returns when that one is over.
@@ -826,8 +915,8 @@ end
 
 -- Ends the ranks of a distributed attempt of this run: their leases, and what was taken for those that have not begun.
 -- Those that have are told, and give back what they hold when their processes have ended.
-local function close_gang(index, word)
-  local workers, attempt = spots_of(index)
+local function close_gang(index, word, known)
+  local workers, attempt = spots_of(index, known)
   if #workers < 2 then return end
   for at, worker in ipairs(workers) do
     local token = begun_as(index, attempt, at - 1)
@@ -842,9 +931,11 @@ local function close_gang(index, word)
 end
 
 -- Takes a task of this run off the workers that it was placed on and has not started on.
-local function unplace(index)
-  local workers, attempt = spots_of(index)
-  close_gang(index, 'lost')
+local function unplace(index, known)
+  local placed = known or redis.call('HGET', K.placed, index)
+  if not placed then return end
+  local workers, attempt = spots_of(index, placed)
+  close_gang(index, 'lost', placed)
   for rank, worker in ipairs(workers) do
     give_back(worker, meta('run') .. ':' .. index .. ':' .. attempt .. ':' .. (rank - 1))
   end

@@ -8,7 +8,7 @@ local worker, lease, record = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 looks_again = true
 if not meta('run') then return {0, 0, -1} end  -- gone since the caller looked; its meta hash must not come back
 local last, calm = tonumber(meta('reaped_us') or '0'), tonumber(meta('calm_us') or '0')
-put_meta('reaped_us', text(now))
+put_meta('reaped_us', stamp)
 if now - last > lease then
   calm = now + lease
   put_meta('calm_us', text(calm))
@@ -22,7 +22,7 @@ if ends > 0 and now >= ends and meta('status') == 'running' then
 else
   release_due()
   if now >= calm then
-    for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.lease, '-inf', text(now), 'LIMIT', 0, 100)) do
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.lease, '-inf', stamp, 'LIMIT', 0, 100)) do
       lapsed = lapsed + end_lease(member, record)
     end
     lapsed = lapsed + end_broken_gangs(record)
