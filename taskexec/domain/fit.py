@@ -1,6 +1,6 @@
 """What fits where: the asks of tasks and the free amounts of workers as whole numbers, and the choice between workers.
 
-Everything that is placed goes by these rules: `store/lua/placing.lua` says the same in Lua, the memory twin and the
+Everything that is placed goes by these rules: `store/lua/fit.lua` says the same in Lua, the memory twin and the
 simulator call them. Amounts are whole numbers, so that what is taken and given back is exactly the same: cores in
 thousandths, memory and disk in MiB, GPUs in thousandths of one.
 

@@ -70,7 +70,7 @@ _NO_FUNCTION = ("Function not found", "unknown command")
 _ALONE_S = 60.0
 """So long scripts are sent one by one before somebody may have loaded the library."""
 
-_SHARED = ("prelude", "placing", "attempts")
+_SHARED = ("prelude", "accounts", "fit", "placing", "gangs", "attempts")
 """What stands in front of the scripts, in this order."""
 
 

@@ -1,4 +1,4 @@
-"""What a change of a run in memory does with the ranks of distributed tasks: gangs in `lua/placing.lua`."""
+"""What a change of a run in memory does with the ranks of distributed tasks: `lua/gangs.lua`."""
 
 from __future__ import annotations
 

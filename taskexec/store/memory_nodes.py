@@ -1,4 +1,4 @@
-"""The workers of a store in memory, what they hold and what waits for them: what `lua/placing.lua` does.
+"""The workers of a store in memory, what they hold and what waits for them: `lua/accounts.lua` and `lua/placing.lua`.
 
 The fields are named as the keys there are. Decisions are those of `domain/fit.py` and `domain/placing.py`.
 """

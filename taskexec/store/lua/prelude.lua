@@ -1,4 +1,4 @@
--- Shared by every script. Not a script by itself: the loader puts it, placing.lua and attempts.lua in front of the others,
+-- Shared by every script. Not a script by itself: the loader puts it and some others (`_SHARED`) in front of the scripts,
 -- each of which becomes a function.
 --
 -- KEYS[1]  the run's key prefix, `tek:{<run>}`; all keys of the run are built from it (see store/keys.py).

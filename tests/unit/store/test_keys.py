@@ -15,7 +15,7 @@ SCRIPTS = {
     if path.name.endswith(".lua")
 }
 PRELUDE = "prelude.lua"
-SHARED = {PRELUDE, "placing.lua", "attempts.lua"}
+SHARED = {PRELUDE, "accounts.lua", "fit.lua", "placing.lua", "gangs.lua", "attempts.lua"}
 
 
 def test_keys_of_a_run_are_those_of_the_scripts() -> None:
