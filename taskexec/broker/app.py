@@ -11,9 +11,10 @@ from celery.loaders.app import AppLoader
 from kombu import Exchange
 
 from taskexec.broker.backend import Latch
-from taskexec.broker.queues import PRIORITY_STEPS, declare_queues
+from taskexec.broker.queues import declare_queues
 from taskexec.domain.resources import Route
 from taskexec.store.connection import KEEPALIVE
+from taskexec.store.queue_lists import PRIORITY_STEPS
 
 __all__ = ["broker_url", "make_app", "result_url"]
 

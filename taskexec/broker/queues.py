@@ -8,16 +8,12 @@ from kombu import Queue
 
 from taskexec.domain.resources import Route
 from taskexec.store.keys import direct_key
+from taskexec.store.queue_lists import PRIORITY_STEPS, list_of
 
-__all__ = ["HIGHEST", "PRIORITY_STEPS", "declare_queues", "queue_key", "to_redis_priority"]
+__all__ = ["HIGHEST", "declare_queues", "queue_key", "to_redis_priority"]
 
 HIGHEST = 9
 """Our highest priority; kombu's Redis transport serves 0 first."""
-
-PRIORITY_STEPS = (0, 3, 6, 9)
-"""The steps in which kombu keeps a list of its own."""
-
-_SEPARATOR = "\x06\x16"
 
 
 def declare_queues(routes: list[Route], worker: str = "") -> list[Queue]:
@@ -34,5 +30,4 @@ def to_redis_priority(priority: int) -> int:
 
 def queue_key(route: Route, priority: int) -> str:
     """Return the Redis list that holds a route's messages of a priority, named as kombu names it."""
-    step = to_redis_priority(priority)
-    return f"{route}{_SEPARATOR}{step}" if step else str(route)
+    return list_of(str(route), to_redis_priority(priority))

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +144,8 @@ class Tracer:
         self._attributes = attributes
         self._spans: _Maker | None = None
         self._lock = threading.Lock()
+        self.observe: Callable[[int], None] | None = None
+        """Told each time, in any thread, how many spans were dropped."""
 
     @property
     def dropped(self) -> int:
@@ -156,8 +158,12 @@ class Tracer:
             return
         with self._lock:
             if self._spans is None:
-                self._spans = _Maker(self._policy, self._service, self._attributes)
+                self._spans = _Maker(self._policy, self._service, self._attributes, self._drop)
             self._spans.make(facts)
+
+    def _drop(self, count: int) -> None:
+        if self.observe is not None:
+            self.observe(count)
 
     def close(self, *, wait_s: float) -> None:
         """Send what is queued, for so many seconds at most."""
@@ -168,8 +174,9 @@ class Tracer:
 class _Queue:
     """Spans that wait to be sent, a bounded number, and the thread that sends them as soon as there are some."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: SpanExporter, tell: Callable[[int], None]) -> None:
         self._exporter = exporter
+        self._tell = tell
         self._waiting: deque[ReadableSpan] = deque()
         self._changed = threading.Condition()
         self._is_closed = self._is_busy = False
@@ -180,11 +187,17 @@ class _Queue:
 
     def put(self, span: ReadableSpan) -> None:
         with self._changed:
-            if len(self._waiting) >= _QUEUE_SPANS or self._is_closed:
-                self.dropped += 1
-                return
-            self._waiting.append(span)
-            self._changed.notify()
+            has_room = len(self._waiting) < _QUEUE_SPANS and not self._is_closed
+            if has_room:
+                self._waiting.append(span)
+                self._changed.notify()
+        if not has_room:
+            self._drop(1)
+
+    def _drop(self, count: int) -> None:
+        with self._changed:
+            self.dropped += count
+        self._tell(count)
 
     def _loop(self) -> None:
         while True:
@@ -207,7 +220,7 @@ class _Queue:
         except Exception:  # whatever an exporter does, the next batch is tried
             is_taken = False
         if not is_taken:
-            self.dropped += len(batch)
+            self._drop(len(batch))
             if time.monotonic() - self._warned_at >= _WARN_EVERY_S:
                 self._warned_at = time.monotonic()
                 log.warning("spans dropped: the receiver does not take them", extra={"dropped": self.dropped})
@@ -222,7 +235,9 @@ class _Queue:
 class _Maker:
     """Makes spans with the ids that everybody computes alike, by OpenTelemetry's SDK."""
 
-    def __init__(self, policy: TracePolicy, service: str, attributes: Mapping[str, str]) -> None:
+    def __init__(
+        self, policy: TracePolicy, service: str, attributes: Mapping[str, str], drop: Callable[[int], None]
+    ) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -231,7 +246,7 @@ class _Maker:
 
         # it is told here, once a minute and with a count
         logging.getLogger("opentelemetry.exporter.otlp.proto.http").setLevel(logging.CRITICAL)
-        self.queue = queue = _Queue(OTLPSpanExporter(endpoint=policy.endpoint, timeout=policy.timeout_s))
+        self.queue = queue = _Queue(OTLPSpanExporter(endpoint=policy.endpoint, timeout=policy.timeout_s), drop)
 
         class Ids(IdGenerator):
             trace_id = span_id = 0

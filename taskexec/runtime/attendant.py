@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,9 +109,11 @@ class Attendant:
                     worker=settings.worker,
                 ),
                 {},
-                itertools.count(1),
+                itertools.count(time.time_ns() // 1_000_000),  # a later life of this process id counts on
                 meter,
             )
+            if own.place.tracer is not None and meter is not None:
+                own.place.tracer.observe = meter.dropped
         return own
 
     def attempt(self, request: Any) -> Performed | None:

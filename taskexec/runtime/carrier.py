@@ -89,7 +89,7 @@ def child_of(token: str) -> int:
 
 
 def number_of(token: str) -> int:
-    """Return the number of the delivery that a token names, which counts up in its pool child."""
+    """Return the number of the delivery that a token names; later ones of a process id have higher ones."""
     return int(token.rpartition("-")[2])
 
 

@@ -65,7 +65,7 @@ class Board:
         self._ending_at = {(outcome, reason): at for at, (outcome, reason) in enumerate(_endings())}
         self._duration_width = len(DURATION_BOUNDS) + 2
         self._script_width = len(SCRIPT_BOUNDS) + 2
-        self._dispatch_from = 2
+        self._dispatch_from = 3
         self._work_from = self._dispatch_from + len(_ROUTES) * self._duration_width
         self._scripts_from = self._work_from + len(self.kinds) * self._duration_width
         self._endings_from = self._scripts_from + len(self._script_at) * self._script_width
@@ -149,6 +149,11 @@ class Board:
         """Return how many lapsed leases were ended, out of sums."""
         return total[1]
 
+    @staticmethod
+    def dropped(total: Sequence[float]) -> float:
+        """Return how many spans were dropped, out of sums."""
+        return total[2]
+
 
 class Meter:
     """What one process counts; its threads share it."""
@@ -198,6 +203,11 @@ class Meter:
         """Count lapsed leases that were ended."""
         with self._lock:
             self._row[1] += amount
+
+    def dropped(self, amount: int) -> None:
+        """Count spans that never arrived."""
+        with self._lock:
+            self._row[2] += amount
 
     def _observe(self, at: int, bounds: Sequence[float], seconds: float, amount: int) -> None:
         seconds = max(seconds, 0.0)  # clocks disagree

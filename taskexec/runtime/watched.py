@@ -137,3 +137,4 @@ def _tell_counts(sheet: Sheet, board: Board) -> None:
         sheet.set("taskexec_worker_script_seconds", histogram, script=script)
     sheet.set("taskexec_worker_evidence_bytes_total", board.evidence_bytes(total))
     sheet.set("taskexec_worker_leases_lapsed_total", board.lapsed(total))
+    sheet.set("taskexec_worker_spans_dropped_total", board.dropped(total))

@@ -19,12 +19,11 @@ from taskexec.domain.resources import Route
 from taskexec.domain.states import RunStatus, TaskStatus
 from taskexec.store.connection import Connection
 from taskexec.store.keys import ACTIVE, FREE, METRICS, TOTAL, WISHES, WORKERS, run_key, worker_key
+from taskexec.store.queue_lists import PRIORITY_STEPS, lists_of
 from taskexec.store.workers import READY_STATE
 
 __all__ = ["Figures", "RedisFigures", "ServerFigures", "WorkerFigures"]
 
-_STEPS = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""What kombu puts behind the name of a queue for each of its priorities."""
 _ROUTES = tuple(str(route) for route in Route)
 _RUNS_MOST = 1000
 """Runs that are looked at one by one; what is beyond counts as a run only."""
@@ -118,12 +117,14 @@ class RedisFigures:
                 ("HGETALL", TOTAL),
                 ("HGETALL", FREE),
                 ("HGETALL", WISHES),
-                *(("LLEN", f"{route}{step}") for route in _ROUTES for step in _STEPS),
+                *(("LLEN", name) for route in _ROUTES for name in lists_of(route)),
             ]
         )
         now_us = int(seconds) * 1_000_000 + int(micros)
         counted = {name: int(value) for name, value in _texts(flat).items()}
-        sums = [sum(map(int, lengths[at : at + len(_STEPS)])) for at in range(0, len(lengths), len(_STEPS))]
+        sums = [
+            sum(map(int, lengths[at : at + len(PRIORITY_STEPS)])) for at in range(0, len(lengths), len(PRIORITY_STEPS))
+        ]
         figures = Figures(counted, len(active), messages=dict(zip(_ROUTES, sums, strict=True)))
         self._read_runs(figures, sorted(run.decode() for run in active)[:_RUNS_MOST], now_us)
         figures.workers = self._workers(sorted(map(bytes.decode, names)), *map(_texts, (totals, frees, wishes)))

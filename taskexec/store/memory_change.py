@@ -1,7 +1,7 @@
 """One atomic change of a run in memory: what a call of a script in `store/lua/` does.
 
-The methods follow the functions of `lua/attempts.lua`, `lua/placing.lua` and `lua/gangs.lua`; decisions are those of the
-pure rules in `domain`.
+The methods follow the functions of `lua/attempts.lua`, `lua/placing.lua` and `lua/gangs.lua`; decisions are those of
+the pure rules in `domain`.
 """
 
 from __future__ import annotations

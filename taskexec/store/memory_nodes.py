@@ -109,14 +109,18 @@ class MemoryNodes:
         self.total[name], self.traits[name] = list(total), traits
         left = list(total)
         for hold in self.holds.setdefault(name, {}).values():
+            hold.vector = hold.vector or slot_debit(self.total[name])  # it began while its worker was away
             left = _moved(left, hold.vector, -1)
         self.free[name] = left
         return is_new
 
     def leave(self, name: str) -> bool:
-        """Forget a worker and what it held; return whether it was known."""
-        for hold in self.holds.pop(name, {}).values():
+        """Forget a worker, but for what deliveries that go on hold if it comes back; return whether it was known."""
+        holds = self.holds.pop(name, {})
+        for hold in holds.values():
             self._pay(hold.payers, -hold.share)
+            hold.share, hold.behind = 0, ""
+        self.holds[name] = {token: hold for token, hold in holds.items() if token.startswith(f"{name}/")}
         if name in self.earmarks:  # whoever has lost one of the workers that are kept for it has them chosen anew
             self._unmark(self.earmarks[name][0])
         for kept in (self.free, self.traits):
@@ -170,11 +174,15 @@ class MemoryNodes:
         return placing.spare_of(self.total[worker], vector, later)
 
     def take_slot(self, worker: str, token: str, members: Sequence[tuple[int, int]]) -> bool:
-        """Take a slot for the members of a delivery; return whether there was one. Unknown workers are not counted.
+        """Take a slot for the members of a delivery; return whether there was one.
 
-        Slots count towards nobody's share: their tasks are not placed in the order of shares.
+        Slots count towards nobody's share: their tasks are not placed in the order of shares. Of a worker that is away
+        nothing is taken before it comes back.
         """
-        if worker not in self.total or token in self.holds[worker]:
+        if worker not in self.total:
+            self.holds.setdefault(worker, {}).setdefault(token, Hold([], 0, (), "", set(members)))
+            return True
+        if token in self.holds[worker]:
             return True
         taken = slot_debit(self.total[worker])
         if READY not in self.traits[worker] or not _within(taken, self.free[worker]):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from taskexec.domain.resources import Route
 from taskexec.store.connection import Connection
 from taskexec.store.keys import ACTIVE, run_key
+from taskexec.store.queue_lists import lists_of
 from taskexec.store.workers import READY_STATE, WorkerRegistry
 
 __all__ = ["QueueDepth", "queue_depths"]
 
-_ROUTES = ("cpu", "gpu", "distributed")
-_STEPS = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""What kombu puts behind the name of a queue for each of its priorities."""
+_ROUTES = tuple(map(str, Route))
 _LOOKED_AT = 1000
 """Tasks of a run that wait for a place whose routes are looked at."""
 
@@ -57,7 +57,7 @@ def queue_depths(connection: Connection) -> list[QueueDepth]:
         found.append(
             QueueDepth(
                 route=route,
-                messages=sum(map(int, connection.pipeline([("LLEN", f"{route}{step}") for step in _STEPS]))),
+                messages=sum(map(int, connection.pipeline([("LLEN", name) for name in lists_of(route)]))),
                 queued=queued,
                 held=held,
                 wanting=wanting[route],

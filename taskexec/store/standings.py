@@ -9,14 +9,14 @@ from typing import Any
 import orjson
 
 from taskexec.domain.fit import Ask
+from taskexec.domain.resources import Route
 from taskexec.store.connection import Connection
 from taskexec.store.keys import ACTIVE, run_key
+from taskexec.store.queue_lists import lists_before
 
 __all__ = ["RedisStandings", "RunStanding", "TaskStanding"]
 
-_ROUTES = ("cpu", "gpu", "distributed")
-_STEPS = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""What kombu puts behind the name of a queue for each of its priorities, the first to be taken first."""
+_ROUTES = tuple(map(str, Route))
 _LOOKED_AT = 2000
 """Messages of a list that are looked at from its front."""
 
@@ -115,11 +115,8 @@ class RedisStandings:
         """Return how many messages are taken before that of a queued task, and whether there are more than that."""
         record = self._connection.call("HGET", run_key(run_id, "task"), index)
         name = record.decode().split("\t")[0]
-        route, separator, step = name.partition("\x06\x16")
-        own = _STEPS.index(separator + step) if separator + step in _STEPS else 0
-        earlier = [f"{route}{end}" for end in _STEPS[:own]]
         *lengths, messages = self._connection.pipeline(
-            [*(("LLEN", key) for key in earlier), ("LRANGE", name, -_LOOKED_AT, -1)]
+            [*(("LLEN", key) for key in lists_before(name)), ("LRANGE", name, -_LOOKED_AT, -1)]
         )
         before = sum(map(int, lengths))
         member, run = f"[{index},{attempt}]".encode(), run_id.encode()

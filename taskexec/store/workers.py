@@ -14,6 +14,7 @@ from taskexec.store.connection import Connection
 from taskexec.store.keys import CALM, LAPSED_AT, WANTING, WISHES, WORKERS, direct_key, worker_key
 from taskexec.store.keys import SLOTS as SLOTS_KEY
 from taskexec.store.nodes import RedisNodes
+from taskexec.store.queue_lists import lists_of
 
 __all__ = ["CORDONED", "DRAINING", "READY_STATE", "WorkerRegistry"]
 
@@ -23,10 +24,6 @@ CORDONED = "cordoned"
 """State of a worker that takes nothing new."""
 DRAINING = "draining"
 """State of a worker that takes nothing new, finishes what it has begun and leaves."""
-
-
-_STEPS = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""What kombu puts behind the name of a queue for each of its priorities."""
 
 
 def _free(vector: Sequence[int]) -> dict[str, float]:
@@ -75,7 +72,12 @@ class WorkerRegistry:
         After a gap in which nobody could register (the server was stopped), nobody leaves for one lifetime: others get
         the time to renew that they did not have.
         """
-        last, calm = self._connection.pipeline([("SET", LAPSED_AT, now, "GET"), ("EXISTS", CALM)])
+        commands = [
+            ("GET", LAPSED_AT),
+            ("SET", LAPSED_AT, now),
+            ("EXISTS", CALM),
+        ]  # `SET … GET` is answered `False` here
+        last, _, calm = self._connection.pipeline(commands)
         if last is None or now - int(last) > lifetime_s / 2:
             self._connection.call("SET", CALM, 1, "PX", int(lifetime_s * 1000))
             calm = 1
@@ -111,7 +113,7 @@ class WorkerRegistry:
 
         A task without a place counts once a run, however many of it wait: whether they would fit here is not known.
         """
-        lists = [direct_key(name), *(f"{route}{end}" for route in routes for end in _STEPS)]
+        lists = [direct_key(name), *(each for route in routes for each in lists_of(route))]
         *lengths, wanting = self._connection.pipeline([*(("LLEN", key) for key in lists), ("ZCARD", WANTING)])
         return sum(map(int, lengths)) + int(wanting)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +15,8 @@ from support.receivers import Span, TraceReceiver, trace_receiver
 from support.waiting import wait_until
 
 from taskexec.domain.trace import attempt_span_id, root_span_id, trace_id_of
+from taskexec.plan import build_plan
+from taskexec.sources import read_csv
 
 Start = Callable[..., LiveCluster]
 
@@ -116,6 +120,33 @@ def test_receiver_that_does_not_answer_costs_a_run_nothing(fresh: Start, receive
     assert home.summary["status"] == "succeeded"
     assert time.monotonic() - began < 8.0
     wait_until(lambda: "spans dropped" in live.log(), "word of the spans that were dropped", diagnose=live.log)
+
+
+def test_spans_that_were_dropped_are_told_prometheus(fresh: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+    live = fresh(trace__endpoint="http://127.0.0.1:9", trace__timeout_s=1.0, metrics__port=port)
+
+    def told() -> bool:
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
+        return b"taskexec_worker_spans_dropped_total 3.0" in page
+
+    carry_out(live, [{"id": "a"}, {"id": "b"}, {"id": "c", "command": "true"}])
+
+    wait_until(told, "the worker to count the spans that were dropped", diagnose=live.log)
+
+
+def test_name_of_a_run_holds_no_secret(fresh: Start, receiver: TraceReceiver) -> None:
+    live = fresh(trace__endpoint=receiver.url)
+    live.start_worker(slots=1)
+    draft = read_csv("id\na\n", "folder/token=hunter2-9f31c7.csv")
+    run_id = live.cluster.submit(build_plan(draft), dry_run=False).run_id
+
+    live.finish(run_id)
+
+    (root,) = (span for span in await_spans(receiver, 2) if not span.parent_id)
+    assert root.name.startswith("run token=***")
+    assert "hunter2" not in str([(span.name, span.attributes) for span in receiver.spans])
 
 
 def test_what_had_the_run_made_is_linked_with_it(

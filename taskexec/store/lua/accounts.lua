@@ -9,6 +9,7 @@
 -- token of the delivery.
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
+local AWAY_S = 3600       -- so long what deliveries hold of a worker that is away is remembered
 
 -- The numbers of a text; lists are shared by all who read the same text, and are not to be changed.
 local lists, lists_count = {}, 0
@@ -172,11 +173,21 @@ local function sum_up()
   redis.call('SET', 'tek:sum', table.concat({cpus, memory, gpus, stamp}, ' '))
 end
 
--- Takes a slot of a worker for the members of a delivery; returns false when it has none for them now. A worker that
--- has not joined is not counted. Slots count towards nobody's share: their tasks are not placed in the order of shares.
+-- Takes a slot of a worker for the members of a delivery; returns false when it has none for them now. Of a worker that
+-- is away it takes nothing yet: `recall` does when it joins. Slots count towards nobody's share: their tasks are not
+-- placed in the order of shares.
 local function take_slot(worker, token, members)
   local slot = redis.call('HGET', 'tek:slot', worker)
-  if not slot then return true end
+  local names = {}
+  for at, member in ipairs(members) do names[at] = member[1] .. ':' .. member[2] end
+  names = ',' .. table.concat(names, ',') .. ','
+  local holds = 'tek:holds:' .. worker
+  if not slot then
+    redis.call('HSETNX', holds, token, hold_text({vector = {}, share = 0, behind = '', ends = '0', run = meta('run'),
+      payers = '', members = names}))
+    redis.call('EXPIRE', holds, AWAY_S)
+    return true
+  end
   local taken, behind, free = numbers(slot), '', vector_of('tek:free', worker)
   local has_room = slot ~= '' and within(taken, free)
   local is_wanted = has_room and redis.call('EXISTS', 'tek:wanting') == 1
@@ -187,15 +198,42 @@ local function take_slot(worker, token, members)
       has_room = within(taken, spare_of(worker, vector_of('tek:total', worker), owner, vector))
     end
   end
-  if not has_room then return redis.call('HEXISTS', 'tek:holds:' .. worker, token) == 1 end
-  local names = {}
-  for at, member in ipairs(members) do names[at] = member[1] .. ':' .. member[2] end
+  if not has_room then return redis.call('HEXISTS', holds, token) == 1 end
   local hold = hold_text({vector = taken, share = 0, behind = behind, ends = '0', run = meta('run'), payers = '',
-    members = ',' .. table.concat(names, ',') .. ','})
-  if redis.call('HSETNX', 'tek:holds:' .. worker, token, hold) == 0 then return true end
+    members = names})
+  if redis.call('HSETNX', holds, token, hold) == 0 then return true end
   redis.call('HSET', 'tek:free', worker, table.concat(moved(free, taken, -1), ' '))
   if is_wanted then redis.call('INCRBY', 'tek:started', #members) end
   return true
+end
+
+-- What deliveries go on without their worker, which has lapsed, they hold still, but nobody pays for it: it may come back.
+-- What was placed there and has not begun is placed elsewhere.
+local function forget(worker)
+  local holds = redis.call('HGETALL', 'tek:holds:' .. worker)
+  redis.call('DEL', 'tek:holds:' .. worker)
+  for at = 1, #holds, 2 do
+    local hold = parse_hold(holds[at + 1])
+    pay(hold.payers, -hold.share)
+    hold.share, hold.behind = 0, ''
+    if string.sub(holds[at], 1, #worker + 1) == worker .. '/' then
+      redis.call('HSET', 'tek:holds:' .. worker, holds[at], hold_text(hold))
+      redis.call('EXPIRE', 'tek:holds:' .. worker, AWAY_S)
+    end
+  end
+end
+
+-- Returns what a worker that joins has left: its whole without what its deliveries hold, also those that began without it.
+local function recall(worker, total, was_away)
+  local left, holds = total, redis.call('HGETALL', 'tek:holds:' .. worker)
+  if was_away then redis.call('DEL', 'tek:holds:' .. worker) end  -- what is written anew lasts
+  for at = 1, #holds, 2 do
+    local hold = parse_hold(holds[at + 1])
+    if #hold.vector == 0 then hold.vector = slot_debit(total) end
+    if was_away then redis.call('HSET', 'tek:holds:' .. worker, holds[at], hold_text(hold)) end
+    left = moved(left, hold.vector, -1)
+  end
+  return left
 end
 
 -- Wakes the slots of a worker that found no room.

@@ -1,5 +1,5 @@
--- Forgets workers and what they held: it returns with them. What was placed on them and not started is placed anew by
--- whoever reaps its run. Atomic. ARGV: workers. May be repeated.
+-- Forgets workers, but for what deliveries that go on hold of one that comes back. What was placed on them and not started
+-- is placed anew by whoever reaps its run. Atomic. ARGV: workers. May be repeated.
 -- Returns how many were known.
 local count = 0
 for _, worker in ipairs(ARGV) do
@@ -9,11 +9,8 @@ for _, worker in ipairs(ARGV) do
   for at = 1, #marks, 2 do  -- whoever has lost one of the workers that are kept for it has them chosen anew
     if string.match(marks[at + 1], '^(.-)|') == owner then redis.call('HDEL', 'tek:earmarks', marks[at]) end
   end
-  for _, found in ipairs(redis.call('HVALS', 'tek:holds:' .. worker)) do
-    local hold = parse_hold(found)
-    pay(hold.payers, -hold.share)
-  end
-  redis.call('DEL', 'tek:holds:' .. worker, 'tek.' .. worker, 'tek:wake:' .. worker)
+  forget(worker)
+  redis.call('DEL', 'tek.' .. worker, 'tek:wake:' .. worker)
   for _, name in ipairs({'tek:traits', 'tek:total', 'tek:free', 'tek:slot', 'tek:earmarks', 'tek:waiters'}) do
     redis.call('HDEL', name, worker)
   end

@@ -9,8 +9,9 @@ import pytest
 from kombu.transport.redis import Channel
 
 from taskexec.broker import queue_key
-from taskexec.broker.queues import PRIORITY_STEPS, to_redis_priority
+from taskexec.broker.queues import to_redis_priority
 from taskexec.domain.resources import Route
+from taskexec.store.queue_lists import PRIORITY_STEPS
 
 
 @pytest.mark.parametrize(

@@ -65,10 +65,11 @@ def test_share_of_the_runs(ratio: float | None, environ: dict[str, str], expecte
 
 
 def test_what_nobody_takes_is_counted() -> None:
-    tracer = Tracer(TracePolicy("http://127.0.0.1:9/v1/traces", timeout_s=0.2), "test")
+    tracer, told = Tracer(TracePolicy("http://127.0.0.1:9/v1/traces", timeout_s=0.2), "test"), list[int]()
+    tracer.observe = told.append
     for index in range(3):
         tracer.send(SpanFacts(name="a", run_id="r", index=index, attempt=1, start_s=1.0, end_s=2.0, attributes={}))
 
     tracer.close(wait_s=10.0)
 
-    assert tracer.dropped == 3
+    assert tracer.dropped == sum(told) == 3
