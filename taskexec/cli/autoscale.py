@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ import click
 
 from taskexec.cli.options import SettingsRequest, output_option, settings_options
 from taskexec.cli.output import Output, build_table, emit, say
+from taskexec.cli.scaling_calls import Caller
 from taskexec.cli.where import broker_option, open_cluster
 from taskexec.errors import ConnectionLost, UsageError
 
@@ -55,8 +54,17 @@ __all__ = ["autoscale"]
     "--exec",
     "command",
     metavar="COMMAND",
-    help="Call this when a figure changes: `{class}`, `{wanted}` and "
+    help="Call this when a figure changes, and when nodes go: `{class}`, `{wanted}` and "
     "`{now}` in its words are replaced; no shell is involved.",
+)
+@click.option(
+    "--repeat",
+    "repeat_s",
+    type=click.FloatRange(0.1),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="While there are not as many nodes as wanted, call it again with the same figure after so long.",
 )
 @click.option(
     "--metrics",
@@ -78,6 +86,7 @@ def autoscale(
     is_watched: bool,
     every_s: float,
     command: str | None,
+    repeat_s: float,
     metrics: str | None,
     metrics_file: Path | None,
     broker: str | None,
@@ -95,7 +104,8 @@ def autoscale(
     classes = read_node_classes(path)
     if metrics is not None and not is_watched:
         raise UsageError("`--metrics` serves nothing without `--watch`", hint="add `--watch`, or use `--metrics-file`")
-    teller = Teller(output, command, metrics, metrics_file)
+    caller = None if command is None else Caller(command, repeat_s=repeat_s)
+    teller = Teller(output, caller, metrics, metrics_file)
     cluster = open_cluster(settings_request.load(), broker)
     while True:
         try:
@@ -112,9 +122,9 @@ def autoscale(
 class Teller:
     """Tells figures to all who want to know them."""
 
-    def __init__(self, output: Output, command: str | None, metrics: str | None, metrics_file: Path | None) -> None:
+    def __init__(self, output: Output, caller: Caller | None, metrics: str | None, metrics_file: Path | None) -> None:
         self._output = output
-        self._caller = None if command is None else Caller(command)
+        self._caller = caller
         self._gauges = Gauges() if metrics or metrics_file else None
         self._file = metrics_file
         self._told: Mapping[str, Wanted] | None = None
@@ -146,48 +156,6 @@ def _show(output: Output, found: Mapping[str, Wanted]) -> None:
         },
         quiet=lambda: (f"{name} {figure.wanted}" for name, figure in found.items()),
     )
-
-
-class Caller:
-    """Calls a command for each class whose figure is another than the one it was called with last."""
-
-    def __init__(self, command: str) -> None:
-        """Split a command into its words, as a shell would.
-
-        Raises:
-            UsageError: A quote is not closed, or there is no word.
-        """
-        try:
-            self._words = shlex.split(command)
-        except ValueError as error:
-            raise UsageError(f"command `{command}` cannot be split into words: {str(error).lower()}") from error
-        if not self._words:
-            raise UsageError("the command of `--exec` is empty")
-        self._told: dict[str, int] = {}
-
-    def call(self, found: Mapping[str, Wanted]) -> None:
-        """Call it for what is news; a call that fails is said, and made again next time."""
-        for name, figure in found.items():
-            if self._told.get(name, figure.now) == figure.wanted:
-                self._told[name] = figure.wanted
-                continue
-            words = {"{class}": name, "{wanted}": str(figure.wanted), "{now}": str(figure.now)}
-            argv = [_filled(word, words) for word in self._words]
-            try:
-                status = subprocess.run(argv, stdin=subprocess.DEVNULL, check=False).returncode
-            except OSError as error:
-                say(f"`{argv[0]}` cannot be called: {error.strerror}")
-                continue
-            if status:
-                say(f"`{shlex.join(argv)}` exited with {status}; it is called again")
-            else:
-                self._told[name] = figure.wanted
-
-
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(name, value)
-    return word
 
 
 class Gauges:

@@ -215,9 +215,10 @@ def _admit(plan: Plan, cluster: ClusterSpec) -> None:
     Raises:
         NeedsUnmet: There are such tasks.
     """
-    from taskexec.submission.admission import KnownWorker, admit
+    from taskexec.cluster.expected import described_workers
+    from taskexec.submission.admission import admit
 
-    admit(plan, [KnownWorker(next(group.names()), group.routes, group.capacity) for group in cluster.groups])
+    admit(plan, described_workers(cluster, plan))
 
 
 def _check_all_ran(plan: Plan, schedule: Schedule) -> None:

@@ -45,21 +45,22 @@ class Cluster:
         self.workers = WorkerRegistry(self.connection)
 
     def admit(self, plan: Plan, *, wait_for_workers: bool = False) -> Sequence[Fault]:
-        """Check a plan against the workers that are registered.
+        """Check a plan against the workers that are registered, and those that `cluster.expected` names.
 
         Args:
             plan: The plan.
             wait_for_workers: Accept tasks that none of them could run: workers that can will come.
 
         Returns:
-            What none of them could run; only with `wait_for_workers`.
+            What none of those that are registered could run, and is accepted all the same.
 
         Raises:
             ProtocolUnknown: No worker understands what would be submitted.
             NeedsUnmet: Some tasks could never run.
-            PlanRejected: An agent is missing everywhere, or refuses its instructions.
+            PlanRejected: An agent is missing everywhere, or refuses its instructions; or `cluster.expected` has faults.
         """
         from taskexec.agents import AgentRegistry, check_agents
+        from taskexec.cluster.expected import expected_workers
         from taskexec.submission import KnownWorker, unmet
         from taskexec.submission.versions import understanding
 
@@ -73,12 +74,17 @@ class Cluster:
             )
             for worker in workers
         ]
-        check_agents(plan, AgentRegistry(), elsewhere={name for worker in workers for name in worker["agents"]})
-        faults = unmet(plan, known)
-        if faults and not wait_for_workers:
+        expected = expected_workers(self.settings, plan)
+        elsewhere = {name for worker in (*known, *expected) for name in worker.agents or ()}
+        check_agents(plan, AgentRegistry(), elsewhere=elsewhere)
+        waiting = unmet(plan, known)
+        if wait_for_workers or not waiting:
+            return waiting
+        faults = unmet(plan, [*known, *expected]) if expected else waiting
+        if faults:
             wait = "`tek submit --wait-for-workers` accepts the plan as it is"
             raise NeedsUnmet([*faults[:-1], replace(faults[-1], hint=f"{faults[-1].hint}; {wait}")])
-        return faults
+        return waiting
 
     def present(self, story: Story) -> Present:
         """Return how things stand now, for the answer to why a task of a run stands where it stands."""

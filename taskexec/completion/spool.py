@@ -2,7 +2,7 @@
 
 ```text
 <spool>/id                   who this spool is, for good
-<spool>/<run>/.origin        digest of the server that knows the run
+<spool>/<run>/.origin        digest of the database that knows the run, whoever its user is
 <spool>/<run>/<sha256>       one file, by its digest
 ```
 """
@@ -21,12 +21,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 __all__ = ["KeptFile", "RunSpool", "Spool", "copy_digested", "server_origin"]
 
 _BLOCK_BYTES = 1_048_576
 """Read and hashed at once; so much memory a file takes, whatever its size."""
 _ORIGIN = ".origin"
+_PORT = 6379
+"""Port of an address that names none."""
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -42,8 +45,19 @@ class KeptFile(NamedTuple):
 
 
 def server_origin(url: str) -> str:
-    """Return a name for a server that tells nothing of its address or password."""
-    return hashlib.sha256(url.encode()).hexdigest()[:32]
+    """Return a name for the database at an address: the same for all its users and ways of writing the address.
+
+    It tells nothing of user and password, since they do not go into it.
+    """
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    if parts.scheme == "unix":
+        where, number = unquote(parts.path), ""
+    else:
+        where, number = f"{(parts.hostname or '').rstrip('.')}:{parts.port or _PORT}", parts.path.strip("/")
+    number = options.get("db", number)
+    database = int(number) if number.isascii() and number.isdigit() else 0  # as its client reads it
+    return hashlib.sha256(f"{where}/{database}".encode()).hexdigest()[:32]
 
 
 class Spool:

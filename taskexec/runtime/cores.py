@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 import psutil
 
 __all__ = ["CoreShares", "choose_cores"]
+
+log = logging.getLogger("taskexec.cores")
 
 
 def choose_cores(cores: Collection[int], taken: Sequence[tuple[Collection[int], int]], cpus: int) -> frozenset[int]:
@@ -41,7 +44,8 @@ def choose_cores(cores: Collection[int], taken: Sequence[tuple[Collection[int], 
 class CoreShares:
     """Who of a worker's pool children uses which cores: a file that all of them lock.
 
-    What a child that is gone has taken is free again.
+    What a child that is gone has taken is free again. A file that cannot be read is copied beside it, as `*.damaged`,
+    and begun anew: attempts under way then count no more, and may have to share their cores until they end.
     """
 
     path: Path
@@ -68,10 +72,38 @@ class CoreShares:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # given up with the descriptor, however its process ends
-            entries = json.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0) or b"[]")
+            found = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+            entries = _read(found)
+            if entries is None:
+                self._set_aside(found)
+                entries = []
             yield entries
             text = json.dumps(entries).encode()
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, text, 0)
         finally:
             os.close(descriptor)
+
+    def _set_aside(self, found: bytes) -> None:
+        """Keep what was found for who looks into it; the file itself stays, since its lock is what all wait for."""
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        with contextlib.suppress(OSError):  # without room for the copy, work goes on all the same
+            aside.write_bytes(found)
+        log.warning("who uses which cores cannot be read and is begun anew", extra={"file": str(aside)})
+
+
+def _read(text: bytes) -> list[list[Any]] | None:
+    """Return the entries (process, key, cores, thousandths of a core each); None when the text is damaged."""
+    try:
+        entries = json.loads(text or b"[]")
+    except (ValueError, RecursionError):
+        return None
+    is_sound = isinstance(entries, list) and all(map(_is_entry, entries))
+    return entries if is_sound else None
+
+
+def _is_entry(entry: Any) -> bool:
+    match entry:
+        case [int(), str(), [*cores], int()]:
+            return all(isinstance(core, int) for core in cores)
+    return False

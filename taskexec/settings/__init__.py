@@ -10,6 +10,7 @@ environment variable counts as not set.
 
 from taskexec.settings.areas import (
     ApiSettings,
+    ClusterSettings,
     EmbeddedSettings,
     EvidenceSettings,
     FlowerSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "RESERVED_VARIABLES",
     "SHORT_VARIABLES",
     "ApiSettings",
+    "ClusterSettings",
     "EmbeddedSettings",
     "EvidenceSettings",
     "FlowerSettings",

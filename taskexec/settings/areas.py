@@ -19,6 +19,7 @@ from taskexec.settings.tables import Written
 __all__ = [
     "ApiSettings",
     "Area",
+    "ClusterSettings",
     "EmbeddedSettings",
     "EvidenceSettings",
     "FlowerSettings",
@@ -463,6 +464,16 @@ class MetricsSettings(Area):
         default=None,
         description="YAML with the classes of nodes there can be, as for `tek autoscale`: the API then tells how many "
         "of each are wanted; none tells nothing",
+    )
+
+
+class ClusterSettings(Area):
+    """What is known of a cluster beside what its server says."""
+
+    expected: Path | None = Field(
+        default=None,
+        description="File with the workers that are expected, there yet or not, in the form of `tek simulate "
+        "--cluster`: what only they could run is accepted and waits for them; none expects those only that are there",
     )
 
 

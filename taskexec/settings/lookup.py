@@ -27,6 +27,7 @@ from taskexec.errors import Fault, InputError, Place, UsageError
 from taskexec.settings.areas import (
     ApiSettings,
     Area,
+    ClusterSettings,
     EmbeddedSettings,
     EvidenceSettings,
     FlowerSettings,
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     flower: FlowerSettings = FlowerSettings()
     api: ApiSettings = ApiSettings()
     metrics: MetricsSettings = MetricsSettings()
+    cluster: ClusterSettings = ClusterSettings()
     plan: PlanSettings = PlanSettings()
     run: RunSettings = RunSettings()
     security: SecuritySettings = SecuritySettings()

@@ -117,9 +117,13 @@ class Nodes:
         self.version = [0] * count
         self.log: list[int] = []
         """Workers of which something has changed, in order."""
+        self.gains = 0
+        """Changes that may make something fit which did not: all but taking of workers that are left to everybody."""
         self.marks: dict[int, Mark] = {}
         self.owned: dict[int, list[int]] = {}
         """The workers that are kept for a task."""
+        self.owners: list[int] = []
+        """Those tasks, as their numbers are ordered as text."""
         self.later: dict[tuple[int, int], Amounts] = {}
         """What others hold of a worker that they took while it was kept for a task, by worker and that task."""
         self.caps: dict[int, Amounts] = {}
@@ -138,6 +142,7 @@ class Nodes:
         """Note that a worker has changed, or that what held others off it has."""
         self.version[worker] += 1
         self.log.append(worker)
+        self.gains += 1
 
     def join(self, worker: int, traits: frozenset[str], total: Amounts) -> None:
         """Make a worker known, or known as something else; what it holds stays."""
@@ -186,8 +191,12 @@ class Nodes:
         self.log.append(worker)
         if worker in self.caps:
             self.caps[worker] = less(self.caps[worker], debit)
+            self.gains += 1  # with less of it free, other GPUs are chosen, which may be those that are left over
         mark = self.marks.get(worker) if self.marks else None
-        if mark is None or mark.owner == owner:
+        if mark is None:
+            return -1
+        self.gains += 1
+        if mark.owner == owner:
             return -1
         mark.spare = less(mark.spare, debit)
         whose = worker, mark.owner
@@ -203,6 +212,7 @@ class Nodes:
         self.roomy += following.room - state.room
         self.version[worker] += 1
         self.log.append(worker)
+        self.gains += 1
         if behind < 0:
             return
         left = less(self.later.pop((worker, behind)), debit)
@@ -236,10 +246,15 @@ class Nodes:
         spare = less(state.kind.total, vector)
         later = self.later.get((worker, owner))  # since it was kept for the same task before
         self.marks[worker] = Mark(owner, spare if later is None else less(spare, later))
-        self.owned.setdefault(owner, []).append(worker)
+        if owner not in self.owned:
+            self.owned[owner] = []
+            insort(self.owners, owner, key=str)
+        self.owned[owner].append(worker)
 
     def release(self, owner: int) -> None:
         """Keep nothing for a task any more."""
+        if owner in self.owned:
+            self.owners.remove(owner)
         for worker in self.owned.pop(owner, ()):
             del self.marks[worker]
             self.touch(worker)

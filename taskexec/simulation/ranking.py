@@ -58,12 +58,15 @@ class _Follower(ABC):
         count = len(log) - self.position
         if not count:
             return
-        if count == 1:
-            changed: Collection[int] = (log[-1],)
-        elif count < len(states):
-            changed = set(log[self.position :])
-        else:
-            changed = range(len(states))
+        if count == 1 and len(heap) <= 4 * len(states) + 64:  # by far the most frequent
+            self.position += 1
+            worker = log[-1]
+            state = states[worker]
+            order = None if state is None else self.order_of(state)
+            if order is not None:
+                heappush(heap, (order, worker, version[worker]))
+            return
+        changed: Collection[int] = set(log[self.position :]) if count < len(states) else range(len(states))
         self.position = len(log)
         if len(heap) > 4 * len(states) + 64 or len(changed) == len(states):
             heap[:] = [entry for entry in heap if version[entry[1]] == entry[2]]
@@ -145,22 +148,22 @@ class Ranking(_Follower):
             near: Workers that hold what it reads.
             own: Workers that are kept for it.
         """
-        nodes = self._nodes
         found = self.top()
-        best = None
-        if found is not None:
-            best = _order(found[0], found[1] in near), found[1]
-        for worker in (*near, *own) if near or own else ():
+        if not near and not own:
+            return None if found is None else self._taken(found[1])
+        best = None if found is None else (_order(found[0], found[1] in near), found[1])
+        for worker in (*near, *own):
             order = self._at(worker, owner, near)
             if order is not None and (best is None or (order, worker) < best):
                 best = order, worker
-        if best is None:
-            return None
-        state = nodes.state[best[1]]
+        return None if best is None else self._taken(best[1])
+
+    def _taken(self, worker: int) -> Taken:
+        state = self._nodes.state[worker]
         assert state is not None
         fit = self.fit(state)
         assert fit is not None
-        return Taken(best[1], fit.gpus, fit.debit)
+        return Taken(worker, fit.gpus, fit.debit)
 
     def _at(self, worker: int, owner: int, near: Collection[int]) -> int | None:
         state = self._nodes.state[worker]
@@ -339,7 +342,7 @@ class Asked:
         """How wide it is."""
         self.rankings = rankings
         self.dry_at = -1
-        """Length of the log when nothing was found last; then nothing is found until it grows."""
+        """`gains` of the nodes when nothing was found last; then nothing is found until there are more."""
         self._nodes = nodes
         self._short: dict[int, list[tuple[int, int]]] = {}
         self._shortage: _Shortage | None = None
@@ -358,7 +361,7 @@ class Asked:
             taken = ranking.choose(task, near, own)
             if taken is not None:
                 return number, [taken]
-        self.dry_at = len(self._nodes.log)  # what is kept for somebody was left out of the rankings
+        self.dry_at = self._nodes.gains  # what is kept for somebody was left out of the rankings
         return None
 
     def _find_ranks(self, task: int, near: Collection[int], own: Collection[int]) -> tuple[int, list[Taken]] | None:

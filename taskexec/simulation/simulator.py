@@ -98,7 +98,8 @@ class _Simulator:
             self._by_rank[rank] = task
         self._rankings: dict[Option, Ranking] = {}
         self._asked, self._sames = self._make_asked()
-        self._window = Window[int](placing.WINDOW - placing.WIDEST)
+        self._sames_by_rank = [self._sames[task] for task in self._by_rank]
+        self._window = Window[int](placing.WINDOW - placing.WIDEST, self._sames_by_rank.__getitem__)
         self._widest = Window[_Wide](placing.WIDEST)
         self._since: dict[int, tuple[int, int]] = {}
         """Of what waits to be placed: since when, and how many tasks were started then."""
@@ -278,32 +279,38 @@ class _Simulator:
     def _look_at_owners(self) -> None:
         """Place those first for which workers are kept; elsewhere in a round they are passed over."""
         nodes = self._nodes
-        for task in sorted(nodes.owned, key=str):
+        for task in nodes.owners.copy():
             asked, own = self._asked[task], nodes.owned[task]
-            if not nodes.roomy or (asked.dry_at == len(nodes.log) and self._tried.get(task) == nodes.version[own[0]]):
+            if not nodes.roomy or (asked.dry_at == nodes.gains and self._tried.get(task) == nodes.version[own[0]]):
                 continue  # nothing has changed for it
             self._try_owner(task, asked, own)
 
     def _look_in_order(self, hopeless: set[int]) -> None:
         """Place the first ones that fit; what is placed makes room in the window for those that follow."""
-        first, at = self._window.first, 0
+        first, kinds, sames, at = self._window.first, self._window.kinds, self._sames_by_rank, 0
         for _ in range(placing.ROUND):
             if at >= len(first) or not self._nodes.roomy:
                 return
-            if not self._look_at(self._by_rank[first[at]], hopeless):
+            if sames[first[at]] in hopeless:
                 at += 1
+            elif not self._look_at(self._by_rank[first[at]], hopeless):
+                at += 1
+                if kinds.keys() <= hopeless:
+                    return  # all that follow are like one that does not fit
 
     def _see_to_the_widest(self, hopeless: set[int], *, may_keep: bool) -> None:
         """Give the widest tasks a try wherever they stand; keep workers for those that have waited long, if wanted."""
-        nodes, asks = self._nodes, self._asked
+        nodes, asks, sames, by_rank = self._nodes, self._asked, self._sames, self._by_rank
         started, waiting = self._started, []
         for wide in self._widest.first.copy():
-            task = self._by_rank[wide[2]]
-            if nodes.roomy and self._look_at(task, hopeless):
+            task = by_rank[wide[2]]
+            if nodes.roomy and sames[task] not in hopeless and self._look_at(task, hopeless):
+                continue
+            if not may_keep:
                 continue
             since, started_then = self._since[task]
             has_waited = self._now - since > placing.PATIENCE_US or started - started_then >= placing.OVERTAKES
-            if may_keep and has_waited and task not in nodes.owned:  # as `placing.has_waited` says
+            if has_waited and task not in nodes.owned:  # as `placing.has_waited` says
                 waiting.append(task)
         for task in sorted(waiting, key=lambda task: -asks[task].size):
             if not placing.may_keep(len(nodes.marks), nodes.present):
@@ -339,7 +346,7 @@ class _Simulator:
 
     def _try(self, task: int, asked: Asked, own: Sequence[int]) -> bool:
         """Place a task if it fits somewhere."""
-        if not own and asked.dry_at == len(self._nodes.log):
+        if not own and asked.dry_at == self._nodes.gains:
             return False
         found = asked.find(task, self._near(task), own)
         if found is None:

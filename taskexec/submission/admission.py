@@ -24,6 +24,13 @@ class KnownWorker:
     capacity: Capacity
     agents: frozenset[str] | None = None
     """The agents it has; None when that is looked at elsewhere."""
+    is_expected: bool = False
+    """Whether it need not be there yet."""
+
+    @property
+    def told(self) -> str:
+        """What it is called in messages."""
+        return f"`{self.name}`, which is expected" if self.is_expected else f"`{self.name}`"
 
 
 def admit(plan: Plan, workers: Sequence[KnownWorker]) -> None:
@@ -88,6 +95,7 @@ class _Miss(NamedTuple):
     ratio: float
     """How much of what is asked is missing, summed over the amounts."""
     worker: str
+    """As messages call it."""
     text: str
 
 
@@ -103,7 +111,7 @@ def _refusal(task: Task, workers: Sequence[KnownWorker]) -> tuple[str, str]:
     if task.needs.nodes > 1:
         return _too_few(task, options, workers, misses), hint
     miss = min(misses)
-    return f"it asks for {miss.text} on the nearest worker, `{miss.worker}`", hint
+    return f"it asks for {miss.text} on the nearest worker, {miss.worker}", hint
 
 
 def _serves(task: Task, option: Needs) -> Route:
@@ -117,7 +125,7 @@ def _misses(task: Task, serving: Sequence[tuple[KnownWorker, Needs]]) -> Iterato
         if worker.agents is not None and task.agent not in worker.agents:
             short.append(f"the agent `{task.agent}`, which is not")
         if short:
-            yield _Miss(len(short), _missing(option, worker.capacity), worker.name, " and ".join(short))
+            yield _Miss(len(short), _missing(option, worker.capacity), worker.told, " and ".join(short))
 
 
 def _missing(option: Needs, capacity: Capacity) -> float:
@@ -147,4 +155,4 @@ def _too_few(
     if not misses:
         return said
     miss = min(misses)
-    return f"{said}; a rank asks for {miss.text} on the nearest other worker, `{miss.worker}`"
+    return f"{said}; a rank asks for {miss.text} on the nearest other worker, {miss.worker}"

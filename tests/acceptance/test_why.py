@@ -42,3 +42,20 @@ def test_plan_that_no_worker_could_run_is_accepted_when_somebody_waits_for_worke
         assert "is too small: 900 cores needed, it has" in text
     finally:
         tek("down").expect(0)
+
+
+def test_plan_that_only_an_expected_worker_could_run_is_accepted(tek: Tek) -> None:
+    tek("up", "--concurrency", 1).expect(0)
+    try:
+        tek.write("cluster.yaml", "workers:\n  - {name: big, cpus: 1000}\n")
+        tek.write("tek.toml", '[cluster]\nexpected = "cluster.yaml"\n')
+
+        accepted = tek("submit", tek.write("plan.csv", "id,cpus,command\nhuge,900,true\n"), "--output", "quiet").expect(
+            0
+        )
+        refused = tek("submit", tek.write("plan.csv", "id,cpus,command\nhuge,1001,true\n")).expect(4)
+
+        assert "warning[needs.unmet]: task `huge` waits for workers: it asks for 900 cpus of" in accepted.stderr
+        assert "1,001 cpus of 1,000 on the nearest worker, `big`, which is expected" in refused.stderr
+    finally:
+        tek("down").expect(0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
 from support.live import LiveCluster
+from support.tek import EXECUTABLE
 from support.waiting import wait_until
 
 from taskexec.cluster.autoscale import survey
@@ -202,3 +204,26 @@ def test_wanted_nodes_follow_what_waits(fresh: Fresh) -> None:
 
     assert (busy.now, busy.wanted) == (1, 4)
     assert (idle.now, idle.wanted) == (1, 0)
+
+
+def test_autoscaler_asks_again_for_a_node_that_was_killed(fresh: Fresh) -> None:
+    live = fresh()
+    classes, called, seen = (live.project / name for name in ("nodes.yaml", "called", "seen"))
+    classes.write_text("classes: {cpu: {cpus: 64, min: 1, max: 3}}")
+
+    def calls() -> list[str]:
+        return called.read_text().splitlines() if called.exists() else []
+
+    argv = [str(EXECUTABLE), "autoscale", "--classes", str(classes), "--watch", "--every", "0.2", "--output", "json"]
+    argv += ["--broker", live.server.url, "--exec", f"sh -c 'echo $0 $1 $2 >> {called}' {{class}} {{wanted}} {{now}}"]
+    with seen.open("wb") as stdout:
+        scaler = subprocess.Popen(argv, cwd=live.project, env=live.place.environ(), stdout=stdout)
+    try:
+        wait_until(lambda: calls() == ["cpu 1 0"], "the call for the first", timeout_s=30.0, diagnose=calls)
+        worker = live.start_worker(slots=1)
+        wait_until(lambda: '"now": 1' in seen.read_text(), "it to be seen", timeout_s=30.0, diagnose=seen.read_text)
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        wait_until(lambda: calls() == ["cpu 1 0"] * 2, "the call for another", timeout_s=30.0, diagnose=calls)
+    finally:
+        scaler.kill()
+        scaler.wait()

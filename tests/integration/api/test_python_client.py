@@ -330,6 +330,21 @@ def test_run_that_only_its_folder_knows_and_that_has_not_ended_has_no_end_to_wai
             run.wait()
 
 
+def test_what_an_expected_worker_could_run_is_accepted(live: LiveCluster, tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text("workers:\n  - {name: big, cpus: 5000}\n")
+    settings = {"evidence.runs_dir": str(live.settings.evidence.runs_dir), "cluster.expected": str(path)}
+    flows = [WorkflowBuilder() for _ in range(2)]
+    for flow, cpus in zip(flows, (5000, 5001), strict=True):
+        flow.add("a", "true", cpus=cpus)
+
+    with Client(live.server.url, settings=settings) as client:
+        run = client.submit(flows[0])
+        with pytest.raises(NeedsUnmet):
+            client.submit(flows[1])
+        run.stop(kill=True)
+
+
 def test_file_of_a_run_that_goes_on_is_read(client: Client, tmp_path: Path) -> None:
     sign = tmp_path / "sign"
     flow = WorkflowBuilder()

@@ -131,6 +131,21 @@ def test_what_no_worker_could_run_is_refused_unless_workers_will_come(client: ht
     assert stopped.json()["status"] == "cancelled"
 
 
+def test_what_an_expected_worker_could_run_is_accepted(live: LiveCluster, tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text("workers:\n  - {name: big, cpus: 5000}\n")
+
+    expecting = served_api(live, f"--set=cluster.expected={path}", collect=False)
+    with expecting as served, served.client("submitter") as client:
+        accepted = post(client, "id,command,cpus\na,true,5000\n")
+        refused = post(client, "id,command,cpus\na,true,5001\n")
+        client.post(f"/api/v1/runs/{accepted.json()['run_id']}/stop", json={"kill": True})
+
+    assert (accepted.status_code, len(accepted.json()["warnings"])) == (201, 1)
+    (fault,) = problem_of(refused, 409, "needs.unmet")["faults"]
+    assert "`big`, which is expected" in fault["message"]
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

@@ -11,7 +11,8 @@ import pytest
 from click.testing import Result
 
 from taskexec.cli import autoscale as command
-from taskexec.cli.autoscale import Caller, Gauges
+from taskexec.cli.autoscale import Gauges
+from taskexec.cli.scaling_calls import Caller
 from taskexec.cluster import autoscale as surveying
 from taskexec.domain.autoscale import Wanted
 from taskexec.errors import UsageError
@@ -114,14 +115,74 @@ def test_command_is_called_for_what_has_changed(classes: Path, in_folder: Path, 
     assert path.read_text() == "cpu=3\n"
 
 
-def test_command_is_called_again_only_for_another_figure_or_after_it_failed(in_folder: Path) -> None:
-    path = in_folder / "called"
-    caller = Caller(f"sh -c 'echo $0 $1 >> {path}; test $1 != 4' {{class}} {{wanted}}")
+class Calls:
+    """A command that writes down how it is called, and the clock of its caller."""
+
+    def __init__(self, path: Path, failing: str = "none") -> None:
+        self.path = path
+        self.now_s = 0.0
+        self.caller = Caller(
+            f"sh -c 'echo $0 $1 >> {path}; test $1 != {failing}' {{class}} {{wanted}}",
+            repeat_s=60.0,
+            clock=lambda: self.now_s,
+        )
+
+    def look(self, now: int, wanted: int) -> list[str]:
+        """Let it be told of a look; return all calls so far."""
+        self.caller.call({"cpu": Wanted(now, wanted, "")})
+        return self.path.read_text().splitlines() if self.path.exists() else []
+
+
+def test_command_is_called_again_at_once_only_for_another_figure_or_after_it_failed(in_folder: Path) -> None:
+    calls = Calls(in_folder / "called", failing="4")
 
     for wanted in (3, 3, 4, 4, 1):
-        caller.call({"cpu": Wanted(1, wanted, "")})
+        called = calls.look(1, wanted)
 
-    assert path.read_text().split("\n")[:-1] == ["cpu 3", "cpu 4", "cpu 4", "cpu 1"]
+    assert called == ["cpu 3", "cpu 4", "cpu 4", "cpu 1"]
+
+
+def test_command_is_called_when_a_node_goes_though_the_figure_stays(in_folder: Path) -> None:
+    calls = Calls(in_folder / "called")
+
+    untouched, gone, still_gone = calls.look(2, 2), calls.look(1, 2), calls.look(1, 2)
+    back, gone_again = calls.look(2, 2), calls.look(0, 2)
+
+    assert (untouched, gone, still_gone, back) == ([], ["cpu 2"], ["cpu 2"], ["cpu 2"])
+    assert gone_again == ["cpu 2", "cpu 2"]
+
+
+def test_nodes_that_are_long_in_coming_are_asked_for_again_after_a_time(in_folder: Path) -> None:
+    calls = Calls(in_folder / "called")
+    calls.look(0, 2)
+
+    calls.now_s = 59.0
+    early = calls.look(1, 2)
+    calls.now_s = 60.0
+    late = calls.look(1, 2)
+    calls.now_s = 119.0
+    again = calls.look(1, 2)
+
+    assert [len(called) for called in (early, late, again)] == [1, 2, 2]
+
+
+def test_nothing_is_asked_for_again_once_all_are_there(in_folder: Path) -> None:
+    calls = Calls(in_folder / "called")
+    calls.look(0, 2)
+
+    calls.now_s = 1000.0
+
+    assert len(calls.look(2, 2)) == 1
+
+
+def test_call_for_a_node_that_went_is_made_again_after_it_failed(in_folder: Path) -> None:
+    calls = Calls(in_folder / "called", failing="2")
+    calls.look(2, 2)
+
+    for _ in range(3):
+        called = calls.look(1, 2)
+
+    assert called == ["cpu 2"] * 3
 
 
 @pytest.mark.parametrize("text", ["", "a 'b"])

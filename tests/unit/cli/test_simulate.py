@@ -152,3 +152,10 @@ def test_sixteen_gpu_jobs_keep_within_declared_workers(files: Path, call_tek: Te
     )
     assert checked.stdout.endswith("OK\n"), checked.stdout
     assert {e["worker"][0] for e in json.loads(outcome.stdout)["events"] if e.get("gpus")} == {"g"}
+
+
+def test_distributed_task_whose_ranks_fit_on_workers_of_one_group_is_simulated(in_folder: Path, call_tek: Tek) -> None:
+    (in_folder / "p.csv").write_text("id,command,nodes,duration_s\na,true,3,5\n")
+    (in_folder / "c.yaml").write_text("workers: [{name: w, count: 3, cpus: 4}]\n")
+
+    assert call_tek("simulate", "p.csv", "--cluster", "c.yaml", "--output", "quiet").stdout == "5.000000\n"

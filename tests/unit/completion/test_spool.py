@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskexec.completion.spool import Spool
+from taskexec.completion.spool import Spool, server_origin
 
 RUN = "20261121-062229-803039d1c"
 
@@ -128,3 +128,45 @@ def test_old_files_of_every_server_are_removed(spool: Spool, source: Path) -> No
 
     assert spool.remove_old(1000.0) == ["other"]
     assert sorted(path.name for path in spool.folder.iterdir()) == [RUN]
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "redis://worker:secret@server.example:6379/0",
+        "redis://submitter:other%40@Server.Example",
+        "rediss://:old@server.example./0?ssl_cert_reqs=none",
+        "redis://server.example/3?db=0",
+    ],
+)
+def test_users_of_one_database_have_one_origin(same: str) -> None:
+    assert server_origin(same) == server_origin("redis://server.example:6379/0")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "redis://other.example:6379/0",
+        "redis://server.example:6380/0",
+        "redis://server.example:6379/1",
+        "redis://server.example?db=1",
+        "unix:///server.example:6379",
+    ],
+)
+def test_other_databases_have_other_origins(other: str) -> None:
+    assert server_origin(other) != server_origin("redis://server.example:6379/0")
+
+
+def test_origin_of_a_socket_is_its_path_and_database() -> None:
+    assert server_origin("unix://worker:secret@/run/a.sock") == server_origin("unix:///run/a.sock?db=0")
+    assert len({server_origin(f"unix:///run/{name}") for name in ("a.sock", "b.sock", "a.sock?db=1")}) == 3
+
+
+def test_spool_stays_private_and_tells_nothing_of_the_address(tmp_path: Path, source: Path) -> None:
+    spool = Spool(tmp_path / "private", origin=server_origin("redis://worker:hunter2@server.example"))
+
+    spool.keep(RUN, source, is_ours=False, limit_bytes=100)
+
+    said = (spool.folder / RUN / ".origin").read_text()
+    assert not any(word in said for word in ("worker", "hunter2", "server"))
+    assert spool.folder.stat().st_mode & 0o077 == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 
 from taskexec.domain.program import Grant, Rank
 from taskexec.domain.states import Reason
+from taskexec.placement.nvml import Nvml
 from taskexec.runtime.confinement import Confinement, Confiner
 from taskexec.runtime.cores import CoreShares, choose_cores
 from taskexec.runtime.gpu_meter import GpuMeter
@@ -102,6 +106,65 @@ def test_cores_of_a_child_that_is_gone_are_free_again(tmp_path: Path) -> None:
     assert (tmp_path / "cores.json").read_text() == "[]"
 
 
+DAMAGED = [b'[[1, "1", [0', b"\xff\0", b"{}", b"[1]", b'[["1", 1, 0, []]]', b'[[1, "1", ["0"], 1000]]', b"[" * 100_000]
+
+
+@pytest.mark.parametrize("found", DAMAGED)
+def test_damaged_file_of_cores_is_set_aside_once_and_begun_anew(
+    tmp_path: Path, found: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cores.json").write_bytes(found)
+    shares = CoreShares(tmp_path / "cores.json")
+
+    chosen = shares.take("1", 1000)
+    shares.take("2", 1000)
+    shares.give_back("2")
+
+    assert len(chosen) == 1
+    assert json.loads((tmp_path / "cores.json").read_text()) == [[os.getpid(), "1", sorted(chosen), 1000]]
+    assert (tmp_path / "cores.json.damaged").read_bytes() == found
+    assert len(caplog.records) == 1
+
+
+_TAKING = """
+import sys
+from pathlib import Path
+from taskexec.runtime.cores import CoreShares
+shares = CoreShares(Path(sys.argv[1]))
+sys.stdin.readline()
+shares.take("1", 1000)
+print(flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_damaged_file_of_cores_is_repaired_once_by_children_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "cores.json"
+    path.write_bytes(b"[[")
+    pipe = subprocess.PIPE
+    argv = [sys.executable, "-c", _TAKING, str(path)]
+    children = [subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+    try:
+        for word in ("take", "end"):
+            for child in children:
+                assert child.stdin is not None
+                child.stdin.write(f"{word}\n")
+                child.stdin.flush()
+            if word == "take":
+                for child in children:
+                    assert child.stdout is not None
+                    child.stdout.readline()
+                entries = json.loads(path.read_text())
+        told = [child.communicate(timeout=30)[1] for child in children]
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+
+    assert {entry[0] for entry in entries} == {child.pid for child in children}
+    assert sum("begun anew" in text for text in told) == 1
+
+
 class FakeProc:
     """Processes as /proc shows them."""
 
@@ -155,9 +218,6 @@ class FakeNvml:
     class NVMLError(Exception):
         """What the library raises."""
 
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
-        return uuid
-
     def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[Any]:
         return [SimpleNamespace(pid=1, usedGpuMemory=3 * MIB), SimpleNamespace(pid=2, usedGpuMemory=4 * MIB)]
 
@@ -167,7 +227,7 @@ class FakeNvml:
 
 @pytest.mark.parametrize(("is_shared", "memory_mib", "busy_s"), [(True, 3, 1.0), (False, 7, 1.4)])
 def test_gpu_that_is_shared_is_measured_by_process(is_shared: bool, memory_mib: int, busy_s: float) -> None:
-    meter = GpuMeter(FakeNvml(), ["GPU-a"], is_shared=is_shared)
+    meter = GpuMeter(Nvml(FakeNvml()), ["GPU-a"], is_shared=is_shared)
 
     meter.sample({1}, 9.0)  # what came before does not count
     meter.sample({1}, 2.0)

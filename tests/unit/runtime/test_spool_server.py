@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskexec.completion.spool import KeptFile, Spool
+from taskexec.completion.spool import KeptFile, Spool, server_origin
 from taskexec.runtime.spool import SpoolServer
 from taskexec.store.connection import Connection
 from taskexec.store.files import FileChannel, FilePiece, FileRequest, new_reader
@@ -71,6 +71,13 @@ def test_files_of_another_server_are_left_alone(spool: Spool, connection: Connec
     kept(Spool(spool.folder, origin="there"), "other", age_s=500.0)
 
     assert server(spool, connection).sweep() == []
+
+
+def test_files_are_swept_for_every_user_of_their_server(spool: Spool, connection: Connection) -> None:
+    ours, others = (Spool(spool.folder, origin=server_origin(f"redis://{who}@h")) for who in ("a:old", "b:new"))
+    kept(others, "forgotten", age_s=500.0)
+
+    assert server(ours, connection).sweep() == ["forgotten"]
 
 
 def test_files_that_are_too_old_are_removed_whoever_knows_them(spool: Spool, connection: Connection) -> None:
