@@ -18,8 +18,8 @@ import urllib.request
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from taskexec.cli.joining import joined
-from taskexec.cli.where import find_url
+from taskexec.cluster.joining import joined
+from taskexec.cluster.places import find_url
 from taskexec.errors import ConnectionLost, TekError
 from taskexec.settings import load_settings
 from taskexec.store.connection import Connection

@@ -190,16 +190,17 @@ class SpanListener:
         if self._memory.knows(key):
             return
         view = self._view
+        source = self._redactor.text(str(self._plan.get("source") or ""))
         counts = {f"taskexec.tasks.{status}": count for status, count in view.tally().items()}
         self._tracer.send(
             SpanFacts(
-                name=f"run {Path(str(self._plan.get('source') or self._run_id)).name}",
+                name=f"run {Path(source or self._run_id).name}",
                 run_id=self._run_id,
                 start_s=(view.started_us or ended.at_us) / 1e6,
                 end_s=ended.at_us / 1e6,
                 attributes={
                     "taskexec.run": self._run_id,
-                    "taskexec.plan": self._redactor.text(str(self._plan.get("source") or "")),
+                    "taskexec.plan": source,
                     "taskexec.status": ended.detail,
                     "taskexec.tasks": len(self._plan["tasks"]),
                     **counts,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from taskexec.cluster.durations import DurationCounter
 from taskexec.domain.counts import EVIDENCE, EXPIRED, LAPSED, LATE, OTHER, is_plain
 from taskexec.domain.events import TransitionKind
 from taskexec.domain.fit import CPUS, GPUS, MEMORY, SLOTS, WHOLE, Vector
@@ -30,6 +31,8 @@ __all__ = ["ClusterMetrics", "cluster_sheet", "run_sheet_at_home", "tell_nodes"]
 _MIB = 2**20
 _LASTS_S = 1.0
 """So long a page is good for."""
+_COUNTING_S = 2.0
+"""So long a page may count how long tasks waited; what it did not come to the next one does."""
 _WANTED_LASTS_S = 5.0
 """So long the nodes that are wanted are: finding out looks at what waits, task by task."""
 _IDLE_S = 300.0
@@ -61,6 +64,7 @@ class ClusterMetrics:
 
         self._cluster = cluster
         self._clock = clock
+        self._durations = DurationCounter(cluster.connection)
         self._classes: Sequence[NodeClass] = () if classes is None else read_node_classes(classes)
         self._lock = threading.Lock()
         self._made_at = self._wanted_at = float("-inf")
@@ -79,6 +83,8 @@ class ClusterMetrics:
         begun = self._clock()
         try:
             sheet = cluster_sheet(RedisFigures(self._cluster.connection).read())
+            for (phase, kind), histogram in self._durations.count(limit_s=_COUNTING_S).items():
+                sheet.set(f"taskexec_{phase}_seconds", histogram, kind=kind)
             self._tell_wanted(sheet)
         except ConnectionLost:
             sheet = Sheet()

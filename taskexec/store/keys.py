@@ -67,6 +67,8 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:calm` | string | there while none of them counts as lapsed | a registration's lifetime |
 | `tek:started` | string | tasks started while others waited to be placed | for ever |
 | `tek:metrics` | hash | counter (`domain/counts.py`) -> what was counted since the server began | for ever |
+| `tek:durations` | hash | phase, agent and bucket (`store/durations.py`) -> how many lasted so long | for ever |
+| `tek:measured` | hash | run -> id of the last entry of its log that counts there | while the server knows it |
 | `tek:waiters` | hash | worker -> its slots that found no room | until there is some |
 | `tek:wake:<worker>` | list | one element for each of them once there is room | 5 s |
 | `tek:bell:<token>` | stream | words to the delivery of a rank (`runtime/gang.py`) | until it is over, 1 h |
@@ -86,10 +88,12 @@ __all__ = [
     "AUDIT",
     "AUDIT_ACCESS",
     "CALM",
+    "DURATIONS",
     "EARMARKS",
     "FREE",
     "JOINED",
     "LAPSED_AT",
+    "MEASURED",
     "METRICS",
     "NO_RUN",
     "RUNS",
@@ -135,6 +139,8 @@ LAPSED_AT = "tek:lapsed"
 CALM = "tek:calm"
 STARTED = "tek:started"
 METRICS = "tek:metrics"
+DURATIONS = "tek:durations"
+MEASURED = "tek:measured"
 TOKENS = "tek:tokens"
 AUDIT = "tek:audit"
 AUDIT_ACCESS = "tek:audit:access"

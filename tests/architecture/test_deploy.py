@@ -20,7 +20,10 @@ from taskexec.settings import RESERVED_VARIABLES, SHORT_VARIABLES, explain_setti
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+FOREIGN = {"prometheus", "grafana"}
+"""Services whose image is not ours."""
 EVERY_SERVICE = pytest.mark.parametrize("name", SERVICES)
+EVERY_SERVICE_OF_OURS = pytest.mark.parametrize("name", [name for name in SERVICES if name not in FOREIGN])
 SETTINGS = {f"TEK_{origin.key.replace('.', '_').upper()}" for origin in explain_settings({})}
 KNOWN_VARIABLES = SETTINGS | RESERVED_VARIABLES | set(SHORT_VARIABLES)
 
@@ -28,7 +31,7 @@ ROLES = ("submitter", "worker", "monitor")
 _OF_SUBMITTERS = [
     *("tek:runs", "tek:submission:<sha256>"),
     *("tek:tokens", "tek:session:<sha256>", "tek:answer:<sha256>"),
-    *("tek:told:<sha256>", "tek:audit", "tek:audit:access"),
+    *("tek:told:<sha256>", "tek:audit", "tek:audit:access", "tek:durations", "tek:measured"),
 ]
 """Keys that no worker may touch."""
 MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
@@ -36,6 +39,7 @@ KINDS = {
     "ConfigMap": "v1",
     "Deployment": "apps/v1",
     "Namespace": "v1",
+    "PersistentVolumeClaim": "v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
     "ScaledObject": "keda.sh/v1alpha1",
@@ -70,8 +74,15 @@ def assert_command_exists(command: list[str]) -> None:
     assert {word for word in command if word.startswith("--")} <= options_of(command_of(command[1]))
 
 
+@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("*.py")), ids=lambda path: path.name)
+def test_program_finds_what_it_needs_of_the_package(path: Path) -> None:
+    assert callable(load_program(path).main)
+
+
 def test_compose_has_every_role() -> None:
-    assert set(SERVICES) == {"server", "submitter", "api", "worker-cpu", "worker-gpu", "worker-distributed", "flower"}
+    ours = {"server", "submitter", "api", "worker-cpu", "worker-gpu", "worker-distributed", "flower"}
+
+    assert set(SERVICES) == ours | FOREIGN
 
 
 @EVERY_SERVICE
@@ -79,8 +90,9 @@ def test_service_asks_whether_it_is_well_and_runs_as_nobody_special(name: str) -
     service = SERVICES[name]
 
     assert service["healthcheck"]["test"][0] == "CMD"
-    assert service["environment"]["TASKEXEC_ROLE"] in {"server", "worker", "flower", "api", "client"}
-    assert not re.match(r"\$?\{?(root|0)\b", service["user"])
+    if name not in FOREIGN:  # their images name a user of their own, who is not root
+        assert service["environment"]["TASKEXEC_ROLE"] in {"server", "worker", "flower", "api", "client"}
+        assert not re.match(r"\$?\{?(root|0)\b", service["user"])
     assert service["cap_drop"] == ["ALL"]
     assert service["read_only"] is True
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -91,11 +103,12 @@ def test_service_asks_whether_it_is_well_and_runs_as_nobody_special(name: str) -
 def test_service_pins_its_image(name: str) -> None:
     image = SERVICES[name]["image"]
 
-    assert re.search(r":\$\{TASKEXEC_VERSION:-\d+\.\d+\.\d+\}$", image)
+    version = r"v?\d+\.\d+\.\d+" if name in FOREIGN else r"\$\{TASKEXEC_VERSION:-\d+\.\d+\.\d+\}"
+    assert re.search(rf":{version}$", image)
     assert "latest" not in image
 
 
-@EVERY_SERVICE
+@EVERY_SERVICE_OF_OURS
 def test_service_gets_commands_variables_and_secrets_that_exist(name: str) -> None:
     service = SERVICES[name]
     secrets = [item if isinstance(item, str) else item["source"] for item in service["secrets"]]
@@ -107,12 +120,61 @@ def test_service_gets_commands_variables_and_secrets_that_exist(name: str) -> No
     for volume in service.get("volumes", []):
         source = volume.partition(":")[0]
         assert source in COMPOSE["volumes"] or source.startswith("$")
-    for other in service.get("depends_on", {}):
+
+
+@EVERY_SERVICE
+def test_service_waits_for_services_that_say_whether_they_are_well(name: str) -> None:
+    for other in SERVICES[name].get("depends_on", {}):
         assert "healthcheck" in SERVICES[other]
 
 
+@EVERY_SERVICE
+def test_service_is_published_on_this_machine_only_unless_somebody_says_otherwise(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert re.fullmatch(r"\$\{TASKEXEC_[A-Z]+_PUBLISH:-127\.0\.0\.1:(\d+)\}:\1", port)
+
+
+@pytest.mark.parametrize("name", sorted(FOREIGN))
+def test_service_for_metrics_is_started_on_wish_and_finds_its_files(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["profiles"] == ["metrics"]
+    for volume in service["volumes"]:
+        source, _, rest = volume.partition(":")
+        assert source in COMPOSE["volumes"] or ((ROOT / source).is_dir() and rest.endswith(":ro"))
+    assert "server" not in service["depends_on"]
+    assert not service.get("secrets")
+
+
+def test_grafana_has_no_password_until_somebody_says_one() -> None:
+    service = SERVICES["grafana"]
+    shell, option, command = service["entrypoint"]
+    refused = subprocess.run(
+        [shell, option, command.replace("$$", "$")],
+        env={"PATH": "/usr/bin:/bin", "GF_SECURITY_ADMIN_PASSWORD": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert service["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == "${TASKEXEC_GRAFANA_PASSWORD:-}"
+    assert re.search(r"^TASKEXEC_GRAFANA_PASSWORD=$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert refused.returncode not in {0, 127}
+    assert "TASKEXEC_GRAFANA_PASSWORD" in refused.stderr
+
+
+def test_workers_answer_prometheus_where_nobody_else_reaches_them() -> None:
+    for name in ("worker-cpu", "worker-gpu", "worker-distributed"):
+        service = SERVICES[name]
+        assert service["environment"]["TEK_METRICS_PORT"]
+        assert "ports" not in service
+        assert service["networks"] == ["cluster"]
+    assert "cluster" in SERVICES["prometheus"]["networks"]
+    assert SERVICES["grafana"]["networks"] == ["metrics"]
+
+
 def test_every_service_has_its_own_rights() -> None:
-    joins = {name: service["environment"].get("TEK_JOIN") for name, service in SERVICES.items()}
+    joins = {name: service.get("environment", {}).get("TEK_JOIN") for name, service in SERVICES.items()}
 
     assert {joins[name] for name in joins if name.startswith("worker")} == {"@/run/secrets/worker.join"}
     assert joins["submitter"] == joins["api"] == "@/run/secrets/submitter.join"
@@ -150,7 +212,7 @@ def test_secrets_that_are_there_are_kept(tmp_path: Path) -> None:
 
 
 def test_example_of_the_environment_names_every_variable() -> None:
-    used = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+    used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
     named = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
 
     assert set(named) == used
@@ -202,12 +264,13 @@ def test_pods_are_probed_bounded_and_without_rights(workload: dict[str, Any]) ->
     (container,) = pod["containers"]
 
     assert {"readinessProbe", "livenessProbe"} <= set(container)
-    assert {"requests", "limits"} <= set(container["resources"])
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    for each in (container, *pod.get("initContainers", ())):
+        assert {"requests", "limits"} <= set(each["resources"])
+        assert each["securityContext"]["allowPrivilegeEscalation"] is False
+        assert each["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert each["securityContext"]["readOnlyRootFilesystem"] is True
     assert pod["automountServiceAccountToken"] is False
 
 
@@ -221,9 +284,45 @@ def test_pods_get_commands_variables_and_volumes_that_exist(workload: dict[str, 
     assert_command_exists(container["args"])
     assert {item["name"] for item in container["env"] if item["name"].startswith("TEK_")} <= KNOWN_VARIABLES
     assert {mount["name"] for mount in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]} | claims
+    claimed = {v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
+    assert claimed <= {item["metadata"]["name"] for item in OBJECTS if item["kind"] == "PersistentVolumeClaim"}
+    for each in pod.get("initContainers", ()):
+        assert {mount["name"] for mount in each["volumeMounts"]} <= {v["name"] for v in pod["volumes"]}
+        assert each["image"] == container["image"]
     (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
     (join,) = [item["value"] for item in container["env"] if item["name"] == "TEK_JOIN"]
     assert join.rpartition("/")[2] in secrets[secret["secretName"]]
+
+
+def test_api_is_reached_by_its_service_and_by_nobody_who_is_not_named() -> None:
+    named = {(item["kind"], item["metadata"]["name"]): item for item in OBJECTS}
+    pod = named["Deployment", "taskexec-api"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    environ = {item["name"]: item["value"] for item in container["env"]}
+    (port,) = named["Service", "taskexec-api"]["spec"]["ports"]
+    (ingress,) = named["NetworkPolicy", "taskexec-api"]["spec"]["ingress"]
+
+    assert container["ports"] == [{"name": port["targetPort"], "containerPort": port["port"]}]
+    assert environ["TEK_API_PORT"] == str(port["port"])
+    assert environ["TEK_API_METRICS"] == "token"
+    assert ingress["ports"] == [{"port": port["port"], "protocol": "TCP"}]
+    assert all(ingress["from"])
+    assert pod["metadata"]["labels"]["app.kubernetes.io/part-of"] == "taskexec"
+    # a private key that others may read is refused, so it is copied
+    (identity,) = pod["spec"]["initContainers"]
+    assert "--mode=0600" in identity["args"]
+    assert identity["args"][-1].rpartition("/")[0] == environ["TEK_SECURITY_KEYS_DIR"]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+def test_kustomization_can_be_built() -> None:
+    built = subprocess.run(
+        ["kubectl", "kustomize", DEPLOY / "kubernetes"], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert built.returncode == 0, built.stderr
+    found = {(item["kind"], item["metadata"]["name"]) for item in yaml.safe_load_all(built.stdout)}
+    assert {("Deployment", "taskexec-api"), ("Service", "taskexec-api"), ("NetworkPolicy", "taskexec-api")} <= found
 
 
 def test_worker_has_more_time_to_end_than_the_server_needs_to_miss_it() -> None:
@@ -246,13 +345,13 @@ def test_each_class_has_a_deployment_a_budget_and_a_scale() -> None:
 
 
 def test_scales_count_every_list_of_a_queue() -> None:
-    from taskexec.broker.queues import PRIORITY_STEPS
+    from taskexec.store.queue_lists import lists_of
 
     scales = [item for item in OBJECTS if item["kind"] == "ScaledObject"]
     for scale in [item for item in scales if item["spec"]["triggers"][0]["type"] == "redis"]:
         queue = scale["metadata"]["name"].removeprefix("taskexec-worker-")
         lists = {trigger["metadata"]["listName"] for trigger in scale["spec"]["triggers"]}
-        assert lists == {queue if step == 0 else f"{queue}\x06\x16{step}" for step in PRIORITY_STEPS}
+        assert lists == set(lists_of(queue))
 
 
 def test_scales_by_wanted_nodes_agree_with_the_classes_that_are_counted(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from taskexec.observability.metrics import METRICS, Door, MetricKind, exported_s
 from taskexec.settings import explain_settings
 
 PROMETHEUS, GRAFANA = DEPLOY / "prometheus", DEPLOY / "grafana"
+PLAIN = PROMETHEUS / "prometheus.yml"
 RULES = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 TESTED = yaml.safe_load((PROMETHEUS / "tests" / "rules_test.yml").read_text())["tests"]
@@ -102,6 +103,21 @@ def test_series_of_the_tests_are_exported_with_their_labels() -> None:
 def test_rules_and_settings_of_prometheus_are_valid() -> None:
     promtool("check", "rules", PROMETHEUS / "rules.yml")
     promtool("check", "config", "--syntax-only", PROMETHEUS / "prometheus.yml")
+    promtool("check", "config", PROMETHEUS / "compose.yml")
+
+
+def test_prometheus_of_the_compose_file_asks_services_at_their_ports() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    config = yaml.safe_load((PROMETHEUS / "compose.yml").read_text())
+    address = f"api:{compose['api']['environment']['TEK_API_PORT']}"
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+
+    assert "--config.file=/etc/prometheus/compose.yml" in compose["prometheus"]["command"]
+    assert config["rule_files"] == ["rules.yml"]
+    assert jobs["taskexec"]["static_configs"] == [{"targets": [address]}]
+    assert jobs["taskexec-workers"]["http_sd_configs"][0]["url"] == f"http://{address}/metrics/targets"
+    assert set(jobs) == {job["job_name"] for job in yaml.safe_load(PLAIN.read_text())["scrape_configs"]}
+    assert compose["grafana"]["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
 
 
 @needs_promtool

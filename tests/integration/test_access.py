@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import redis
 from support.deployed import Deployed, free_port, serving
+from support.forks import Fork
 from support.isolation import Place, new_place
-from support.tek import EXECUTABLE
+from support.tek import EXECUTABLE, start_tek
 from support.waiting import wait_until
 
 from taskexec.errors import ConnectionLost
@@ -52,16 +53,9 @@ class Roles:
         }
         return self.place.environ() | folders | {"TEK_REDIS_URL": self.server.url(role)}
 
-    def start(self, role: str, *arguments: object) -> subprocess.Popen[bytes]:
+    def start(self, role: str, *arguments: object) -> subprocess.Popen[str] | Fork:
         with self.log.open("ab") as errors:
-            return subprocess.Popen(
-                [EXECUTABLE, *map(str, arguments)],
-                cwd=self.work,
-                env=self.environ(role),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-            )
+            return start_tek([EXECUTABLE, *arguments], cwd=self.work, environ=self.environ(role), errors=errors)
 
     def tek(self, role: str, *arguments: object, status: int = 0) -> Any:
         process = self.start(role, *arguments, "--output", "json")
@@ -138,12 +132,18 @@ def test_api_does_its_work_as_submitter(roles: Roles) -> None:
         except OSError:
             return None
 
+    def counts() -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            return b'taskexec_wait_seconds_count{kind="shell"} 1.0' in page.read()
+
     try:
         wait_until(lambda: asked("/healthz"), "the API", timeout_s=30.0, diagnose=roles.seen)
+        assert not counts()
         made = asked("/api/v1/runs", b"id,command\na,true\n", Content_Type="text/csv", Idempotency_Key="a")
         asked("/api/v1/session", json.dumps({"token": token["token"]}).encode(), Content_Type="application/json")
         (entry, *_) = asked("/api/v1/audit?kind=access&limit=5")["entries"]
         listed = asked("/api/v1/runs")["runs"]
+        wait_until(counts, "the API to count how long the task waited", timeout_s=30.0, diagnose=roles.seen)
         roles.tek("submitter", "token", "revoke", token["id"])
     finally:
         api.terminate()

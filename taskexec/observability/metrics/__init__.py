@@ -9,6 +9,7 @@ from taskexec.observability.metrics.catalogue import (
     MetricKind,
     exported_series,
 )
+from taskexec.observability.metrics.durations import Lasted, Phase, RunDurations
 from taskexec.observability.metrics.histogram import Histogram
 from taskexec.observability.metrics.run_sheet import run_sheet
 from taskexec.observability.metrics.serving import CONTENT_TYPE, ScrapeServer, listen
@@ -21,8 +22,11 @@ __all__ = [
     "SCRIPT_BOUNDS",
     "Door",
     "Histogram",
+    "Lasted",
     "Metric",
     "MetricKind",
+    "Phase",
+    "RunDurations",
     "ScrapeServer",
     "Sheet",
     "exported_series",

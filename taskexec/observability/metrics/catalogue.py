@@ -100,6 +100,14 @@ _API = (
     Metric(
         "taskexec_late_results_refused_total", _C, Door.API, "Results refused because another attempt owned the task"
     ),
+    _durations(
+        "taskexec_wait_seconds",
+        Door.API,
+        "From a task's last dependency being done until its first attempt was claimed",
+        "kind",
+    ),
+    _durations("taskexec_dispatch_seconds", Door.API, "From being queued or placed until it was claimed", "kind"),
+    _durations("taskexec_work_seconds", Door.API, "From the start of an attempt to its end", "kind"),
     Metric(
         "taskexec_evidence_streamed_bytes_total",
         _C,
@@ -170,6 +178,9 @@ _WORKER = (
     _scripts("taskexec_worker_script_seconds", Door.WORKER, "Calls of the store's scripts, with their way", "script"),
     Metric("taskexec_worker_evidence_bytes_total", _C, Door.WORKER, "Output and files that attempts left"),
     Metric("taskexec_worker_leases_lapsed_total", _C, Door.WORKER, "Lapsed leases that it has ended, of any worker"),
+    Metric(
+        "taskexec_worker_spans_dropped_total", _C, Door.WORKER, "Spans that their receiver did not take, or not in time"
+    ),
 )
 
 _SUBMITTER = (

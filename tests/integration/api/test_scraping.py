@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import threading
 
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.isolation import Place, environment
 from support.live import LiveCluster
 from support.serving import ServedApi, problem_of, served_api
+from support.waiting import wait_until
 
+from taskexec.cluster.histories import timeline_at_home
 from taskexec.observability.metrics import CONTENT_TYPE
 
 
 def value(page: str, name: str, **labels: str) -> float:
     found = (sample for family in text_string_to_metric_families(page) for sample in family.samples)
     return sum(one.value for one in found if one.name == name and labels.items() <= one.labels.items())
+
+
+def read_later(client: httpx2.Client, path: str, before: str) -> str:
+    """Return a page that was made after another one."""
+    return wait_until(lambda: (page := client.get(path).text) != before and page, "a further page")
 
 
 def test_whole_cluster_is_told_on_this_machine_without_a_token(served: ServedApi) -> None:
@@ -27,6 +35,35 @@ def test_whole_cluster_is_told_on_this_machine_without_a_token(served: ServedApi
     assert value(answer.text, "taskexec_server_up") == 1
     assert value(answer.text, "taskexec_workers", state="ready") == 1
     assert value(answer.text, "taskexec_slots") == 4
+
+
+def test_how_long_tasks_of_a_run_sent_to_the_api_waited_is_told_as_its_ledger_says(
+    live: LiveCluster, shared_place: Place
+) -> None:
+    plan = "id,command,depends_on,retries\na,sleep 0.2,,\nb,true,a,\nc,exit 3,a,1\n"
+    with environment(shared_place.environ()), served_api(live, collect=False) as served, served.client() as client:
+        before = client.get("/metrics").text
+        sent = client.post("/api/v1/runs", content=plan, headers={"Content-Type": "text/csv"})
+        home = live.finish(sent.json()["run_id"])
+        after = read_later(client, "/metrics", before)
+    with environment(shared_place.environ()), served_api(live, collect=False) as served, served.client(None) as client:
+        again = client.get("/metrics").text
+
+    spans = timeline_at_home(home.folder).spans
+    attempts = [attempt for span in spans for attempt in span.attempts]
+    expected = {
+        "wait": [span.attempts[0].claimed_us - span.ready_us for span in spans],  # type: ignore[operator]  # all ran
+        "dispatch": [one.claimed_us - one.queued_us for one in attempts],  # type: ignore[operator]  # all ran
+        "work": [one.finished_us - one.started_us for one in attempts],  # type: ignore[operator]  # all ran
+    }
+    assert len(attempts) == 4
+    for phase, lasted_us in expected.items():
+        name = f"taskexec_{phase}_seconds"
+        told = value(after, f"{name}_count", kind="shell") - value(before, f"{name}_count", kind="shell")
+        total_s = value(after, f"{name}_sum", kind="shell") - value(before, f"{name}_sum", kind="shell")
+        assert told == len(lasted_us)
+        assert total_s == pytest.approx(sum(lasted_us) / 1e6, abs=1e-5)
+        assert value(again, f"{name}_count") == value(after, f"{name}_count")
 
 
 @pytest.mark.parametrize(
