@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from itertools import islice
+from math import ceil, inf
 from typing import Any
 
 from taskexec.api.live_run import LiveRun
 from taskexec.observability.timeline import TaskSpan
 
-__all__ = ["compare", "duration_s"]
+__all__ = ["Order", "compare", "duration_s"]
 
 _MOST_ONLY = 100
+_NOISE_S = 0.05
+"""Durations that differ by less are taken as the same."""
+_FIFTH = 0.2
+
+
+class Order(StrEnum):
+    """Which tasks come first."""
+
+    CHANGED = "changed"
+    """Those that ended otherwise, then those whose durations differ most."""
+    SLOWER = "slower"
+    FASTER = "faster"
+    PLAN = "plan"
+    """As in the plan of the first run."""
 
 
 def duration_s(span: TaskSpan) -> float | None:
@@ -21,8 +38,8 @@ def duration_s(span: TaskSpan) -> float | None:
     return max(last.finished_us - last.started_us, 0) / 1e6
 
 
-def compare(one: LiveRun, two: LiveRun, *, limit: int) -> dict[str, Any]:
-    """Return the body of `GET …/compare/{other}`, with at most `limit` tasks."""
+def compare(one: LiveRun, two: LiveRun, *, limit: int, order: Order = Order.CHANGED, points: int = 0) -> dict[str, Any]:
+    """Return the body of `GET …/compare/{other}`, with at most `limit` tasks and `points` points."""
     rows = []
     with one.lock:
         first = {task_id: _facts(one.timeline.spans[index]) for task_id, index in one.timeline.index_of.items()}
@@ -33,14 +50,44 @@ def compare(one: LiveRun, two: LiveRun, *, limit: int) -> dict[str, Any]:
     for task_id, facts in first.items():
         if task_id in second:
             rows.append(_row(task_id, facts, second[task_id]))
-    rows.sort(key=lambda row: (row["status"][0] == row["status"][1], -abs(row["difference_s"] or 0.0)))
+    _sort(rows, order)
     only = (first.keys() - second.keys(), second.keys() - first.keys())
     return {
         "runs": summaries,
         "is_same_plan": summaries[0]["digest"] == summaries[1]["digest"],
+        "differences": _differences(rows) | {"only_in": [len(names) for names in only]},
         "tasks": rows[:limit],
+        "points": _points(rows, points) if points else [],
         "only_in": [list(islice(sorted(names), _MOST_ONLY)) for names in only],
     }
+
+
+def _sort(rows: list[dict[str, Any]], order: Order) -> None:
+    if order is Order.CHANGED:
+        rows.sort(key=lambda row: (row["status"][0] == row["status"][1], -abs(row["difference_s"] or 0.0)))
+    elif order is not Order.PLAN:
+        sign = -1 if order is Order.SLOWER else 1
+        rows.sort(key=lambda row: inf if row["difference_s"] is None else sign * row["difference_s"])
+
+
+def _differences(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how many tasks of both runs differ, and how."""
+    known = [(row["difference_s"], row["duration_s"][0]) for row in rows if row["difference_s"] is not None]
+    changes = [change for change, was in known if abs(change) > max(_NOISE_S, was * _FIFTH)]
+    slower = sum(change > 0 for change in changes)
+    return {
+        "ended_otherwise": sum(row["status"][0] != row["status"][1] for row in rows),
+        "other_attempts": sum(row["attempts"][0] != row["attempts"][1] for row in rows),
+        "slower": slower,
+        "faster": len(changes) - slower,
+    }
+
+
+def _points(rows: Sequence[Mapping[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return the durations of tasks of both runs that took some time, evenly chosen where there are more."""
+    found = [row for row in rows if all(row["duration_s"])]
+    step = ceil(len(found) / most) or 1
+    return [{"duration_s": row["duration_s"], "status": row["status"]} for row in found[::step]]
 
 
 _Facts = tuple[str, float | None, int, str | None]

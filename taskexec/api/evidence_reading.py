@@ -79,8 +79,10 @@ class EvidenceReader:
             raise NotFound(f"task `{self.task_id}` has no attempt {number}", hint=hint)
         return found
 
-    def records(self, attempts: Sequence[AttemptSpan]) -> dict[int, Recorded]:
-        """Return what is recorded of attempts that have ended, by their numbers; those that left nothing are missing.
+    def records(self, attempts: Sequence[AttemptSpan]) -> dict[AttemptSpan, Recorded]:
+        """Return what is recorded of attempts that have ended; those that left nothing are missing.
+
+        One that was given back before it started has no record: that of its number is of the one that followed.
 
         Raises:
             ConnectionLost: The server did not answer.
@@ -90,7 +92,7 @@ class EvidenceReader:
         missing = {number: one for number, one in ended.items() if number not in found}
         if missing and not self._run.is_at_home:
             found |= self._on_server(missing)
-        return found
+        return {ended[number]: recorded for number, recorded in found.items()}
 
     def _base(self, number: int) -> Path | None:
         """Return the folder of an attempt at home; None when it is not there as one of ours."""
@@ -134,7 +136,7 @@ class EvidenceReader:
             ConnectionLost: The server did not answer.
         """
         attempt = self.attempt(number)
-        recorded = self.records([attempt]).get(number)
+        recorded = self.records([attempt]).get(attempt)
         if recorded is None:
             raise NotFound(
                 f"attempt {number} of task `{self.task_id}` has left no record",

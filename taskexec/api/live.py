@@ -42,14 +42,14 @@ class Hub:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[LiveRun, float]] = OrderedDict()
         self._loading: dict[str, threading.Lock] = {}
-        self.at_home = HomeLines(runs_dir)
+        self.redactor = Redactor.of(os.environ)
+        """Keeps secrets out of what is shown of plans."""
+        self.at_home = HomeLines(runs_dir, self.redactor)
         """The runs at home, in lines."""
         self.log_readers = LogReaders()
         """Those who follow what a task writes."""
         self.telling = threading.Lock()
         """Held by who needs the whole ledger of a run in memory, or all of its plan: one at a time."""
-        self.redactor = Redactor.of(os.environ)
-        """Keeps secrets out of what is shown of plans."""
 
     def folder(self, run_id: str) -> Path:
         """Return where a run's folder at home is, or would be.
@@ -85,6 +85,15 @@ class Hub:
             run = LiveRun(run_id, at_home)
             self._keep(run)
         return run
+
+    def planned(self, run_id: str) -> LiveRun:
+        """Return a run whose plan is known: while its log is read for the first time, without waiting for that.
+
+        Raises:
+            NotFound, ConnectionLost: As `run`.
+        """
+        run = self._known(run_id) or self._load(run_id)
+        return run if run.is_unread else self.run(run_id)
 
     def _known(self, run_id: str) -> LiveRun | None:
         with self._lock:

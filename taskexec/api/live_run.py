@@ -22,6 +22,7 @@ from taskexec.errors import ConnectionLost, NotFound
 from taskexec.observability.blame import blame
 from taskexec.observability.estimate import Estimate, estimate_end
 from taskexec.observability.timeline import RunTimeline
+from taskexec.plan import collection_paused
 
 __all__ = ["Joined", "LiveRun", "Packed"]
 
@@ -84,7 +85,7 @@ class LiveRun:
     """A run that somebody looks at."""
 
     def __init__(self, run_id: str, origin: Origin) -> None:
-        """Read a run.
+        """Read a run's plan; what happened is taken in by `refresh`.
 
         Raises:
             NotFound, ConnectionLost, OSError, ValueError: It cannot be read.
@@ -101,6 +102,7 @@ class LiveRun:
         """When it was last made sure that this is the right origin."""
         self._origin_us: int | None = None
         self._told: array[int] = array("H")
+        self._drawing = threading.Lock()
         self._fresh = self._checked = 0.0
         self._outlook: tuple[float, Estimate | None] = (float("-inf"), None)
         self._answers: dict[str, tuple[float, Packed]] = {}
@@ -114,12 +116,13 @@ class LiveRun:
         self.timeline: RunTimeline = self._begin()
 
     def _begin(self) -> RunTimeline:
-        timeline = self.timeline = self.origin.begin()
+        with collection_paused():
+            timeline = self.timeline = self.origin.begin()
         self._told = array("H", bytes(2 * len(timeline.spans)))
         self._note_origin(timeline)
-        for index in range(len(timeline.spans)):
-            self._settle(index)
-        self._take_all(time.monotonic())
+        for index, span in enumerate(timeline.spans):
+            if span.attempts:
+                self._settle(index)
         return timeline
 
     def _note_origin(self, timeline: RunTimeline) -> None:
@@ -142,6 +145,11 @@ class LiveRun:
     def is_at_home(self) -> bool:
         """Whether it is read from its folder."""
         return isinstance(self.origin, HomeOrigin)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether what happened has not been taken in yet: it is being read, or nobody has asked for it."""
+        return not self._fresh
 
     @property
     def is_watched(self) -> bool:
@@ -170,10 +178,11 @@ class LiveRun:
     def _take_all(self, began: float) -> int:
         """Take in all that there is; return how many entries that was."""
         count = 0
-        while entries := self.origin.read(self.timeline.last_id):
-            for index in self._take(entries):
-                self._settle(index)
-            count += len(entries)
+        with collection_paused():
+            while entries := self.origin.read(self.timeline.last_id):
+                for index in self._take(entries):
+                    self._settle(index)
+                count += len(entries)
         self._fresh = began
         return count
 
@@ -254,11 +263,12 @@ class LiveRun:
         return f'W/"{last_id}"'
 
     def graph(self) -> Packed:
-        """Return the body of `GET …/graph`, which never changes."""
-        with self.lock:
+        """Return the body of `GET …/graph`, which never changes; it waits for nothing that happens."""
+        with self._drawing:
             if self._graph is None:
                 digest = self.timeline.plan.get("digest") or self.run_id
-                self._graph = Packed(graph(self.run_id, self.timeline), f'"{digest}"')
+                with collection_paused():
+                    self._graph = Packed(graph(self.run_id, self.timeline), f'"{digest}"')
             return self._graph
 
     def blamed(self) -> Packed:

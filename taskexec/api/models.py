@@ -140,7 +140,7 @@ class Attempt(BaseModel):
     placed_on: list[str]
     queued_at: str | None
     claimed_at: str | None
-    started_at: str | None
+    started_at: str | None = Field(description="None as well where it was given back, which is before it started.")
     finished_at: str | None
     reason: str | None
     error: str | None
@@ -248,12 +248,31 @@ class Difference(BaseModel):
     difference_s: float | None = Field(description="By how much it took longer in the second one.")
 
 
+class Differences(BaseModel):
+    """How many tasks differ, and how."""
+
+    ended_otherwise: int = Field(description="Tasks of both with another status.")
+    other_attempts: int = Field(description="Tasks of both whose last attempt has another number.")
+    slower: int = Field(description="Tasks of both that took a fifth longer in the second run, 50 ms at least.")
+    faster: int = Field(description="Tasks of both that took a fifth less, 50 ms at least.")
+    only_in: list[int] = Field(description="Tasks that only the first has, and only the second.")
+
+
+class Point(BaseModel):
+    """How long a task took in both runs."""
+
+    duration_s: list[float]
+    status: list[str]
+
+
 class CompareModel(BaseModel):
     """Two runs beside each other; lists of two have the first run first."""
 
     runs: list[dict[str, Any]]
     is_same_plan: bool
-    tasks: list[Difference] = Field(description="What differs, in status or most in duration, first.")
+    differences: Differences
+    tasks: list[Difference] = Field(description="What differs, in status or most in duration, first, unless asked for.")
+    points: list[Point] = Field(description="Durations to be drawn, as many as were asked for.")
     only_in: list[list[str]] = Field(description="The first 100 tasks that only one of them has.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -32,6 +33,7 @@ PAGE_HEADERS = {
 _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
 _TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+_IMPORTED = re.compile(r'^(?:import|export)\b[^;"]*"\./([^"]+\.js)";', re.MULTILINE)
 _FRAGMENT = ".html"
 """Shells are made of these; they are not served by themselves."""
 
@@ -79,7 +81,19 @@ def _shell(name: str, title: str) -> str:
     """Return a page: the frame that all share, with the part of this one and its module."""
     parts = {file: static_files()[file].content.decode() for file in ("shell.html", f"{name}.html")}
     page = parts["shell.html"].replace("@MAIN@", parts[f"{name}.html"])
+    links = (f'<link rel="modulepreload" href="@AT@/{module}" fetchpriority="low">' for module in _modules(name))
+    page = page.replace("@MODULES@", "\n".join(links))
     return page.replace("@TITLE@", escape(title)).replace("@NAME@", name).replace("@AT@", f"/static/{_version()}")
+
+
+def _modules(name: str) -> list[str]:
+    """Return what the module of a page imports, directly or not: a browser then need not find one by the other."""
+    found = [f"page-{name}.js"]
+    for module in found:
+        for imported in _IMPORTED.findall(static_files()[module].content.decode()):
+            if imported not in found:
+                found.append(imported)
+    return found[1:]
 
 
 def _page(name: str, title: str) -> HTMLResponse:
@@ -129,13 +143,13 @@ def favicon(request: Request) -> Response:
 
 
 @router.get("/static/{name}")
-def static_file(name: str, request: Request) -> Response:
+async def static_file(name: str, request: Request) -> Response:
     """Return a file of the pages by its plain address; browsers ask each time whether it changed."""
     return _static(name, request, _ASK_AGAIN)
 
 
 @router.get("/static/{version}/{name}")
-def versioned_file(version: str, name: str, request: Request) -> Response:
+async def versioned_file(version: str, name: str, request: Request) -> Response:
     """Return a file of the pages by the address that pages use; one of another version is not kept."""
     return _static(name, request, _FOR_EVER if version == _version() else _ASK_AGAIN)
 

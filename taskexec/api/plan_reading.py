@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,10 @@ _LEFT_OUT = frozenset({"queues", "folders"})
 """What stands in a plan a second time, for people and for other programs."""
 _ALWAYS = frozenset({"id", "title", "agent", "payload", "depends_on", "lane", "route", "priority"})
 """What each task has, whatever it says."""
-_NOTHING: tuple[Any, ...] = (None, 0, "", [], {}, False)
+_PART = 64 * 1024
+"""So many characters of tasks are decoded together: what they are at first takes ten times as much."""
+_NEXT_TASK = re.compile(r'\},(?=\s*\{\s*"id":)')
+"""Between two tasks, as we write plans; it can also stand between objects within a task, but in no text."""
 _SHOWN = ("title", "lane")
 """What is shown of tasks in many places: it is kept without secrets, so that none of these can forget it."""
 
@@ -52,15 +56,14 @@ def read_plan_document(data: bytes, redactor: Redactor) -> dict[str, Any]:
     """Return a `plan.json` without what stands in it twice; fields of tasks that say nothing are left out.
 
     Titles and lanes come without secrets, and so does the plan's source; whoever shows other fields redacts them.
-    Tasks are read one by one: as a whole, a plan of 20,000 tasks takes 60 MB.
+    Tasks are read some hundred at a time: as a whole, a plan of 20,000 takes 60 MB.
 
     Raises:
         ValueError: It is no plan.
     """
     try:
         plan = _read(data.decode())
-        if redactor.may_change(data):
-            _redact(plan, redactor)
+        _redact(plan, redactor)
         return plan
     except (IndexError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"no plan: {error}") from error
@@ -69,10 +72,14 @@ def read_plan_document(data: bytes, redactor: Redactor) -> dict[str, Any]:
 def _redact(plan: dict[str, Any], redactor: Redactor) -> None:
     if isinstance(plan.get("source"), str):
         plan["source"] = redactor.text(plan["source"])
-    for task in plan.get("tasks", ()):
-        for name in _SHOWN:
-            if isinstance(value := task.get(name), str) and value:
-                task[name] = redactor.text(value)
+    tasks = plan.get("tasks", ())
+    for name in _SHOWN:
+        told = {value for task in tasks if (value := task.get(name)) and isinstance(value, str)}
+        if redactor.may_change("\n".join(told).encode("utf-8", "surrogatepass")):
+            clean = {value: redactor.text(value) for value in told}
+            for task in tasks:
+                if isinstance(value := task.get(name), str) and value:
+                    task[name] = clean[value]
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -115,21 +122,39 @@ def _tasks(text: str, at: int, seen: dict[Any, Any]) -> tuple[list[dict[str, Any
         raise ValueError("no plan: its tasks are no list")
     tasks: list[dict[str, Any]] = []
     at = _skip(text, at + 1)
+    one_by_one = at
     while text[at : at + 1] != "]":
-        task, at = _DECODER.raw_decode(text, at)
-        tasks.append(_small(task, seen))
-        at = _behind(text, at, ",", or_before="]")
+        part, end = _part(text, at) if at >= one_by_one else ([], at)
+        if not part:
+            one_by_one = max(one_by_one, end)
+            task, end = _DECODER.raw_decode(text, at)
+            part = [task]
+        tasks.extend(_small(task, seen) for task in part)
+        at = _behind(text, end, ",", or_before="]")
     return tasks, at + 1
+
+
+def _part(text: str, at: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the tasks from a position on, and where they end; none where they cannot be told apart up to there."""
+    found = _NEXT_TASK.search(text, at + _PART)
+    if found is None:
+        return [], len(text)
+    end = found.start() + 1
+    try:
+        return orjson.loads(f"[{text[at:end]}]"), end  # what ends within a task is no JSON
+    except orjson.JSONDecodeError:
+        return [], end
 
 
 def _small(task: Mapping[str, Any], seen: dict[Any, Any]) -> dict[str, Any]:
     small: dict[str, Any] = {}
     for name, value in task.items():
-        if value in _NOTHING and name not in _ALWAYS:
+        if not value and name not in _ALWAYS:
             continue
-        if isinstance(value, str | float):
+        kind = type(value)
+        if kind is str or kind is float:
             value = seen.setdefault(value, value)
-        elif isinstance(value, dict) and value:
+        elif kind is dict and value:
             value = PackedObject(value)
         elif name == "depends_on":
             value = [seen.setdefault(one, one) for one in value]

@@ -165,10 +165,9 @@ def graph(run_id: str, timeline: RunTimeline) -> bytes:
     lanes = _numbered(str(task.get("lane") or task["route"]) for task in tasks)
     routes = _numbered(str(task["route"]) for task in tasks)
     shape = Graph.of(timeline.dependencies)
-    seconds = [0.0 if task.get("satisfied") else float(task.get("duration_s") or 0.0) for task in tasks]
-    path = shape.longest_path(seconds)
-    if not path.length:  # no duration is known: the longest by number of tasks
-        path = shape.longest_path([float(not task.get("satisfied")) for task in tasks])
+    weights = [0.0 if task.get("satisfied") else float(task.get("duration_s") or 0.0) for task in tasks]
+    if not any(weights):  # no duration is known: the longest by number of tasks
+        weights = [float(not task.get("satisfied")) for task in tasks]
     body = {
         "run_id": run_id,
         "plan": timeline.plan.get("source", ""),
@@ -183,7 +182,7 @@ def graph(run_id: str, timeline: RunTimeline) -> bytes:
         "level": list(shape.levels),
         "deps": timeline.dependencies,
         "duration_s": [task.get("duration_s") for task in tasks],
-        "critical": list(path.nodes),
+        "critical": list(shape.critical_nodes(weights)),
     }
     return orjson.dumps(body)
 

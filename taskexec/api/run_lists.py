@@ -15,6 +15,7 @@ from taskexec.api.paths import link_to
 from taskexec.cluster import Cluster
 from taskexec.domain.clock import iso_time
 from taskexec.domain.names import is_run_id
+from taskexec.domain.secrets import Redactor
 from taskexec.errors import ConnectionLost
 from taskexec.store.run_lines import RedisRunLines, RunLine
 
@@ -33,12 +34,12 @@ def run_links(run_id: str) -> dict[str, str]:
     return {"self": link_to("runs", run_id), "page": f"/runs/{run_id}", **links}
 
 
-def line_json(line: RunLine) -> dict[str, Any]:
-    """Return a run that the server knows."""
+def line_json(line: RunLine, redactor: Redactor) -> dict[str, Any]:
+    """Return a run that the server knows; what people called it comes without secrets."""
     head = line.head
     return {
         "run_id": head.run_id,
-        "plan": head.source,
+        "plan": redactor.text(head.source),
         "status": head.status,
         "dry_run": head.dry_run,
         "submitted_at": iso_time(head.submitted_at),
@@ -46,8 +47,8 @@ def line_json(line: RunLine) -> dict[str, Any]:
         "ended": None if head.finished_at is None else iso_time(head.finished_at),
         "counts": _counts(line),
         "tasks": head.tasks,
-        "user": line.user,
-        "tag": line.tag,
+        "user": redactor.text(line.user),
+        "tag": redactor.text(line.tag),
         "links": run_links(head.run_id),
     }
 
@@ -64,8 +65,9 @@ def _counts(line: RunLine) -> dict[str, int]:
 class HomeLines:
     """Lines of runs at home, by their folders; each summary is read once, and only its beginning."""
 
-    def __init__(self, runs_dir: Path) -> None:
-        """List the runs in a folder."""
+    def __init__(self, runs_dir: Path, redactor: Redactor) -> None:
+        """List the runs in a folder; `redactor` keeps secrets out of what their plans are called."""
+        self.redactor = redactor
         self._runs_dir = runs_dir
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[tuple[int, int], dict[str, Any]]] = OrderedDict()
@@ -89,8 +91,8 @@ class HomeLines:
                 kept = self._kept.get(run_id)
             if kept is not None and kept[0] == version:
                 return kept[1]
-            line = _of_summary(run_id, _read_head(path))
-        except (OSError, ValueError, KeyError, TypeError):
+            line = _of_summary(run_id, _read_head(path), self.redactor)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         with self._lock:
             self._kept[run_id] = version, line
@@ -107,11 +109,11 @@ def _read_head(path: Path) -> dict[str, Any]:
     return dict(summary)
 
 
-def _of_summary(run_id: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _of_summary(run_id: str, summary: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     counts: dict[str, int] = dict(summary["counts"])
     return {
         "run_id": run_id,
-        "plan": summary["plan"],
+        "plan": redactor.text(summary["plan"]),
         "status": summary["status"],
         "dry_run": bool(summary.get("dry_run")),
         "submitted_at": summary["submitted_at"],
@@ -158,7 +160,7 @@ def _rows(cluster: Cluster, home: HomeLines, page: Iterable[str], on_server: set
         lines = {}
     rows = []
     for run_id in page:
-        row = line_json(lines[run_id]) if run_id in lines else home.line(run_id)
+        row = line_json(lines[run_id], home.redactor) if run_id in lines else home.line(run_id)
         if row is not None:
             rows.append(row)
     return rows

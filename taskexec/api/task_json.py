@@ -104,7 +104,7 @@ def attempt_json(run: LiveRun, task_id: str, attempt: AttemptSpan, record: Mappi
         "placed_on": placed if isinstance(placed, list) else [str(placed)],
         "queued_at": instant(attempt.queued_us),
         "claimed_at": instant(attempt.claimed_us),
-        "started_at": instant(attempt.started_us),
+        "started_at": None if attempt.outcome == "given_back" else instant(attempt.started_us),
         "finished_at": instant(attempt.finished_us),
         "reason": attempt.reason,
         "error": attempt.error,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from taskexec.domain.proof import Seal
 
@@ -78,15 +79,14 @@ class LogEntry:
     its `digests` are empty unless it covers others as well (completed by an earlier, repeated call)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):  # of a large run there are very many, and such ones are made fastest
     """One thing that happened to a task or to the run."""
 
     kind: TransitionKind
     at_us: int
     """Server time, microseconds since the epoch."""
     worker: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides a method of tuples that nobody asks of a transition
     """Task index; -1 when the run as a whole is meant."""
     attempt: int
     """Number of the attempt; 0 when none is meant."""
@@ -101,8 +101,8 @@ class Transition:
 def parse_entry(entry: LogEntry) -> Iterator[Transition]:
     """Yield the transitions of an entry, in order."""
     for line in entry.lines.split("\n"):
-        letter, index, attempt, detail = [*line.split(" ", 3), ""][:4]
-        kind = _LETTERS[letter]
+        letter, index, attempt, *rest = line.split(" ", 3)
+        kind, detail = _LETTERS[letter], rest[0] if rest else ""
         if kind is TransitionKind.ENDED:
             yield Transition(kind, entry.at_us, entry.worker, -1, 0, index)
         elif kind in _OF_THE_RUN:

@@ -59,6 +59,9 @@ class Measure:
         return max(self.squares / self.count - self.mean_s**2, 0.0) if self.count else 0.0
 
 
+_Alike = tuple[tuple[Measure, ...], tuple[Measure, ...]]
+
+
 class Pace:
     """What was seen of durations and concurrency in a run so far."""
 
@@ -77,9 +80,11 @@ class Pace:
         """Attempts that have ended as something else than given back."""
         self.peak: dict[str, int] = {}
         """Most tasks that ran at once, by route."""
-        self._kinds: list[tuple[Hashable, ...] | None] = [None] * len(tasks)
+        self._alike: list[_Alike | None] = [None] * len(tasks)
         self._measured: dict[Hashable, Measure] = {}
-        self._state = bytearray(len(tasks))
+        self._of_closest: dict[Hashable, _Alike] = {}
+        self.states = bytearray(len(tasks))
+        """Where each task stands, as `see` was told."""
         self._counts: dict[str, list[int]] = {route: [0, 0, 0] for route in self.routes}
         self._area: dict[str, list[float]] = {route: [0.0, 0.0] for route in self.routes}
         self._calm: set[int] = set()
@@ -87,12 +92,12 @@ class Pace:
 
     def see(self, index: int, state: int, at_us: int) -> None:
         """Note where a task stands from now on: `AWAY`, `AVAILABLE` or `BUSY`."""
-        before = self._state[index]
+        before = self.states[index]
         if before == state:
             return
         if at_us > self._at_us:
             self._pass_to(at_us)
-        self._state[index] = state
+        self.states[index] = state
         route = self.routes[index]
         counts = self._counts[route]
         counts[before] -= 1
@@ -124,16 +129,12 @@ class Pace:
             since_ready_s: From when it could start until its end was known.
         """
         self.done.add(work_s)
-        self.overhead.add(max(held_s - work_s, 0.0))
+        self.overhead.add(held_s - work_s if held_s > work_s else 0.0)
         if index in self._calm:
             self._calm.discard(index)
             self._delays.append(max(since_ready_s - work_s, 0.0))
         declared = self.declared_s(index)
-        for kind in self._kinds_of(index):
-            key = (declared is not None, kind)
-            measure = self._measured.get(key)
-            if measure is None:
-                measure = self._measured[key] = Measure()
+        for measure in self._alike_to(index)[declared is not None]:
             measure.add(work_s, declared or 0.0)
 
     def declared_s(self, index: int) -> float | None:
@@ -169,17 +170,23 @@ class Pace:
         return median(self._delays) if self._delays else self.overhead.mean_s
 
     def _of_kind(self, index: int, *, is_declared: bool, least: int) -> Measure | None:
-        for kind in self._kinds_of(index):
-            measure = self._measured.get((is_declared, kind))
-            if measure is not None and measure.count >= least:
+        for measure in self._alike_to(index)[is_declared]:
+            if measure.count >= least:
                 return measure
         return None
 
-    def _kinds_of(self, index: int) -> tuple[Hashable, ...]:
-        kinds = self._kinds[index]
-        if kinds is None:
-            kinds = self._kinds[index] = _kinds(self._tasks[index])
-        return kinds
+    def _alike_to(self, index: int) -> _Alike:
+        """Return what was measured of tasks like this one, from the closest kind to the widest: `[is_declared]`."""
+        alike = self._alike[index]
+        if alike is None:
+            kinds = _kinds(self._tasks[index])
+            alike = self._of_closest.get(kinds[0])
+            if alike is None:
+                kept = self._measured
+                observed, declared = ([kept.setdefault((one, kind), Measure()) for kind in kinds] for one in (0, 1))
+                alike = self._of_closest[kinds[0]] = tuple(observed), tuple(declared)
+            self._alike[index] = alike
+        return alike
 
     def concurrency(self, route: str, slots: int | None = None) -> float | None:
         """Return how many tasks of a route run at once while there are enough of them; None when that is not known.
@@ -200,7 +207,7 @@ def _kinds(task: Mapping[str, Any]) -> tuple[Hashable, ...]:
     agent = str(task.get("agent", ""))
     words: list[str] = []
     _gather(task.get("payload"), words)
-    shape = _DIGITS.sub("#", " ".join(words)[:_LONGEST])
+    shape = _DIGITS.sub("#", " ".join(words)[:_LONGEST]) if words else ""
     size = (task.get("route"), task.get("cpus"), task.get("memory_mib"), task.get("gpus"), task.get("nodes"))
     program = _DIGITS.sub("#", words[0][:_LONGEST]) if words else ""
     return ((agent, shape, size), (agent, program), (agent,))

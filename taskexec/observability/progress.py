@@ -59,7 +59,10 @@ class RunView:
 
     def take(self, transition: Transition) -> None:
         """Take in the next transition."""
-        if transition.kind is TransitionKind.STARTED:
+        status = _STATUS.get(transition.kind)
+        if status is not None:
+            self._move(transition.index, status, transition.at_us)
+        elif transition.kind is TransitionKind.STARTED:
             self.status, self.started_us = RunStatus.RUNNING, transition.at_us
         elif transition.kind is TransitionKind.REOPENED:
             self.status, self.ended_us = RunStatus.RUNNING, None
@@ -67,8 +70,6 @@ class RunView:
             self._begin_life(transition.at_us)
         elif transition.kind is TransitionKind.ENDED:
             self.status, self.ended_us = RunStatus(transition.detail), transition.at_us
-        elif transition.kind in _STATUS:
-            self._move(transition.index, _STATUS[transition.kind], transition.at_us)
 
     def _begin_life(self, at_us: int) -> None:
         """Have what had not ended wait again: a further life of the run begins."""
@@ -78,12 +79,14 @@ class RunView:
                 self._move(index, TaskStatus.WAITING, at_us)
 
     def _move(self, index: int, status: TaskStatus, at_us: int) -> None:
-        self.counts[self.statuses[index]] -= 1
-        if self.statuses[index] is TaskStatus.FAILED:
-            self.failed.remove(index)
+        before = self.statuses[index]
+        self.counts[before] -= 1
         self.counts[status] += 1
         self.statuses[index] = status
-        self.running.pop(index, None)
+        if before is TaskStatus.FAILED:
+            self.failed.remove(index)
+        elif before is TaskStatus.RUNNING:
+            del self.running[index]
         if status is TaskStatus.RUNNING:
             self.running[index] = at_us
         elif status is TaskStatus.FAILED:

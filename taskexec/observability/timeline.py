@@ -12,7 +12,6 @@ from typing import Any
 
 import orjson
 
-from taskexec.completion.ledger import split_record
 from taskexec.domain.events import LogEntry, Transition, TransitionKind, parse_entry
 from taskexec.domain.states import FINAL_TASK_STATUSES, TaskStatus
 from taskexec.observability.forecast import Forecast
@@ -30,6 +29,7 @@ _ENDS = {
     TransitionKind.CANCELLED: "cancelled",
 }
 _DONE = {TaskStatus.SUCCEEDED, TaskStatus.SATISFIED}
+_AWAY = FINAL_TASK_STATUSES | {TaskStatus.READY}
 
 
 class AttemptSpan:
@@ -93,7 +93,10 @@ class TaskSpan:
     @property
     def last(self) -> AttemptSpan | None:
         """The last attempt that was claimed; None when there is none."""
-        return next((attempt for attempt in reversed(self.attempts) if attempt.claimed_us is not None), None)
+        for attempt in reversed(self.attempts):
+            if attempt.claimed_us is not None:
+                return attempt
+        return None
 
 
 class RunTimeline:
@@ -138,6 +141,24 @@ class RunTimeline:
 
     def take(self, transition: Transition) -> Sequence[int]:
         """Take in the next transition; return the tasks that changed."""
+        view, index, at_us = self.view, transition.index, transition.at_us
+        if index < 0:
+            return self._take_of_run(transition)
+        view.take(transition)
+        if at_us > view.last_us:
+            view.last_us = at_us
+        span = self.spans[index]
+        self._take_of_task(span, transition)
+        changed = [index]
+        before, span.status = span.status, view.statuses[index]
+        if span.status is not before:
+            span.changed_us = at_us
+            changed += self._count_down(index, before, at_us)
+            if span.status is TaskStatus.SUCCEEDED:
+                self._note_durations(index, at_us)
+        return self._keep_pace(changed, at_us)
+
+    def _take_of_run(self, transition: Transition) -> Sequence[int]:
         kind, at_us = transition.kind, transition.at_us
         if kind is TransitionKind.REOPENED and self.view.ended_us is not None:
             self.pauses.append((self.view.ended_us, at_us))
@@ -147,33 +168,23 @@ class RunTimeline:
             return self._keep_pace(self._make_ready(range(len(self.tasks)), at_us), at_us)
         if kind is TransitionKind.SUBMITTED:
             self._begin_life()
-            return self._keep_pace(range(len(self.tasks)), at_us)[:0]
-        if transition.index < 0:
-            return ()
-        index = transition.index
-        span, before = self.spans[index], self.spans[index].status
-        self._take_of_task(span, transition)
-        span.status = self.view.statuses[index]
-        changed = [index]
-        if span.status is not before:
-            span.changed_us = at_us
-            changed += self._count_down(index, before, at_us)
-            if span.status is TaskStatus.SUCCEEDED:
-                self._note_durations(index, at_us)
-        if kind in _ENDS and kind is not TransitionKind.GIVEN_BACK and transition.attempt:
-            self.pace.tries += 1
-        return self._keep_pace(changed, at_us)
+            self._keep_pace(range(len(self.tasks)), at_us)
+        return ()
 
     def _keep_pace(self, indexes: Sequence[int], at_us: int) -> Sequence[int]:
         """Note where tasks stand now, for the pace; return them."""
+        states = self.pace.states
         for index in indexes:
             span = self.spans[index]
-            state = AVAILABLE
-            if span.status is TaskStatus.RUNNING:
+            status = span.status
+            if status is TaskStatus.RUNNING:
                 state = BUSY
-            elif span.ready_us is None or span.status in FINAL_TASK_STATUSES or span.status is TaskStatus.READY:
+            elif span.ready_us is None or status in _AWAY:
                 state = AWAY
-            self.pace.see(index, state, at_us)
+            else:
+                state = AVAILABLE
+            if states[index] != state:
+                self.pace.see(index, state, at_us)
         return indexes
 
     def _note_durations(self, index: int, at_us: int) -> None:
@@ -205,7 +216,7 @@ class RunTimeline:
         elif kind is TransitionKind.RETRIED:
             span.because_of = None
             span.ready_us = None if self._open[transition.index] else at_us
-        if kind in _ENDS:
+        elif kind in _ENDS:
             self._end(span, transition)
 
     def _current(self, span: TaskSpan, number: int) -> AttemptSpan:
@@ -215,16 +226,21 @@ class RunTimeline:
         return span.attempts[-1]
 
     def _end(self, span: TaskSpan, transition: Transition) -> None:
-        if not transition.attempt or (transition.kind is TransitionKind.CANCELLED and not span.attempts):
+        kind, number = transition.kind, transition.attempt
+        if not number:
             return
-        attempt = next((one for one in reversed(span.attempts) if one.number == transition.attempt), None)
-        if attempt is None:
-            attempt = self._current(span, transition.attempt)
-        attempt.outcome = _ENDS[transition.kind]
+        self.pace.tries += kind is not TransitionKind.GIVEN_BACK
+        if kind is TransitionKind.CANCELLED and not span.attempts:
+            return
+        attempt = span.attempts[-1] if span.attempts else None
+        if attempt is None or attempt.number != number:
+            attempt = next((one for one in reversed(span.attempts) if one.number == number), None)
+            attempt = attempt or self._current(span, number)
+        attempt.outcome = _ENDS[kind]
         attempt.finished_us = transition.at_us
         if not transition.detail:
             return
-        record = _object(split_record(transition.detail)[0])
+        record = _object(transition.detail.partition("\t")[0])  # what was packed beside it is for others
         attempt.reason, attempt.error = record.get("reason"), record.get("error")
         attempt.exit_status, attempt.signal = record.get("exit_status"), record.get("signal")
         attempt.usage = record.get("usage") or {}

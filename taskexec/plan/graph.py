@@ -110,17 +110,27 @@ class Graph:
     def longest_path(self, weights: Sequence[float]) -> LongestPath:
         """Return the longest path when a node takes `weights[node]`, >= 0."""
         assert self.is_acyclic
-        starts, tails = [0.0] * len(self), [0.0] * len(self)
+        starts, tails = [0.0] * len(self), self._tails(weights)
         for node in self.order:
             before = self.predecessors[node]
             if before:
                 starts[node] = max([starts[index] + weights[index] for index in before])
-        for node in reversed(self.order):
-            after = self.successors[node]
-            tails[node] = weights[node] + (max([tails[index] for index in after]) if after else 0.0)
         length = max(tails, default=0.0)
         latest = [max(start, length - tail) for start, tail in zip(starts, tails, strict=True)]
         return LongestPath(length, self._follow(tails), tuple(starts), tuple(latest))
+
+    def critical_nodes(self, weights: Sequence[float]) -> tuple[int, ...]:
+        """Return the nodes of `longest_path` alone, in half its time."""
+        assert self.is_acyclic
+        return self._follow(self._tails(weights))
+
+    def _tails(self, weights: Sequence[float]) -> list[float]:
+        """Return the length of the longest path that begins at each node."""
+        tails = [0.0] * len(self)
+        for node in reversed(self.order):
+            after = self.successors[node]
+            tails[node] = weights[node] + (max([tails[index] for index in after]) if after else 0.0)
+        return tails
 
     def _follow(self, tails: Sequence[float]) -> tuple[int, ...]:
         """Return the path that begins at the root with the longest tail and keeps to the longest."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import Window, window
@@ -83,7 +85,7 @@ def test_login_leads_to_no_other_host(browser: Browser, served: ServedApi) -> No
 
 
 def test_signing_out_ends_the_session(opened: Window) -> None:
-    opened.page.get_by_role("button", name="Sign out").click()
+    opened.open("/").get_by_role("button", name="Sign out").click()
 
     opened.page.wait_for_url("**/login")
     assert opened.context.cookies() == []
@@ -105,6 +107,8 @@ def test_runs_are_listed_filtered_and_compared(opened: Window, runs: tuple[str, 
     expect(page.get_by_text("1 ended otherwise")).to_be_visible()
     expect(page.get_by_role("table", name="Tasks of both runs").get_by_role("row").nth(1)).to_contain_text("last")
     expect(page.get_by_role("row").nth(1)).to_contain_text("succeeded → ✕failed")
+    page.get_by_label("Order").select_option("plan")
+    expect(page.get_by_role("row").nth(1)).not_to_contain_text("last")
 
 
 def test_workers_are_shown_with_what_is_free(browser: Browser, served: ServedApi) -> None:
@@ -221,6 +225,39 @@ def test_pages_allow_nothing_inline_and_nothing_from_elsewhere(served: ServedApi
         assert "style=" not in page.text
         assert "<script>" not in page.text
         assert page.headers["x-frame-options"] == "DENY"
+
+
+def test_all_modules_of_a_page_are_asked_for_at_once(served: ServedApi) -> None:
+    with served.client(None) as client:
+        for path, name in (("/", "runs"), ("/runs/any", "run"), ("/workers", "workers"), ("/login", "login")):
+            page = client.get(path).text
+            found = re.findall(r'<link rel="modulepreload" href="([^"]+)"', page)
+            texts = {address.rsplit("/", 1)[1]: client.get(address).text for address in found}
+            own = client.get(f"/static/page-{name}.js").text
+            imported = set(re.findall(r'from "\./([^"]+)"', "\n".join([own, *texts.values()])))
+
+            assert imported == texts.keys()
+            assert len(found) == len(texts)
+
+
+def test_data_of_a_run_is_asked_for_before_its_modules_and_once(
+    browser: Browser, served: ServedApi, runs: tuple[str, str]
+) -> None:
+    with window(browser, served) as opened:
+        asked: list[str] = []
+        opened.page.on("request", lambda request: asked.append(request.url.removeprefix(f"{served.url}/api/v1")))
+        parts = ["/session", *(f"/runs/{runs[0]}{part}" for part in ("", "/graph", "/timeline"))]
+
+        opened.open_run(runs[0])
+        counts = [asked.count(part) for part in parts]
+        opened.context.route("**/page-run.js", lambda route: route.abort())
+        asked.clear()
+        opened.page.goto("about:blank")
+        opened.page.goto(f"{served.url}/runs/{runs[0]}")
+        opened.complaints = []  # a module did not come
+
+        assert counts == [1, 1, 1, 1]
+        assert [asked.count(part) for part in parts] == [1, 1, 1, 1]
 
 
 def test_files_of_pages_are_kept_for_ever_by_their_version(served: ServedApi) -> None:

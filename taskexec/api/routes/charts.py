@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from taskexec.api.access import Viewer
-from taskexec.api.comparing import compare
+from taskexec.api.comparing import Order, compare
 from taskexec.api.models import BlameModel, CompareModel, GraphModel, TimelineModel
 from taskexec.api.packed import answer_json, answer_packed
 from taskexec.api.paths import OtherRunId, RunId
@@ -22,7 +22,7 @@ _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "You have
 @router.get("/runs/{run}/graph", response_model=GraphModel, responses=_NOT_MODIFIED)
 def graph(request: Request, run: RunId, services: ServicesOf, _caller: Viewer) -> Response:
     """Return the graph of a run: tasks by their position, and what each depends on."""
-    return answer_packed(request, services.live.run(run).graph())
+    return answer_packed(request, services.live.planned(run).graph())
 
 
 @router.get("/runs/{run}/timeline", response_model=TimelineModel, responses=_NOT_MODIFIED)
@@ -45,8 +45,10 @@ def compare_runs(
     services: ServicesOf,
     _caller: Viewer,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    order: Annotated[Order, Query(description="Which tasks come first.")] = Order.CHANGED,
+    points: Annotated[int, Query(ge=0, le=5000, description="Most durations of tasks to draw a picture of.")] = 0,
 ) -> Response:
-    """Compare two runs task by task; what differs most in duration comes first."""
+    """Compare two runs task by task; what differs most in duration comes first, unless asked for otherwise."""
     one, two = services.live.run(run), services.live.run(other)
-    body = compare(one, two, limit=limit)
-    return answer_json(request, body, f'W/"{one.timeline.last_id}.{two.timeline.last_id}.{limit}"')
+    body = compare(one, two, limit=limit, order=order, points=points)
+    return answer_json(request, body, f'W/"{one.timeline.last_id}.{two.timeline.last_id}.{limit}.{order}.{points}"')

@@ -61,7 +61,8 @@ def _line(services: Services, live: LiveRun) -> dict[str, Any]:
         found = RedisRunLines(services.cluster.connection).lines([live.run_id]).get(live.run_id)
         if found is not None:
             deadline_at = None if found.deadline_at is None else iso_time(found.deadline_at)
-            return {**line_json(found), "deadline_at": deadline_at, "is_stopping": found.is_stopping}
+            line = line_json(found, services.live.redactor)
+            return {**line, "deadline_at": deadline_at, "is_stopping": found.is_stopping}
     line = services.live.at_home.line(live.run_id) or _unfinished(live)
     return {**line, "deadline_at": None, "is_stopping": False}
 

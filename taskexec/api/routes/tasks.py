@@ -76,10 +76,7 @@ def tasks(
 
 def _attempts(reader: EvidenceReader, live: LiveRun, chosen: list[AttemptSpan]) -> list[dict[str, Any]]:
     records = reader.records(chosen)
-    return [
-        attempt_json(live, reader.task_id, one, records[one.number].record if one.number in records else None)
-        for one in chosen
-    ]
+    return [attempt_json(live, reader.task_id, one, records[one].record if one in records else None) for one in chosen]
 
 
 def _all_attempts(live: LiveRun, index: int) -> list[AttemptSpan]:

@@ -30,7 +30,9 @@ async function refusal(response) {
 
 /** Ask; a response that is not a success is thrown as `Refused`, and 401 leads to the login page. */
 export async function ask(path, options = {}) {
-  const response = await fetch(path.startsWith("/") ? path : `${BASE}/${path}`, { credentials: "same-origin", ...options });
+  const address = path.startsWith("/") ? path : `${BASE}/${path}`;
+  const begun = options.method ? undefined : globalThis.takeBegun?.(address);
+  const response = await (begun ?? fetch(address, { credentials: "same-origin", ...options }));
   if (response.status === 401 && document.body.dataset.page !== "login") {
     signIn();
     return new Promise(() => {}); // the page is left

@@ -13,9 +13,9 @@ const HELP = "Arrow keys follow dependencies: right to what comes after, left to
   + "Enter opens, plus and minus zoom, 0 shows everything, C follows the critical path. The tab Tasks has the same as a table.";
 
 export class GraphView {
-  constructor(panel, model, palette, { openTask }) {
-    Object.assign(this, { panel, model, palette, openTask });
-    this.scenes = {};
+  /** `scenes` has what is laid out already, by kind. */
+  constructor(panel, model, palette, { openTask, scenes = {} }) {
+    Object.assign(this, { panel, model, palette, openTask, scenes });
     this.state = { model, palette, focus: -1, near: [], hot: null, found: null, countsOf: (box) => this.#countsOf(box) };
     this.#build();
     onColours(() => this.palette.renew() || this.draw());

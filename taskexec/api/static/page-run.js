@@ -13,6 +13,7 @@ import { RunModel } from "./model.js";
 import { Overview } from "./overview.js";
 import { Palette } from "./paint.js";
 import { refusalBlock } from "./parts.js";
+import { taskScene } from "./scenes.js";
 import { TaskTable } from "./table.js";
 import { Tabs } from "./tabs.js";
 import { UseView } from "./use.js";
@@ -24,9 +25,8 @@ const SEARCH_MS = 120;
 const LOOK_AGAIN_MS = [0, 300, 700, 1000, 2000, 4000];
 
 class RunPage {
-  constructor(runId, session, run, graph, timeline) {
-    Object.assign(this, { runId, session, summaryWait: SUMMARY_MS });
-    const model = (this.model = new RunModel(graph));
+  constructor(runId, session, run, model, scenes, timeline) {
+    Object.assign(this, { runId, session, model, summaryWait: SUMMARY_MS });
     model.load(timeline);
     const openTask = (index, options) => this.openTask(index, options);
     const palette = new Palette();
@@ -37,7 +37,7 @@ class RunPage {
       onClose: (from) => this.#closed(from), onTurn: (index) => this.#turned(index), retry: (task) => this.controls.retry(task),
     });
     this.views = {
-      graph: new GraphView(panel("graph"), model, palette, { openTask }), gantt: new GanttView(panel("gantt"), model, palette, { openTask }),
+      graph: new GraphView(panel("graph"), model, palette, { openTask, scenes }), gantt: new GanttView(panel("gantt"), model, palette, { openTask }),
       use: new UseView(panel("use"), model, runId), tasks: new TaskTable(panel("tasks"), model, { openTask }),
     };
     this.tabs = new Tabs(byId("tabs"), (name) => this.#show(name));
@@ -211,11 +211,19 @@ class RunPage {
   }
 }
 
+/** Read everything, and lay the graph out while the server is still reading what happened. */
+async function readAll(runId) {
+  const [session, run, timeline] = [openFrame(), get(runPath(runId)), get(runPath(runId, "/timeline"), { cache: "no-cache" })];
+  for (const part of [session, run, timeline]) part.catch(() => {}); // one is told of, below
+  const model = new RunModel(await get(runPath(runId, "/graph")));
+  const scenes = { tasks: taskScene(model) };
+  return [await session, await run, model, scenes, await timeline];
+}
+
 const runId = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 setText(byId("run-id"), runId);
 try {
-  const session = openFrame();
-  const parts = await Promise.all([session, get(runPath(runId)), get(runPath(runId, "/graph")), get(runPath(runId, "/timeline"), { cache: "no-cache" })]);
+  const parts = await readAll(runId);
   new RunPage(parts[1].run_id ?? runId, ...parts);
 } catch (error) {
   replace(byId("main"), refusalBlock(error));

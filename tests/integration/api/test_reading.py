@@ -13,6 +13,7 @@ from support.live import Home, LiveCluster
 from support.reading import ReadingApi, reading_api
 from support.waiting import wait_until
 
+from taskexec.domain.program import Member
 from taskexec.domain.states import TaskStatus
 from taskexec.store.keys import WISHES, WORKERS, worker_key
 
@@ -231,6 +232,34 @@ def test_ledger_is_that_of_the_run(live: LiveCluster, api: ReadingApi) -> None:
     assert api.json(f"/runs/{run_id}/plan") == json.loads((home.folder / "plan.json").read_text())
 
 
+def test_attempt_that_was_given_back_shows_nothing_of_the_one_that_followed_under_its_number(fresh: Fresh) -> None:
+    live = fresh()
+    run_id = live.submit([{"id": "a", "command": "echo done; sleep 0.3"}])
+    claimed = live.store.claim(run_id, [Member(0, 1)], worker="leaves", token="leaves/1", lease_s=60.0).members
+    assert live.store.release(run_id, [one.member for one in claimed], worker="leaves", token="leaves/1") == 1
+    with reading_api(live) as api:
+        released = api.json(api.task(run_id, "a"))["tries"]
+        live.start_worker(slots=1)
+        await_end(live, run_id)
+        seen = [api.json(api.task(run_id, "a", "attempts"))["attempts"]]
+        live.finish(run_id)
+        seen.append(api.json(api.task(run_id, "a"))["tries"])
+        last = api.json(api.task(run_id, "a", "attempts", "1"))
+        one_file = api.get(api.task(run_id, "a", "attempts", "1", "files", "stdout.log")).text
+
+    assert [one["outcome"] for one in released] == ["given_back", "queued"]
+    for given_back, followed in seen:
+        assert (given_back["attempt"], followed["attempt"]) == (1, 1)
+        assert (given_back["outcome"], followed["outcome"]) == ("given_back", "succeeded")
+        assert given_back["worker"] == "leaves"
+        assert given_back["started_at"] is None
+        assert (given_back["usage"], given_back["files"]) == ({}, [])
+        assert followed["usage"]
+        assert "stdout.log" in {file["name"] for file in followed["files"]}
+    assert last == seen[1][1]
+    assert one_file == "done\n"
+
+
 def test_two_runs_are_compared_task_by_task(live: LiveCluster, api: ReadingApi) -> None:
     one = ended(live, [{"id": "a", "agent": "noop"}, {"id": "b", "agent": "noop"}, {"id": "gone", "agent": "noop"}])
     two = ended(live, [{"id": "a", "agent": "noop"}, {"id": "b", "command": "exit 1"}])
@@ -241,6 +270,38 @@ def test_two_runs_are_compared_task_by_task(live: LiveCluster, api: ReadingApi) 
     assert not found["is_same_plan"]
     assert (found["tasks"][0]["task"], found["tasks"][0]["status"]) == ("b", ["succeeded", "failed"])
     assert found["only_in"] == [["gone"], []]
+    assert found["differences"] == {
+        "ended_otherwise": 1,
+        "other_attempts": 0,
+        "slower": 0,
+        "faster": 0,
+        "only_in": [1, 0],
+    }
+    assert found["points"] == []
+
+
+def test_two_runs_are_compared_in_the_order_that_is_asked_for(live: LiveCluster, api: ReadingApi) -> None:
+    def run(**seconds: float) -> str:
+        return ended(live, [{"id": name, "command": f"sleep {seconds[name]}"} for name in seconds])
+
+    one, two = run(same=0, slow=0, fast=2, also=0), run(same=0, slow=1, fast=0, also=0)
+    path = f"/runs/{one}/compare/{two}"
+
+    found = {order: api.json(path, params={"order": order, "points": 3}) for order in ("slower", "faster", "plan")}
+    first = api.json(path, params={"limit": 1})
+
+    ids = {order: [row["task"] for row in body["tasks"]] for order, body in found.items()}
+    assert ids["plan"] == ["same", "slow", "fast", "also"]
+    assert (ids["slower"][0], ids["slower"][-1]) == ("slow", "fast")
+    assert ids["faster"] == ids["slower"][::-1]
+    assert [row["task"] for row in first["tasks"]] == ["fast"]
+    assert min(first["differences"]["slower"], first["differences"]["faster"]) >= 1
+    assert all(len(body["points"]) == 2 for body in found.values())  # every second of four
+    assert found["plan"]["points"][1] == {
+        "duration_s": found["plan"]["tasks"][2]["duration_s"],
+        "status": ["succeeded", "succeeded"],
+    }
+    api.get(f"{path}?order=other", 422)
 
 
 def test_workers_and_queues_say_what_there_is(fresh: Fresh) -> None:

@@ -13,6 +13,7 @@ from support.reading import ReadingApi, reading_api
 from support.waiting import wait_until
 
 from taskexec.plan import build_plan
+from taskexec.settings import RunSettings
 from taskexec.sources import ReadOptions, read_plan
 
 SECRET = "hunter2-9f31c7"
@@ -42,10 +43,12 @@ def run_id(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
     """A run that has ended."""
-    live, path = shared_cluster, tmp_path_factory.mktemp("plan") / "plan.json"
+    live, path = shared_cluster, tmp_path_factory.mktemp("plan") / f"password={SECRET}.json"
     path.write_text(json.dumps({"tasks": TASKS}))
     with environment(shared_place.environ()):
-        run_id = live.cluster.submit(build_plan(read_plan(path, ReadOptions())), dry_run=False).run_id
+        run_id = live.cluster.submit(
+            build_plan(read_plan(path, ReadOptions())), dry_run=False, run=RunSettings(tag=f"token={SECRET}")
+        ).run_id
         wait_until(
             lambda: live.store.head(run_id).finished_at is not None, "the end", timeout_s=40.0, diagnose=live.log
         )
@@ -80,6 +83,15 @@ def test_no_answer_about_a_run_holds_a_secret(api: ReadingApi, run_id: str, part
 
     assert SECRET not in answer.text
     answer.json()
+
+
+def test_lists_of_runs_hold_no_secret(api: ReadingApi, run_id: str) -> None:
+    answer = api.get("/runs", params={"limit": 1000})
+
+    (row,) = [row for row in answer.json()["runs"] if row["run_id"] == run_id]
+    assert SECRET not in answer.text
+    assert row["plan"].endswith("password=***")
+    assert row["plan"] == api.json(f"/runs/{run_id}")["plan"]
 
 
 def test_secrets_in_titles_cannot_be_guessed_by_searching(api: ReadingApi, run_id: str) -> None:

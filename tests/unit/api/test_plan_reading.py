@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskexec.api import plan_reading
 from taskexec.api.plan_reading import PackedObject, read_plan_document
 from taskexec.domain.secrets import Redactor
 
@@ -22,12 +25,17 @@ def plain(value: object) -> object:
     return dict(value) if isinstance(value, PackedObject) else value
 
 
-@given(st.lists(st.dictionaries(st.text(min_size=1, max_size=6), VALUES, max_size=5), max_size=4), VALUES)
-def test_tasks_say_what_they_said(tasks: list[dict[str, object]], other: object) -> None:
+@given(
+    st.lists(st.dictionaries(st.text(min_size=1, max_size=6), VALUES, max_size=5), max_size=4),
+    VALUES,
+    st.sampled_from((1, 20, 10**6)),
+)
+def test_tasks_say_what_they_said(tasks: list[dict[str, object]], other: object, part: int) -> None:
     tasks = [{"id": f"t{number}", "depends_on": ["t0"] * (number > 0), **task} for number, task in enumerate(tasks)]
     document = orjson.dumps({"version": 2, "queues": [{"tasks": []}], "other": other, "tasks": tasks, "folders": {}})
     for data in (document, orjson.dumps(orjson.loads(document), option=orjson.OPT_INDENT_2)):
-        plan = read_plan_document(data, Redactor())
+        with patch.object(plan_reading, "_PART", part):
+            plan = read_plan_document(data, Redactor())
 
         assert plan.keys() == {"version", "other", "tasks"}
         assert plan["other"] == other
@@ -36,6 +44,34 @@ def test_tasks_say_what_they_said(tasks: list[dict[str, object]], other: object)
             assert {name: plain(value) for name, value in small.items()} == kept
             left_out = [value for name, value in task.items() if name not in small]
             assert all(value in NOTHING for value in left_out)
+
+
+@pytest.mark.parametrize("part", [1, 10, 100, 10**6])
+def test_tasks_are_told_apart_whatever_stands_in_them(monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    monkeypatch.setattr(plan_reading, "_PART", part)
+    title = 'a},{"id":"x"},{"id":'
+    payload = {"id": "y", "steps": [{"id": 1}, {"id": 2}, {"id": [{"id": 3}, {"id": 4}]}], "text": '"},{"id":'}
+    tasks = [{"id": f"t{number}", "title": title, "payload": payload} for number in range(9)]
+    after = {"others": [{"id": 1}, {"id": 2}], "last": [{}, {"id": "z"}]}
+
+    plan = read_plan_document(orjson.dumps({"tasks": tasks, **after}), Redactor())
+
+    assert [{name: plain(value) for name, value in task.items()} for task in plan["tasks"]] == tasks
+    assert {name: plan[name] for name in after} == after
+
+
+def test_titles_and_lanes_come_without_secrets_and_the_others_as_they_are() -> None:
+    tasks = [
+        {"id": f"t{at}", "title": title, "lane": "hush hush"} for at, title in enumerate(["say hushhush", "plain"])
+    ]
+
+    plan = read_plan_document(orjson.dumps({"source": "hushhush.csv", "tasks": tasks}), Redactor(["hushhush"]))
+
+    assert plan["source"] == "***.csv"
+    assert [(task["title"], task["lane"]) for task in plan["tasks"]] == [
+        ("say ***", "hush hush"),
+        ("plain", "hush hush"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"tasks": 1}', '{"tasks": [1', '{"a" 1}', '{"tasks": [{}] "b": 1}'])

@@ -47,6 +47,13 @@ def test_attempt_has_the_times_of_its_record_and_those_of_the_log() -> None:
     assert (attempt.worker, attempt.outcome, attempt.usage) == ("w7", "succeeded", {"cpu_s": 0.5})
 
 
+def test_what_is_packed_beside_a_record_is_not_looked_at() -> None:
+    run = timeline("")
+    run.apply([entry(1, "A 0 0", "Q 0 1"), entry(2, "R 0 1"), entry(3, 'F 0 1 {"reason":"exit"}\t{"stdout.log"')])
+
+    assert [(one.outcome, one.reason) for one in run.spans[0].attempts] == [("failed", "exit")]
+
+
 def test_every_try_is_kept_with_why_it_ended() -> None:
     run = timeline("")
     failed = record(reason="exit", exit_status=3, error="exit status 3")

@@ -54,6 +54,7 @@ def test_longest_path_is_as_long_as_the_oracles(predecessors: list[list[int]], d
     assert path.length == sum(weights[node] for node in path.nodes)
     assert all(one in graph.predecessors[other] for one, other in zip(path.nodes, path.nodes[1:], strict=False))
     assert all(path.slack(node) == 0 for node in path.nodes)
+    assert graph.critical_nodes([float(weight) for weight in weights]) == path.nodes
 
 
 @given(acyclic(8), st.data())
