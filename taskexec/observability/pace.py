@@ -206,7 +206,8 @@ def _kinds(task: Mapping[str, Any]) -> tuple[Hashable, ...]:
     """Return what a task is like, from the closest description to the widest."""
     agent = str(task.get("agent", ""))
     words: list[str] = []
-    _gather(task.get("payload"), words)
+    payload = task.get("payload")
+    _gather(dict(payload.items()) if isinstance(payload, Mapping) else payload, words)  # it may be kept packed
     shape = _DIGITS.sub("#", " ".join(words)[:_LONGEST]) if words else ""
     size = (task.get("route"), task.get("cpus"), task.get("memory_mib"), task.get("gpus"), task.get("nodes"))
     program = _DIGITS.sub("#", words[0][:_LONGEST]) if words else ""

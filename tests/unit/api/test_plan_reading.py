@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from taskexec.api import plan_reading
 from taskexec.api.plan_reading import PackedObject, read_plan_document
 from taskexec.domain.secrets import Redactor
+from taskexec.observability.pace import Pace
 
 NOTHING = (None, 0, "", [], {}, False)
 VALUES = st.recursive(
@@ -86,3 +87,16 @@ def test_packed_object_reads_as_one() -> None:
     assert (dict(packed), packed["a"], len(packed), list(packed.items())) == (
         {"a": [1], "b": None}, [1], 2, [("a", [1]), ("b", None)]
     )  # fmt: skip
+
+
+def test_tasks_are_told_apart_by_their_commands_when_these_are_kept_packed() -> None:
+    commands = ("sleep 1", "make all", "sleep 2", "make all")
+    tasks = [{"id": f"t{at}", "agent": "shell", "payload": {"commands": [text]}} for at, text in enumerate(commands)]
+    document = read_plan_document(orjson.dumps({"tasks": tasks}), Redactor([]))
+    assert isinstance(document["tasks"][0]["payload"], PackedObject)
+    pace = Pace(document["tasks"])
+
+    for index, work_s in enumerate((1.0, 60.0)):
+        pace.succeeded(index, work_s=work_s, held_s=work_s, since_ready_s=work_s)
+
+    assert [pace.expected_s(index) for index in (2, 3)] == [1.0, 60.0]
