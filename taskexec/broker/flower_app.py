@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 import os
 from base64 import b64decode
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -23,6 +24,8 @@ from taskexec.store.connection import Connection
 
 __all__ = ["GuardedFlower", "RunEvents", "TaskPages"]
 
+_WHOLE = ("task-received", "task-started", "task-succeeded")
+"""What a success that tells of the beginning as well stands for."""
 _ACTIONS = '<div class="detail-actions">'
 _LINK = """<div class="detail-actions">
       {% set page = handler.application.run_page(task.uuid) %}
@@ -58,14 +61,52 @@ class _PatientSearch(TaskSearchEngine):  # type: ignore[misc]  # Flower has no t
         return super().search(*arguments, **named)
 
 
+class RunState(EventsState):  # type: ignore[misc]  # Flower has no types
+    """Flower's state of tasks; what it counts of those that were told as one event is added together."""
+
+    def __init__(self, most_tasks: int) -> None:
+        """Begin; the oldest tasks go where there are more."""
+        super().__init__(max_tasks_in_memory=most_tasks)
+        self.search_engine = _PatientSearch()
+
+    def take(self, events: Sequence[dict[str, Any]]) -> None:
+        """Take the next events, as `TaskEvents.take_together` makes them."""
+        whole: Counter[tuple[str, str]] = Counter()
+        for event in events:
+            if "started" in event:
+                self._take_whole(event)
+                whole[event["hostname"], event["name"]] += 1
+            else:
+                self.event(event)
+        for (worker, name), count in whole.items():
+            self._count_whole(worker, name, count)
+
+    def _take_whole(self, event: dict[str, Any]) -> None:
+        uuid, tasks = event["uuid"], self.tasks
+        is_new = uuid not in tasks
+        oldest = next(iter(tasks), None) if is_new and len(tasks) >= self.max_tasks_in_memory else None
+        super(EventsState, self).event(event)  # Celery's: what Flower counts of each event is added below
+        if oldest is not None and oldest not in tasks:
+            self.search_engine.remove(oldest)
+        self.search_engine.upsert(tasks[uuid])  # asked for as Flower does: the last one asked for stays longest
+        if event["runtime"]:
+            self.metrics.runtime.labels(event["hostname"], event["name"]).observe(event["runtime"])
+
+    def _count_whole(self, worker: str, name: str, count: int) -> None:
+        for kind in _WHOLE:
+            self.counter[worker][kind] += count
+            self.metrics.events.labels(worker, kind, name).inc(count)
+        self.metrics.prefetch_time.labels(worker, name).set(0)
+        self.metrics.number_of_prefetched_tasks.labels(worker, name).inc(0)  # they came and went
+
+
 class RunEvents(Events):  # type: ignore[misc]  # Flower has no types
     """Flower's events, without workers that send any: its thread follows the logs of runs instead."""
 
     def __init__(self, connect: Callable[[], Connection], capp: Any, io_loop: Any, *, most_tasks: int) -> None:
         """Make it; `connect` gives it a connection of its own."""
         super().__init__(capp, io_loop, enable_events=False, max_tasks_in_memory=most_tasks)
-        self.state: Any = EventsState(max_tasks_in_memory=most_tasks)
-        self.state.search_engine = _PatientSearch()
+        self.state: Any = RunState(most_tasks)
         self.watch = RunWatch(connect(), self._apply, most_tasks=most_tasks)
 
     def run(self) -> None:
@@ -79,8 +120,7 @@ class RunEvents(Events):  # type: ignore[misc]  # Flower has no types
 
     def _apply_here(self, events: Any, done: Future[None]) -> None:
         try:
-            for event in events:
-                self.state.event(event)
+            self.state.take(events)
             self.state.workers.pop(NOBODY, None)  # it stands beside tasks that no worker had, and is none
         finally:
             done.set_result(None)

@@ -6,7 +6,7 @@ a worker could (whether a failed attempt is tried again, what was skipped, what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,9 @@ _TOLD = {
     TransitionKind.GIVEN_BACK: "given back by its worker, which has not started it",
 }
 """Why tasks are tried again of whose attempt there is no record that says it."""
+
+_BEGINNINGS = {TransitionKind.QUEUED, TransitionKind.RUNNING}
+"""What may be overtaken among transitions that are told together."""
 
 
 class Kinds:
@@ -64,6 +67,8 @@ class TaskEvents:
         """Who performs each task that runs."""
         self._former: dict[int, str] = {}
         """Who had each task whose attempt is over without an end of the task."""
+        self._held: dict[int, Transition] = {}
+        """Beginning of each task that is not told yet."""
         self._makers: dict[TransitionKind, Callable[[Transition], Iterator[dict[str, Any]]]] = {
             TransitionKind.QUEUED: self._sent,
             TransitionKind.RUNNING: self._begun,
@@ -83,6 +88,48 @@ class TaskEvents:
         make = self._makers.get(transition.kind)
         if make is not None and transition.index >= 0:
             yield from make(transition)
+
+    def take_together(self, transitions: Iterable[Transition]) -> Iterator[dict[str, Any]]:
+        """Yield the events of the next transitions, fewer than one by one: what is soon overtaken is held back.
+
+        That a task was sent is left out once it has begun. One that has succeeded by the time its beginning would be
+        told is one event, a success with all that the beginning says and `received` and `started` as fields: the state
+        that Celery makes of it is the same. Call `release` before the next wait.
+        """
+        for transition in transitions:
+            kind, index = transition.kind, transition.index
+            last = self._held.pop(index, None)
+            if last is not None and last.kind is TransitionKind.RUNNING and kind is TransitionKind.SUCCEEDED:
+                yield self._whole(last, transition)
+                continue
+            if last is not None and (last.kind is TransitionKind.RUNNING or kind is not TransitionKind.RUNNING):
+                yield from self.take(last)
+            if kind in _BEGINNINGS:
+                self._held[index] = transition
+            else:
+                yield from self.take(transition)
+
+    def release(self) -> Iterator[dict[str, Any]]:
+        """Yield the events that were held back."""
+        held, self._held = self._held, {}
+        for transition in held.values():
+            yield from self.take(transition)
+
+    def _whole(self, beginning: Transition, end: Transition) -> dict[str, Any]:
+        self._workers[end.index] = beginning.worker
+        self._former.pop(end.index, None)
+        record = _record(end.detail)
+        begun_at = beginning.at_us / 1e6
+        return self._event(
+            "succeeded",
+            end,
+            beginning.worker,
+            **self._naming(beginning),
+            received=begun_at,
+            started=begun_at,
+            result=_short(record.get("result")),
+            runtime=_runtime_s(record),
+        )
 
     def _event(self, kind: str, transition: Transition, worker: str = "", **fields: Any) -> dict[str, Any]:
         at_s = transition.at_us / 1e6

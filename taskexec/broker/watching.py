@@ -6,23 +6,24 @@ Nothing is asked of workers, and they send nothing: a run that is watched costs 
 from __future__ import annotations
 
 import logging
-import os
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from taskexec.broker.restraint import Restraint
 from taskexec.broker.task_events import Kinds, TaskEvents
-from taskexec.domain.events import LogEntry, parse_entry
+from taskexec.domain.events import LogEntry, Transition, parse_entry
 from taskexec.errors import ConnectionLost, NotFound
 from taskexec.store.connection import Connection
 from taskexec.store.logs import RunLogs
 from taskexec.store.runs import RedisRunStore
 from taskexec.store.workers import WorkerRegistry
 
-__all__ = ["RunWatch", "WorkerEvents", "rest_s"]
+__all__ = ["RunWatch", "WorkerEvents"]
 
 log = logging.getLogger("taskexec.flower")
 
@@ -30,20 +31,16 @@ _MOST_RUNS = 200
 _LOOK_S = 0.5
 _WORKERS_S = 2.0
 _PAUSE_S = 1.0
-_GATHER_S = 0.2
-"""After each look, so that what happens quickly is read together."""
-_SHARE = 0.1
-"""Part of the machine that watching may take: what comes faster is shown later, and lost is nothing."""
+_GATHER_S = 0.25
+"""Between two looks where all was shown, and before what was found then is: what happens quickly is read together."""
+_MOST_ENTRIES = 100
+"""Of one run, read at once."""
+_PIECE = 300
+"""Transitions dealt with at once: after each piece it rests."""
 _SLICE = 500
 """Events handed over at once: pages are answered between two slices."""
 
 Events = Sequence[dict[str, Any]]
-
-
-def rest_s(worked_s: float, cores: int) -> float:
-    """Return how long to rest after work in one thread, so that it takes no more than its share of a machine."""
-    share = min(_SHARE * cores, 1.0)
-    return worked_s * (1 / share - 1)
 
 
 class WorkerEvents:
@@ -85,23 +82,36 @@ def _worker_event(kind: str, name: str, now: float, **fields: Any) -> dict[str, 
 class RunWatch:
     """Follows all runs of a server and hands their events over, for as long as its process lives."""
 
-    def __init__(self, connection: Connection, hand_over: Callable[[Events], None], *, most_tasks: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        hand_over: Callable[[Events], None],
+        *,
+        most_tasks: int,
+        restraint: Restraint | None = None,
+    ) -> None:
         """Begin.
 
         Args:
-            connection: A connection of its own: it waits on it.
+            connection: The server's.
             hand_over: Takes events, in order; returns when they are dealt with.
             most_tasks: So many tasks of runs that are there already are shown at the start, the newest ones.
+            restraint: How it rests; None for that of this machine.
         """
         self._store = RedisRunStore(connection)
         self._logs = RunLogs(connection)
         self._registry = WorkerRegistry(connection)
         self._hand_over = hand_over
         self._most_tasks = most_tasks
+        self._restraint = restraint or Restraint()
         self._kinds = Kinds()
         self._workers = WorkerEvents()
         self._runs: dict[str, TaskEvents] = {}
         self._after: dict[str, str] = {}
+        self._found: deque[tuple[str, LogEntry]] = deque()
+        """What was read and is not handed over yet."""
+        self._is_behind = False
+        """Whether there was more to read the last time."""
         self._passed_over: set[str] = set()
         self._clock = 0
         self._looked_at = self._listed_at = float("-inf")
@@ -122,7 +132,7 @@ class RunWatch:
         """Follow, for ever; a server that goes away is waited for."""
         while True:
             try:
-                self.step(wait_s=_LOOK_S)
+                self.step()
             except ConnectionLost as error:
                 log.warning("%s; it is waited for", error.message)
                 time.sleep(_PAUSE_S)  # the server is asked again then
@@ -130,8 +140,8 @@ class RunWatch:
                 log.exception("following the runs failed; it goes on")
                 time.sleep(_PAUSE_S)  # what fails at once must not fill the log
 
-    def step(self, *, wait_s: float) -> None:
-        """Hand over what is new, after a wait of up to `wait_s` seconds while there is nothing.
+    def step(self) -> None:
+        """Hand over a piece of what is new, or look for more; then rest.
 
         Raises:
             ConnectionLost: The server did not answer; call again to go on.
@@ -143,15 +153,11 @@ class RunWatch:
         if now - self._looked_at >= _LOOK_S:
             self._looked_at = now
             self._look_for_runs()
-        if not self._after:
-            time.sleep(wait_s)  # no run goes on: there is no stream to wait at
-        found = self._logs.read(self._after, wait_s=wait_s)
-        begun = time.monotonic()
-        for run_id, entries in found.items():
-            self._take(run_id, entries)
-        if found:
-            # who watches leaves the cores to who works, and finds more at once the next time
-            time.sleep(max(rest_s(time.monotonic() - begun, os.cpu_count() or 1), _GATHER_S))
+        if self._found:
+            self._take_piece()
+        else:
+            self._read(self._after)
+        self._restraint.rest(0.0 if self._found and self._is_behind else _GATHER_S)
 
     def _look_for_runs(self) -> None:
         known = self._logs.known(_MOST_RUNS)
@@ -185,20 +191,32 @@ class RunWatch:
         return TaskEvents(run_id, plan, self._kinds)
 
     def _catch_up(self, run_id: str) -> None:
-        while entries := self._logs.read({run_id: self._after[run_id]}).get(run_id):
-            begun = time.monotonic()
-            self._take(run_id, entries)
-            time.sleep(rest_s(time.monotonic() - begun, os.cpu_count() or 1))  # as above: work goes first
+        while self._read({run_id: self._after[run_id]}):
+            while self._found:
+                self._take_piece()
+                self._restraint.rest()
 
-    def _take(self, run_id: str, entries: Sequence[LogEntry]) -> None:
-        maker = self._runs[run_id]
-        events: list[dict[str, Any]] = []
-        for entry in entries:
-            self._after[run_id] = entry.id  # first: what cannot be read is not met again
-            for transition in parse_entry(entry):
-                events += maker.take(transition)
-        begun = {event["uuid"] for event in events if event["type"] == "task-received"}
-        self._pass_on([event for event in events if event["type"] != "task-sent" or event["uuid"] not in begun])
+    def _read(self, after: Mapping[str, str]) -> bool:
+        """Read what comes after some entries; return whether there is anything."""
+        self._is_behind = False
+        for run_id, entries in self._logs.read(after, most=_MOST_ENTRIES).items():
+            self._after[run_id] = entries[-1].id  # at once: what cannot be told is not met again
+            self._found.extend((run_id, entry) for entry in entries)
+            self._is_behind |= len(entries) == _MOST_ENTRIES
+        return bool(self._found)
+
+    def _take_piece(self) -> None:
+        run_id = self._found[0][0]
+        piece: list[Transition] = []
+        while self._found and self._found[0][0] == run_id and len(piece) < _PIECE:
+            piece += parse_entry(self._found.popleft()[1])
+        maker = self._runs.get(run_id)
+        if maker is None:  # it has expired meanwhile
+            return
+        events = [*maker.take_together(piece)]
+        if not self._found or self._found[0][0] != run_id:  # what comes next is not known yet
+            events += maker.release()
+        self._pass_on(events)
 
     def _pass_on(self, events: Events) -> None:
         for event in events:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Nvml", "NvmlAbsent", "open_nvml"]
+__all__ = ["Nvml", "NvmlAbsent", "ProcessSample", "open_nvml"]
 
 
 class NvmlAbsent(Exception):
     """The library cannot be used here; its text says why. Not an error of the user's: a worker goes on without."""
+
+
+class ProcessSample(NamedTuple):
+    """How much one process computed on a device for a moment."""
+
+    pid: int
+    at_us: int
+    """End of the moment, by the driver's clock."""
+    busy_percent: int
 
 
 class Nvml:
@@ -73,6 +82,20 @@ class Nvml:
         """Return the share of the last moments in which a device computed; slices do not know."""
         rates = self._ask(self._module.nvmlDeviceGetUtilizationRates, device)
         return None if rates is None else int(rates.gpu)
+
+    def process_memory_bytes(self, device: Any) -> list[tuple[int, int]] | None:
+        """Return the processes that compute on a device, as the driver numbers them, and the memory that each holds."""
+        found = self._ask(self._module.nvmlDeviceGetComputeRunningProcesses, device)
+        return None if found is None else [(process.pid, process.usedGpuMemory or 0) for process in found]
+
+    def process_samples(self, device: Any, since_us: int) -> list[ProcessSample] | None:
+        """Return in which part of the moments since an instant of the driver's clock each process has computed."""
+        try:
+            found = self._module.nvmlDeviceGetProcessUtilization(device, since_us)
+        except self._module.NVMLError as error:
+            missing = getattr(self._module, "NVML_ERROR_NOT_FOUND", None)  # it says so when nobody has computed
+            return [] if missing is not None and getattr(error, "value", None) == missing else None
+        return [ProcessSample(sample.pid, sample.timeStamp, sample.smUtil) for sample in found]
 
     def _ask(self, question: Callable[..., Any], *arguments: Any) -> Any | None:
         with contextlib.suppress(self._module.NVMLError):

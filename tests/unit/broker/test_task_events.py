@@ -7,9 +7,11 @@ from typing import Any
 import orjson
 import pytest
 from celery.events.state import State
+from hypothesis import given
+from hypothesis import strategies as st
 
 from taskexec.broker.task_events import NOBODY, OTHER_KIND, Kinds, TaskEvents
-from taskexec.domain.events import LogEntry, parse_entry
+from taskexec.domain.events import LogEntry, Transition, parse_entry
 
 
 def events_of(*entries: tuple[str, str], agents: tuple[str, ...] = ("shell", "noop", "shell")) -> list[dict[str, Any]]:
@@ -132,3 +134,90 @@ def test_kinds_are_bounded() -> None:
     kinds = Kinds(most=2)
 
     assert [kinds.name_of(agent) for agent in ("a", "b", "c", "a")] == ["tek.a", "tek.b", OTHER_KIND, "tek.a"]
+
+
+LIVES = (
+    ("Q", "R", "S"),
+    ("Q", "R", "T", "Q", "R", "S"),
+    ("Q", "R", "L", "Q", "R", "F"),
+    ("Q", "R", "B", "Q", "R"),
+    ("Q", "R", "F", "G", "Q", "R", "S"),
+    ("Q", "R", "S", "G", "Q"),
+    ("Q", "C"),
+    ("Q", "R", "C"),
+    ("Q", "R"),
+    ("Q",),
+    ("P",),
+)
+"""What may become of a task, by the letters of the log."""
+
+SEEN = (
+    *("state", "name", "args", "kwargs", "root_id", "retries", "result", "exception", "runtime", "hostname"),
+    *("received", "started", "succeeded", "failed", "retried", "revoked", "timestamp", "local_received"),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[Transition]]:
+    """Lives of three tasks, between each other, cut into pieces."""
+    lives = [list(draw(st.sampled_from(LIVES))) for _ in range(3)]
+    pieces: list[list[Transition]] = [[]]
+    attempts = [0, 0, 0]
+    for second in range(sum(map(len, lives))):
+        index = draw(st.sampled_from([at for at, life in enumerate(lives) if life]))
+        letter = lives[index].pop(0)
+        attempts[index] += letter == "Q"
+        worker = draw(st.sampled_from("vw")) if letter in "RSFTLB" else ""
+        detail = "" if letter in "QRB" else record(result=second, error="no", reason="exit")
+        line = f"{letter} {index} {attempts[index]} {detail}"
+        pieces[-1] += parse_entry(LogEntry(f"{second}-0", (second + 1) * 1_000_000, worker, line))
+        if draw(st.booleans()):
+            pieces.append([])
+    return pieces
+
+
+def shown(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what Celery's state of each task says after events."""
+    state: Any = State()
+    for clock, event in enumerate(events):
+        state.event(event | {"clock": clock})
+    return {uuid: {name: getattr(task, name, None) for name in SEEN} for uuid, task in state.tasks.items()}
+
+
+@given(histories(), st.booleans())
+def test_told_together_tasks_are_as_they_are_told_one_by_one(pieces: list[list[Transition]], waits: bool) -> None:
+    tasks = [{"id": name, "agent": "shell", "route": "cpu"} for name in "abc"]
+    plan = {"source": "p.csv", "tasks": tasks}
+    single, joint = TaskEvents("run-1", plan, Kinds()), TaskEvents("run-1", plan, Kinds())
+
+    one_by_one = [event for piece in pieces for transition in piece for event in single.take(transition)]
+    together: list[dict[str, Any]] = []
+    for piece in pieces:
+        together += joint.take_together(piece)
+        if waits:
+            together += joint.release()
+    together += joint.release()
+
+    assert shown(together) == shown(one_by_one)
+    assert len(together) <= len(one_by_one)
+
+
+def test_task_that_comes_and_goes_is_told_once_with_all_that_its_events_would_say() -> None:
+    maker = TaskEvents("run-1", {"tasks": [{"id": "a", "agent": "shell", "route": "cpu"}]}, Kinds())
+    lines = ("Q 0 1", "R 0 1", f"S 0 1 {record(result=42)}")
+    entries = [LogEntry(f"{second}-0", second * 1_000_000, "w", line) for second, line in enumerate(lines, 1)]
+
+    (event,) = maker.take_together(transition for entry in entries for transition in parse_entry(entry))
+
+    assert (event["type"], event["hostname"], event["name"]) == ("task-succeeded", "w", "tek.shell")
+    assert (event["received"], event["started"], event["timestamp"], event["result"]) == (2.0, 2.0, 3.0, "42")
+
+
+def test_what_is_held_back_is_told_when_it_is_asked_for() -> None:
+    maker = TaskEvents("run-1", {"tasks": [{"id": name, "agent": "x", "route": "cpu"} for name in "ab"]}, Kinds())
+
+    at_once = [*maker.take_together(parse_entry(LogEntry("1-0", 1, "w", "Q 0 1\nQ 1 1\nR 0 1")))]
+    later = [(event["type"], event["uuid"]) for event in maker.release()]
+
+    assert at_once == [*maker.release()] == []
+    assert later == [("task-sent", "run-1.1"), ("task-received", "run-1.0"), ("task-started", "run-1.0")]
