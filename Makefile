@@ -21,8 +21,8 @@ $(STAMP): requirements/test.lock pyproject.toml
 test: $(STAMP) ## Make an environment of its own and run the tests (minutes)
 	$(BIN)/python -m pytest $(TESTS) -m "not slow"
 
-test-all: $(STAMP) ## Run the slow tests as well
-	$(BIN)/python -m pytest $(TESTS)
+test-all: $(STAMP) ## Run the slow tests as well, and start each `tek` anew instead of as a fork of a warm one
+	TEST_COLD=1 $(BIN)/python -m pytest $(TESTS)
 
 coverage: $(STAMP) ## Run the tests and count the lines and branches that they reach (half as long again)
 	$(BIN)/python -m pytest $(TESTS) -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90

@@ -24,7 +24,7 @@ from taskexec.runtime.limits import NO_ALLOWANCE, Allowance, LimitPolicy
 from taskexec.runtime.process import Enclosure
 from taskexec.runtime.session import SessionMemory, count_processes
 
-__all__ = ["Confinement", "Confiner", "cores_file", "prepare_groups", "usage_of"]
+__all__ = ["Confinement", "Confiner", "cores_file", "forget_peak", "prepare_groups", "usage_of"]
 
 log = logging.getLogger("taskexec.confinement")
 
@@ -42,13 +42,29 @@ _ROOMY_MIB = 65_536
 """Address space that a process may reserve and never touch, as runtimes with garbage collection do."""
 
 
-def usage_of(used: struct_rusage) -> Usage:
+def forget_peak() -> int:
+    """Forget the most memory that this process has held; return what it holds now, in KiB.
+
+    The kernel begins the count of a process with the peak of the one that starts it: a worker that has once held a lot
+    could not tell any more what its attempts hold.
+    """
+    with contextlib.suppress(OSError):  # where there is no /proc, or not all of it
+        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        try:
+            os.write(descriptor, b"5")  # proc_pid_clear_refs(5): the peak, and nothing else
+        finally:
+            os.close(descriptor)
+    return getrusage(RUSAGE_SELF).ru_maxrss
+
+
+def usage_of(used: struct_rusage, begun_kib: int) -> Usage:
     """Return the usage that the kernel counted of a process and those of its children that it has collected.
 
-    The count of memory begins with what this process held when it started the other: a smaller peak is not known.
+    The count of memory begins with `begun_kib`, what this process held when it started the other (`forget_peak`): a
+    smaller peak is not known.
     """
     peak_mib = 0
-    if used.ru_maxrss > getrusage(RUSAGE_SELF).ru_maxrss * 1.05 + 1024:
+    if used.ru_maxrss > begun_kib * 1.05 + 1024:
         peak_mib = -(-used.ru_maxrss // 1024)
     return Usage(
         used.ru_utime + used.ru_stime, peak_mib, used.ru_inblock * _BLOCK_BYTES, used.ru_oublock * _BLOCK_BYTES

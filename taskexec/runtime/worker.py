@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -130,7 +131,7 @@ def run_worker(
         endpoint = _answer_prometheus(metrics, board, caretaker, profile, reachable=settings.address)
     signals.worker_ready.connect(lambda **_: caretaker.start(), weak=False)
     signals.worker_ready.connect(lambda **_: presence.handle_term(), weak=False)
-    signals.worker_process_shutdown.connect(lambda **_: attendant.close(), weak=False)
+    signals.worker_process_shutdown.connect(lambda exitcode=None, **_: _end_child(attendant, exitcode), weak=False)
     worker = _celery_worker(app, profile)
     try:
         worker.start()
@@ -142,6 +143,17 @@ def run_worker(
         attendant.close()
         end_all(profile.name)
     return int(worker.exitcode or 0)
+
+
+def _end_child(attendant: Attendant, status: int | None) -> None:
+    """End a pool child in order.
+
+    One that was asked to end has nothing more to say: billiard would report its death to the main process, which asked
+    for it, and have it wait for a second to be killed.
+    """
+    attendant.close()
+    if status == 0:
+        os._exit(0)
 
 
 def _most_slots(profile: WorkerProfile) -> int:
@@ -171,7 +183,7 @@ def _leave_logs_alone(**_: Any) -> None:
 
 
 def _celery_worker(app: Any, profile: WorkerProfile) -> Any:
-    return app.Worker(
+    worker = app.Worker(
         hostname=profile.name,
         consumer_cls=PromptConsumer,
         pool="prefork",
@@ -183,6 +195,8 @@ def _celery_worker(app: Any, profile: WorkerProfile) -> Any:
         optimization="fair",
         quiet=True,
     )
+    gc.freeze()  # what there is now stays: nobody looks through it any more, and the pool goes on sharing its memory
+    return worker
 
 
 def _await_server(connection: Connection) -> None:

@@ -27,7 +27,7 @@ from taskexec.domain.states import Reason
 from taskexec.domain.task import JSON
 from taskexec.domain.usage import Usage
 from taskexec.observability.tracing import TracePolicy, Tracer
-from taskexec.runtime.confinement import Confinement, Confiner, usage_of
+from taskexec.runtime.confinement import Confinement, Confiner, forget_peak, usage_of
 from taskexec.runtime.limits import GPU_VARIABLE, NO_ALLOWANCE, Allowance
 from taskexec.runtime.memory import OutOfMemoryKills
 from taskexec.runtime.process import Enclosure, Limits, Watched, spawn
@@ -273,6 +273,7 @@ class AttemptRunner:
             confinement = self._confine() if self._place.confiner.is_needed(self._allowance) else None
             enclosure = None if confinement is None else confinement.enclosure
             self._place.memory.look()
+            begun_kib = forget_peak()
             pid = spawn(command.argv, environ, output=(out_write, err_write), cwd=cwd, enclosure=enclosure)
             if confinement is not None:
                 confinement.started(pid)
@@ -291,7 +292,7 @@ class AttemptRunner:
             exit_ = watched.wait(self._evidence, self._limits, guard=confinement)
             assert exit_ is not None
             assert watched.used is not None
-            self._count(usage_of(watched.used))
+            self._count(usage_of(watched.used, begun_kib))
             return self._explained(exit_)
         except BaseException:
             watched.kill()  # it must not run beside its next attempt
@@ -324,6 +325,7 @@ class AttemptRunner:
         confinement = self._confine()
         environ = {**self._place.environ, **self._allowance.variables(self._place.environ)}
         self._place.memory.look()
+        begun_kib = forget_peak()
         helper = WarmHelper(argv, environ, enclosure=confinement.enclosure)
         try:
             confinement.started(helper.pid)
@@ -333,7 +335,7 @@ class AttemptRunner:
         finally:
             helper.end()
         if helper.used is not None:
-            self._count(usage_of(helper.used))
+            self._count(usage_of(helper.used, begun_kib))
         return self._explained(exit_)
 
     def _confine(self) -> Confinement:

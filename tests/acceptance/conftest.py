@@ -25,7 +25,7 @@ def node() -> Iterator[Tek]:
         outcome = tek("up", "--concurrency", 3, "--output", "json").expect(0)
         (tek.cwd / "up.json").write_text(json.dumps(outcome.json))
         yield tek
-        tek("down").expect(0)
+        tek.end_node()
 
 
 @pytest.fixture(scope="session")

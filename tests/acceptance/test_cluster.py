@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.tek import Started, Tek
+from support.tek import Tek
 from support.waiting import wait_until
 
 from taskexec.completion.ledger import check_chain
@@ -32,17 +32,17 @@ def submitted(node: Tek, tasks: list[dict[str, object]], *options: object) -> st
 
 
 @contextmanager
-def blocked(node: Tek, name: str) -> Iterator[tuple[str, Path]]:
-    """Give a run with a task that prints a line and waits for a file, and the file."""
+def blocked(node: Tek, name: str, *further: dict[str, object], status: int = 0) -> Iterator[tuple[str, Path]]:
+    """Give a run with a task that prints a line and waits for a file, and the file; `status` is told of its end."""
     sign, said = node.cwd / f"{name}.go", node.cwd / f"{name}.said"
     command = f"echo begun; touch {said}; while [ ! -e {sign} ]; do sleep 0.02; done; echo ended"
-    run_id = submitted(node, [{"id": "a", "command": command}, {"id": "b", "depends_on": "a"}])
+    run_id = submitted(node, [{"id": "a", "command": command}, {"id": "b", "depends_on": "a"}, *further])
     try:
         wait_until(said.exists, "the start of the task", timeout_s=20)
         yield run_id, sign
     finally:
         sign.touch()
-        node("watch", run_id).expect(0)
+        node("watch", run_id).expect(status)
 
 
 def test_up_says_where_the_server_is_and_up_again_is_the_same_node(node: Tek) -> None:
@@ -206,22 +206,17 @@ def test_unknown_run_exits_with_2(node: Tek, arguments: tuple[str, ...]) -> None
 
 
 def test_interrupted_watch_leaves_the_run_alone(node: Tek) -> None:
-    with blocked(node, "watch") as (run_id, _):
+    with blocked(node, "watch", {"id": "c", "command": "false"}, status=1) as (run_id, _):
         watching = node.start("watch", run_id)
-        wait_until(lambda: is_waiting(watching), "a watch that watches")
+        assert watching.process.stderr is not None
+        seen = watching.process.stderr.readline()
         watching.signal(signal.SIGINT)
         outcome = watching.finish().expect(130)
         status = node("status", run_id, "--output", "json").expect(0).json["status"]
 
+    assert seen == "failed: c\n"
     assert status == "running"
     assert "goes on" in outcome.stderr
-
-
-def is_waiting(started: Started) -> bool:
-    """Return whether a command has taken over the handling of INT."""
-    lines = Path(f"/proc/{started.pid}/status").read_text().splitlines()
-    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
-    return bool(caught & (1 << (signal.SIGHUP - 1)))  # Python by itself handles INT only
 
 
 def test_evidence_collected_twice_is_the_same(node: Tek) -> None:

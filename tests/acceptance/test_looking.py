@@ -18,7 +18,7 @@ from datetime import datetime
 
 import pytest
 from support.live import Task
-from support.tek import EXECUTABLE, Tek
+from support.tek import EXECUTABLE, Tek, heed_signals, tek_place
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("node")
@@ -33,10 +33,18 @@ TASKS: list[Task] = [
 ]
 
 
-@pytest.fixture
-def looked_at(tek: Tek) -> Tek:
+@pytest.fixture(scope="module")
+def performed() -> Iterator[Tek]:
     """A place with one run in which a task failed, one was tried again and one was skipped."""
-    tek("run", tek.write("plan.csv", TASKS)).expect(1)
+    with tek_place() as tek:
+        tek("run", tek.write("plan.csv", TASKS)).expect(1)
+        yield tek
+
+
+@pytest.fixture
+def looked_at(tek: Tek, performed: Tek) -> Tek:
+    """A place of this test alone, with that run."""
+    tek.resemble(performed)
     return tek
 
 
@@ -117,8 +125,13 @@ class Screen:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-Z needs it
+            preexec_fn=self._begin,
         )
+
+    @staticmethod
+    def _begin() -> None:
+        heed_signals()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-Z needs it
 
     def read(self) -> str:
         """Return all that was written since the last call that found what it waited for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from support.tek import Tek
@@ -137,7 +138,8 @@ def test_plan_that_was_changed_at_home_is_not_taken_up(tek: Tek) -> None:
 
 def test_run_beyond_its_deadline_goes_on_when_somebody_wants_it_to(tek: Tek) -> None:
     plan = tek.write("plan.csv", [{"id": "a", "command": "test -e ok || sleep 100"}])
-    stopped = tek("run", plan, "--timeout", "2s").expect(1)
+    deadline = datetime.now(UTC) + timedelta(seconds=3)  # in which `tek` has begun, however busy the machine is
+    stopped = tek("run", plan, "--deadline", deadline.isoformat()).expect(1)
     (tek.cwd / "ok").touch()
 
     tek("retry", "last").expect(0)

@@ -35,7 +35,7 @@ def up() -> Iterator[tuple[Tek, Any]]:
     """A node with API and Flower, and what `tek up` said of it."""
     with tek_place() as tek:
         yield tek, tek("up", "--api", "--flower", "--concurrency", 2, "--output", "json").expect(0).json
-        tek("down").expect(0)
+        tek.end_node()
 
 
 def plan_text() -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from support.proofs import identity_of
-from support.tek import Tek
+from support.tek import Tek, tek_place
 
 from taskexec.completion.keys import fingerprint
 
@@ -14,30 +17,43 @@ PLAN: list[dict[str, object]] = [
 ]
 
 
-def test_verify_says_that_everything_holds_with_the_server_long_gone(tek: Tek) -> None:
-    tek.run(PLAN).expect(0)
+@pytest.fixture(scope="module")
+def performed() -> Iterator[Tek]:
+    """A place in which that plan was carried out."""
+    with tek_place() as tek:
+        tek.run(PLAN).expect(0)
+        yield tek
 
-    outcome = tek("verify", "--output", "json", "--trusted").expect(0)
+
+@pytest.fixture
+def finished(tek: Tek, performed: Tek) -> Tek:
+    """A place of this test alone, with that run."""
+    tek.resemble(performed)
+    return tek
+
+
+def test_verify_says_that_everything_holds_with_the_server_long_gone(finished: Tek) -> None:
+    outcome = finished("verify", "--output", "json", "--trusted").expect(0)
 
     found = outcome.json
     assert (found["ok"], found["complete"], found["problems"], found["warnings"]) == (True, True, [], [])
     assert found["checked"]["tasks"] == 3
     assert [signer["name"] for signer in found["signers"]] == ["own", "own"]
-    assert found["replay_hash"] == tek.only_home().summary["replay_hash"]
-    assert "everything holds" in tek("verify", "last").expect(0).stdout
+    assert found["replay_hash"] == finished.only_home().summary["replay_hash"]
+    assert "everything holds" in finished("verify", "last").expect(0).stdout
 
 
-def test_verify_names_what_was_changed(tek: Tek) -> None:
-    home = tek.home(tek.run(PLAN).expect(0))
+def test_verify_names_what_was_changed(finished: Tek) -> None:
+    home = finished.only_home()
     (home.attempt("b") / "files" / "f").write_text("2\n")
 
-    outcome = tek("verify", home.folder, "--output", "json").expect(1)
+    outcome = finished("verify", home.folder, "--output", "json").expect(1)
 
     (problem,) = outcome.json["problems"]
     assert set(problem) == {"entry", "path", "what"}
     assert problem["path"] == "tasks/b/attempt-1/files/f"
-    assert tek("verify", "--output", "quiet").expect(1).stdout.startswith("entry ")
-    assert "tasks/b/attempt-1/files/f" in tek("verify").expect(1).stdout
+    assert finished("verify", "--output", "quiet").expect(1).stdout.startswith("entry ")
+    assert "tasks/b/attempt-1/files/f" in finished("verify").expect(1).stdout
 
 
 def test_verify_of_a_run_that_is_not_there_says_so(tek: Tek) -> None:
@@ -46,17 +62,16 @@ def test_verify_of_a_run_that_is_not_there_says_so(tek: Tek) -> None:
     tek("verify", ".").expect(2)
 
 
-def test_evidence_of_somebody_else_needs_their_key(tek: Tek) -> None:
-    tek.run(PLAN).expect(0)
-    key = tek("keys", "--output", "quiet").stdout.strip()
-    (tek.place.folder / "home" / ".config" / "taskexec" / "keys" / "identity.pem").unlink()
+def test_evidence_of_somebody_else_needs_their_key(finished: Tek) -> None:
+    key = finished("keys", "--output", "quiet").stdout.strip()
+    (finished.place.folder / "home" / ".config" / "taskexec" / "keys" / "identity.pem").unlink()
 
-    warned = tek("verify", "--output", "json").expect(0)
-    tek("verify", "--trusted").expect(1)
-    tek("keys", "trust", key, "--name", "colleague").expect(0)
+    warned = finished("verify", "--output", "json").expect(0)
+    finished("verify", "--trusted").expect(1)
+    finished("keys", "trust", key, "--name", "colleague").expect(0)
 
     assert len(warned.json["warnings"]) == 2
-    assert tek("verify", "--trusted", "--output", "json").expect(0).json["signers"][0]["name"] == "colleague"
+    assert finished("verify", "--trusted", "--output", "json").expect(0).json["signers"][0]["name"] == "colleague"
 
 
 def test_keys_are_shown_trusted_listed_and_forgotten(tek: Tek) -> None:
@@ -91,14 +106,12 @@ def test_key_that_others_can_read_stops_a_run_before_it_begins(tek: Tek) -> None
     assert "chmod 600" in outcome.stderr
 
 
-def test_replay_comes_to_the_same(tek: Tek) -> None:
-    tek.run(PLAN).expect(0)
-
-    found = tek("replay", "--output", "json").expect(0).json
+def test_replay_comes_to_the_same(finished: Tek) -> None:
+    found = finished("replay", "--output", "json").expect(0).json
 
     assert (found["same"], found["difference"]) == (True, None)
     assert found["replay_hash"] == found["replay_hash_again"]
-    assert len(list((tek.cwd / "runs").iterdir())) == 2
+    assert len(list((finished.cwd / "runs").iterdir())) == 2
 
 
 def test_replay_names_the_first_difference(tek: Tek) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from support.browser import Window
 from support.live import LiveCluster, Task
 
 from taskexec.domain.clock import seconds_of
+
+pytestmark = pytest.mark.xdist_group("browser")
 
 TASKS = 20_000
 WIDTH = 250
@@ -32,8 +35,10 @@ def large_plan() -> list[Task]:
 
 
 @pytest.fixture(scope="module")
-def large_run(live: LiveCluster) -> str:
-    return live.submit(large_plan())
+def large_run(live: LiveCluster) -> Iterator[str]:
+    run_id = live.submit(large_plan())
+    yield run_id
+    live.store.stop(run_id, kill=True)  # the other modules want the worker, and a core
 
 
 _LONGEST_FRAME = """async (button) => {

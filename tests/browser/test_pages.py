@@ -8,6 +8,8 @@ from support.browser import Window, window
 from support.live import LiveCluster
 from support.serving import ServedApi
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 PHONE = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True}
 VIEWS = ("graph", "gantt", "use", "tasks")
 

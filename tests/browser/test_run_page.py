@@ -10,6 +10,8 @@ from support.browser import Window, window
 from support.live import LiveCluster, Task
 from support.serving import ServedApi
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 HOSTILE = "<img src=x onerror=\"document.body.dataset.hurt='yes'\">"
 Gate = Callable[[str], Path]
 

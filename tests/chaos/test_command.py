@@ -26,7 +26,7 @@ def node() -> Iterator[Tek]:
     with tek_place() as tek:
         tek("up", "--workers", 2, "--concurrency", 2, *LEASE).expect(0)
         yield tek
-        tek("down").expect(0)
+        tek.end_node()
 
 
 on_node = pytest.mark.xdist_group("chaos-node")

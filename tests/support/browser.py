@@ -87,6 +87,13 @@ class Window:
         self.page.wait_for_url(f"{self.served.url}/")
         self.page.wait_for_selector("body[data-state=ready]")
 
+    def be(self, role: str) -> None:
+        """Be signed in without any page: the session is a cookie of the context."""
+        answer = self.context.request.post(
+            f"{self.served.url}/api/v1/session", data={"token": self.served.tokens[role]}, timeout=_TIMEOUT_MS
+        )
+        assert answer.ok, answer.text()
+
     def open(self, path: str) -> Page:
         """Open a page, and wait until it shows its data."""
         self.page.goto("about:blank")  # an address that differs in its fragment only would not be loaded
@@ -101,7 +108,7 @@ class Window:
 
 @contextlib.contextmanager
 def window(browser: Browser, served: Signed, role: str | None = "admin", **options: Any) -> Iterator[Window]:
-    """Give a window, signed in unless `role` is None; options are those of a context, such as `viewport`.
+    """Give a window without a page, signed in unless `role` is None; options are those of a context.
 
     At the end nothing may have been complained of, and no other host asked.
     """
@@ -109,7 +116,7 @@ def window(browser: Browser, served: Signed, role: str | None = "admin", **optio
     try:
         opened = Window(served, context)
         if role is not None:
-            opened.sign_in(role)
+            opened.be(role)
         yield opened
         assert not opened.complaints, opened.complaints
         assert not opened.foreign, opened.foreign

@@ -61,11 +61,15 @@ class Place:
         """Fail when a process of this place lives on; a killed one gets a moment to die."""
         wait_until(lambda: not self.processes(), "the end of all processes", timeout_s=5.0, diagnose=self.listing)
 
-    def close(self) -> None:
-        """Kill what is left, by pid, and remove the folder."""
+    def kill(self) -> None:
+        """Kill what is left, by pid."""
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+    def close(self) -> None:
+        """Kill what is left and remove the folder."""
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+from support.forks import Fork
 from support.live import LiveCluster
-from support.tek import EXECUTABLE
+from support.tek import EXECUTABLE, start_tek
 
 from taskexec.domain.api_token import ROLES, new_token
 from taskexec.store.tokens import TokenStore
@@ -27,7 +28,7 @@ PROBLEM_TYPE = "application/problem+json"
 class ServedApi:
     """A process that serves, and clients of it."""
 
-    def __init__(self, live: LiveCluster, process: subprocess.Popen[str], url: str, log: Path) -> None:
+    def __init__(self, live: LiveCluster, process: subprocess.Popen[str] | Fork, url: str, log: Path) -> None:
         self.live = live
         self.process = process
         self.url = url
@@ -64,15 +65,12 @@ def served_api(live: LiveCluster, *arguments: object, **settings: object) -> Ite
     assignments = [f"--set=api.{name}={value}" for name, value in {"port": 0, **settings}.items()]
     log = live.place.folder / f"api-{time.monotonic_ns()}.log"
     with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [EXECUTABLE, "api", "--output", "json", *assignments, *map(str, arguments)],
+        process = start_tek(
+            [EXECUTABLE, "api", "--output", "json", *assignments, *arguments],
             cwd=live.project,
-            env=live.place.environ()
+            environ=live.place.environ()
             | {"TEK_REDIS_URL": live.server.url, "TEK_RUNS_DIR": str(live.settings.evidence.runs_dir)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
+            errors=errors,
         )
     try:
         yield ServedApi(live, process, _first_words(process, log)["url"], log)
@@ -87,7 +85,7 @@ def served_api(live: LiveCluster, *arguments: object, **settings: object) -> Ite
     assert "Traceback" not in log.read_text(), log.read_text()[-4_000:]
 
 
-def _first_words(process: subprocess.Popen[str], log: Path) -> Any:
+def _first_words(process: subprocess.Popen[str] | Fork, log: Path) -> Any:
     assert process.stdout is not None
     lines = []
     for line in process.stdout:

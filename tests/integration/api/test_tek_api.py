@@ -42,7 +42,7 @@ def shared_node() -> Iterator[Tek]:
         try:
             yield tek
         finally:
-            tek("down").expect(0)
+            tek.end_node()
 
 
 @pytest.fixture

@@ -172,3 +172,14 @@ def test_reader_that_goes_away_sees_no_complaint(unbuffered: str, in_folder: Pat
 
     assert told == b""
     assert process.returncode == PIPE_STATUS
+
+
+def test_what_a_command_imports_is_not_looked_through_for_garbage_and_all_later_is() -> None:
+    tell = "sys.stderr.write(f'{gc.isenabled()} {gc.get_freeze_count()}')"
+    program = f"import atexit, gc, sys; atexit.register(lambda: {tell}); from taskexec.cli.main import main; main()"
+
+    outcome = subprocess.run([sys.executable, "-c", program, "schema"], capture_output=True, text=True, check=True)
+
+    is_enabled, frozen = outcome.stderr.split()
+    assert is_enabled == "True"
+    assert int(frozen) > 10_000

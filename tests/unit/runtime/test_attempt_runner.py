@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from taskexec.agents import Assignment, Exit, python_helper
@@ -438,13 +439,33 @@ def test_usage_of_all_processes_is_added_up(runner_of: RunnerOf) -> None:
 
     runner.run(python("sum(range(10**6))"))
     first = runner.usage
-    runner.run(python("x = bytearray(400 << 20)"))
+    runner.run(python("sum(range(10**6))"))
 
     assert before is None
     assert first is not None
     assert runner.usage is not None
     assert 0 < first.cpu_s < runner.usage.cpu_s
-    assert runner.usage.peak_memory_mib >= 400
+
+
+def test_peak_is_known_of_an_attempt_that_holds_more_than_its_worker_does_now(runner_of: RunnerOf) -> None:
+    held_mib = psutil.Process().memory_info().rss >> 20
+    peak = bytearray((held_mib + 300) << 20)  # as where a worker once had a large file in its hands
+    del peak
+    runner = runner_of()
+
+    runner.run(python(f"x = bytearray({held_mib + 100} << 20)"))
+
+    assert runner.usage is not None
+    assert held_mib + 100 <= runner.usage.peak_memory_mib < held_mib + 300
+
+
+def test_peak_that_is_lower_than_what_the_worker_holds_is_not_known(runner_of: RunnerOf) -> None:
+    runner = runner_of()
+
+    runner.run(shell("true"))
+
+    assert runner.usage is not None
+    assert runner.usage.peak_memory_mib == 0
 
 
 def test_helper_that_is_warm_tells_the_cpu_time_of_each_attempt(runner_of: RunnerOf) -> None:
