@@ -89,12 +89,12 @@ def _library() -> tuple[str, str]:
     The name has a digest of the source, so that neighbouring versions can use one server.
     """
     shared, scripts = _sources()
-    parts = ["local KEYS, ARGV", shared]
-    parts += [f"local function {name}_script()\n{scripts[name]}\nend" for name in sorted(scripts)]
+    parts = ["local KEYS, ARGV", shared, "local scripts = {}"]  # one local for all: Lua has 200 in a chunk
+    parts += [f"function scripts.{name}()\n{scripts[name]}\nend" for name in sorted(scripts)]
     library = f"tek_{hashlib.sha256(''.join(parts).encode()).hexdigest()[:16]}"
     parts += [
         f"redis.register_function('{library}_{name}', function(keys, arguments)\n"
-        f"  begin_call(keys, arguments)\n  return {name}_script()\nend)"
+        f"  begin_call(keys, arguments)\n  return scripts.{name}()\nend)"
         for name in sorted(scripts)
     ]
     return library, "\n".join([f"#!lua name={library}", *parts])
@@ -109,7 +109,8 @@ def _alone(name: str) -> str:
     """Return a script that needs no library."""
     shared, scripts = _sources()
     begin = "local given_keys, given_arguments = KEYS, ARGV\nlocal KEYS, ARGV"
-    return f"{begin}\n{shared}\nbegin_call(given_keys, given_arguments)\n{scripts[name]}"
+    script = f"local function script()\n{scripts[name]}\nend"  # its locals do not count with those of the others
+    return f"{begin}\n{shared}\n{script}\nbegin_call(given_keys, given_arguments)\nreturn script()"
 
 
 class Connection:

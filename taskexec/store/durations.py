@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from taskexec.domain.counts import OTHER, is_plain
+from taskexec.domain.names import is_run_id
 from taskexec.store.connection import LOST, Connection
 from taskexec.store.keys import ACTIVE, DURATIONS, MEASURED, RUNS, run_key
 
@@ -37,12 +38,20 @@ class Measured:
     """Run -> id of the last entry of its log that is counted."""
     since: str
     """Id behind which entries count: what was there before counting began on this server does not."""
-    runs: frozenset[str]
-    """All runs that the server knows, some of which may have expired."""
+    runs: Mapping[str, float]
+    """All runs that the server knows, some of which may have expired, the newest first -> when they were submitted, in
+    microseconds by the clock of who did."""
+    active: frozenset[str]
+    """Those that go on."""
 
     def after(self, run_id: str) -> str:
         """Return the id behind which entries of a run are not counted yet."""
         return self.reached.get(run_id, self.since)
+
+    @property
+    def since_us(self) -> int:
+        """When counting began on this server."""
+        return int(self.since.partition("-")[0]) * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class RedisDurations:
         commands = [
             ("HGETALL", DURATIONS),
             ("HGETALL", MEASURED),
-            ("ZRANGE", RUNS, 0, -1),
+            ("ZREVRANGE", RUNS, 0, -1, "WITHSCORES"),
             ("SMEMBERS", ACTIVE),
             ("TIME",),
         ]
@@ -80,7 +89,11 @@ class RedisDurations:
         except redis.exceptions.NoPermissionError:
             return None
         since = reached.pop(_SINCE)
-        return Measured(_lengths(_texts(lengths)), reached, since, frozenset(run.decode() for run in (*runs, *active)))
+        is_nested = bool(runs) and isinstance(runs[0], list | tuple)  # as the protocol's version has it
+        scored = runs if is_nested else zip(runs[::2], runs[1::2], strict=True)
+        submitted = {name: float(at_us) for run, at_us in scored if is_run_id(name := run.decode())}
+        going = frozenset(filter(is_run_id, map(bytes.decode, active)))
+        return Measured(_lengths(_texts(lengths)), reached, since, submitted, going)
 
     def shape(self, run_id: str) -> RunShape:
         """Return what has to be known of a run."""
@@ -121,7 +134,7 @@ class RedisDurations:
                     for bound, amount in counts.items():
                         pipe.hincrby(DURATIONS, f"{phase} {kind} {bound}", amount)
                 pipe.hset(MEASURED, mapping=dict(reached))
-                if gone := set(before.reached) - before.runs - set(reached):
+                if gone := before.reached.keys() - before.runs.keys() - before.active - reached.keys():
                     pipe.hdel(MEASURED, *gone)
                 pipe.execute()
         except LOST as error:

@@ -195,12 +195,12 @@ class MemoryRunStore:
                     if done.member in verdicts:
                         continue
                     change.give_back_attempt(worker, done.member, done.token)
-                    if self._shared.nodes.is_news:
-                        change.cause = f"{run_id}:{done.member.index}"
                     verdicts[done.member] = verdict = change.complete(done, agent)
                     if verdict is CompletionVerdict.ACCEPTED and done.succeeded:
                         run.where[done.member.index] = worker
                         succeeded.append(done.member.index)
+                if self._shared.nodes.is_news and verdicts:
+                    change.cause = f"{run_id}:{[*verdicts][-1].index}"
                 change.open_latches(succeeded)
                 change.measure(agent, spent_us=int(spent_s * 1e6), tasks=len(succeeded))
                 recorded = sum(verdict is not CompletionVerdict.REPEATED for verdict in verdicts.values())

@@ -19,8 +19,10 @@ from taskexec.domain.fit import (
     Spot,
     Vector,
     choose_all,
+    fits,
     route_trait,
     slot_debit,
+    suits,
 )
 from taskexec.domain.placing import Account, Want
 from taskexec.domain.resources import Route
@@ -109,7 +111,10 @@ class MemoryNodes:
         self.total[name], self.traits[name] = list(total), traits
         left = list(total)
         for hold in self.holds.setdefault(name, {}).values():
-            hold.vector = hold.vector or slot_debit(self.total[name])  # it began while its worker was away
+            if is_new:
+                hold.vector = hold.vector or slot_debit(self.total[name])  # it began while its worker was away
+                hold.share = placing.share_of(hold.vector, self._sums()) if hold.payers else 0
+                self._pay(hold.payers, hold.share)
             left = _moved(left, hold.vector, -1)
         self.free[name] = left
         return is_new
@@ -170,8 +175,10 @@ class MemoryNodes:
 
     def _spare(self, worker: str) -> Vector:
         owner, vector = self.earmarks[worker]
-        later = [hold.vector for hold in self.holds[worker].values() if hold.behind == owner]
-        return placing.spare_of(self.total[worker], vector, later)
+        left = _moved(self.total[worker], vector, -1)  # which may have had more GPUs then
+        for hold in self.holds[worker].values():
+            left = _moved(left, hold.vector, -1) if hold.behind == owner else left
+        return left
 
     def take_slot(self, worker: str, token: str, members: Sequence[tuple[int, int]]) -> bool:
         """Take a slot for the members of a delivery; return whether there was one.
@@ -240,7 +247,7 @@ class MemoryNodes:
             self._leave_a_slot(at_hand, route)
         before, look = self.started, _Look(payers, near, at_hand, set())
         yield from self._try_owners(look)
-        for want in self._in_order(at_hand, payers, weights):
+        for want in self._in_order(look, weights):
             placement = self._try(want, look)
             if placement is not None:
                 yield placement
@@ -298,20 +305,35 @@ class MemoryNodes:
     def _runs(self) -> list[str]:
         return sorted(self.since, key=lambda run_id: (self.since[run_id], run_id))
 
-    def _in_order(
-        self, at_hand: _Round, payers: Mapping[str, Sequence[str]], weights: Mapping[str, float]
-    ) -> Iterator[Want]:
+    def _in_order(self, look: _Look, weights: Mapping[str, float]) -> Iterator[Want]:
         """Yield what is looked at while there is room; the order follows what is placed on the way."""
         lists = {run_id: self._ahead(run_id) for run_id in self._runs()}
         left = dict.fromkeys(lists, placing.WINDOW - placing.WIDEST)
         for _ in range(placing.ROUND):
-            waiting = [run_id for run_id, wants in lists.items() if wants and left[run_id] > 0]
-            if not waiting or not at_hand.has_room:
+            if not look.at_hand.has_room:
                 return
-            first = min(waiting, key=lambda run_id: self._precedence(lists[run_id][0], payers[run_id], weights[run_id]))
-            want = lists[first].pop(0)
-            yield want
-            left[first] -= want.owner in self.wants  # what was placed does not count
+            for run_id, wants in lists.items():
+                while wants and left[run_id] > 0 and self._is_passed_over(wants[0], look):
+                    wants.pop(0)
+                    left[run_id] -= 1
+            heads = {run_id: wants[0] for run_id, wants in lists.items() if wants and left[run_id] > 0}
+            if not heads:
+                return
+            first = min(heads, key=lambda run_id: self._precedence(heads[run_id], look.payers[run_id], weights[run_id]))
+            yield lists[first].pop(0)
+            left[first] -= heads[first].owner in self.wants  # what was placed does not count
+
+    def _is_passed_over(self, want: Want, look: _Look) -> bool:
+        """Return whether a task is not worth a try: workers are kept for it, or none has room for a rank of it."""
+        if any(owner == want.owner for owner, _ in self.earmarks.values()):
+            return True
+        if want.ask not in look.hopeless and not any(
+            fits(option, spot.free, spot.total) and suits(option, spot.traits)
+            for option in want.ask.options
+            for spot in look.at_hand.spots
+        ):
+            look.hopeless.add(want.ask)
+        return want.ask in look.hopeless
 
     def _precedence(self, want: Want, payers: Sequence[str], weight: float) -> tuple[float, ...]:
         own = Account(self.used[payers[0]], weight)

@@ -78,7 +78,7 @@ class WorkerRegistry:
             ("EXISTS", CALM),
         ]  # `SET … GET` is answered `False` here
         last, _, calm = self._connection.pipeline(commands)
-        if last is None or now - int(last) > lifetime_s / 2:
+        if last is None or now - int(last) > max(lifetime_s / 2, 1):  # both are whole seconds
             self._connection.call("SET", CALM, 1, "PX", int(lifetime_s * 1000))
             calm = 1
         if calm:

@@ -275,3 +275,15 @@ def test_files_of_pages_are_kept_for_ever_by_their_version(served: ServedApi) ->
         assert client.get("/static/nothing.js").status_code == 404
         assert client.get("/static/shell.html").status_code == 404
         assert client.get("/static/..%2fpages.py").status_code == 404
+
+
+def test_what_ended_otherwise_comes_before_what_only_one_run_has(opened: Window, live: LiveCluster) -> None:
+    found = []
+    for name, last in (("a", "true"), ("b", "exit 1")):
+        alone: list[dict[str, object]] = [{"id": f"{name}{number:03}", "agent": "noop"} for number in range(120)]
+        found.append(live.submit([*alone, {"id": "z-both", "command": last}]))
+        live.finish(found[-1])
+
+    page = opened.open(f"/compare/{found[0]}/{found[1]}")
+
+    expect(page.get_by_role("table", name="Tasks of both runs").get_by_role("row").nth(1)).to_contain_text("z-both")

@@ -82,3 +82,15 @@ def test_what_a_worker_did_not_begin_is_placed_elsewhere_and_nobody_pays_for_the
     assert stage.used() == {}
     play.join("w1", TRAITS, TOTAL)
     assert stage.nodes()[0].free == [2000, 1000, 100, 3]
+
+
+def test_what_its_deliveries_hold_is_paid_for_again_when_a_worker_comes_back(run, stage: Stage) -> None:
+    play = begun(run, "place")
+    before = stage.used()
+
+    play.leave("w1")
+    away = stage.used()
+    play.join("w1", TRAITS, TOTAL)
+
+    assert before[f"r:{play.run_id}"] == 750_000
+    assert (away, stage.used()) == ({}, before)

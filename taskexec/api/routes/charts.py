@@ -50,5 +50,5 @@ def compare_runs(
 ) -> Response:
     """Compare two runs task by task; what differs most in duration comes first, unless asked for otherwise."""
     one, two = services.live.run(run), services.live.run(other)
-    body = compare(one, two, limit=limit, order=order, points=points)
-    return answer_json(request, body, f'W/"{one.timeline.last_id}.{two.timeline.last_id}.{limit}.{order}.{points}"')
+    tag = f'W/"{one.timeline.last_id}.{two.timeline.last_id}.{limit}.{order}.{points}"'  # of no more than is told
+    return answer_json(request, compare(one, two, limit=limit, order=order, points=points), tag)

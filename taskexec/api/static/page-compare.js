@@ -52,6 +52,13 @@ function scatter(points) {
   return el("figure", { class: "card" }, el("figcaption", {}, el("h3", { text: "Durations" }), el("span", { class: "muted", text: "above the line, B was slower" })), picture);
 }
 
+/** Those that ended otherwise first, then those that only one has, unless another order was chosen. */
+function inOrder(order, rows, alone) {
+  if (order !== "changed") return [...rows.map(line), ...alone];
+  const isOther = ({ status }) => status[0] !== status[1];
+  return [...rows.filter(isOther).map(line), ...alone, ...rows.filter((row) => !isOther(row)).map(line)];
+}
+
 /** The tasks of both, and the names of those that only one of them has; another order is asked for. */
 function table(found, ask) {
   const body = el("tbody");
@@ -60,8 +67,7 @@ function table(found, ask) {
   const alone = ["A", "B"].flatMap((name, side) => found.only_in[side].map((id) => only(id, name)));
   const all = tasks(found.runs[0]) + found.differences.only_in[1];
   function show(rows) {
-    const lines = rows.map(line);
-    const shown = (choice.value === "changed" ? [...alone, ...lines] : [...lines, ...alone]).slice(0, SHOWN);
+    const shown = inOrder(choice.value, rows, alone).slice(0, SHOWN);
     replace(body, ...shown);
     said.textContent = all > shown.length ? `${count(shown.length)} of ${plural(all, "task")}` : plural(all, "task");
   }

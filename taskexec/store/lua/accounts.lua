@@ -9,7 +9,8 @@
 -- token of the delivery.
 
 local CPUS, MEMORY, DISK, SLOTS, GPUS, WHOLE = 1, 2, 3, 4, 5, 1000
-local AWAY_S = 3600       -- so long what deliveries hold of a worker that is away is remembered
+local AWAY_S = 86400      -- so long what deliveries hold of a worker that is away is remembered
+local UNKNOWN = {0, 0, 0, 0}  -- what a slot takes of a worker that is away: it is known when that one comes
 
 -- The numbers of a text; lists are shared by all who read the same text, and are not to be changed.
 local lists, lists_count = {}, 0
@@ -183,7 +184,7 @@ local function take_slot(worker, token, members)
   names = ',' .. table.concat(names, ',') .. ','
   local holds = 'tek:holds:' .. worker
   if not slot then
-    redis.call('HSETNX', holds, token, hold_text({vector = {}, share = 0, behind = '', ends = '0', run = meta('run'),
+    redis.call('HSETNX', holds, token, hold_text({vector = UNKNOWN, share = 0, behind = '', ends = '0', run = meta('run'),
       payers = '', members = names}))
     redis.call('EXPIRE', holds, AWAY_S)
     return true
@@ -223,14 +224,19 @@ local function forget(worker)
   end
 end
 
--- Returns what a worker that joins has left: its whole without what its deliveries hold, also those that began without it.
+-- Returns what a worker that joins has left: its whole without what its deliveries hold, also those that began while it
+-- was away. From now on that counts and is paid for again.
 local function recall(worker, total, was_away)
   local left, holds = total, redis.call('HGETALL', 'tek:holds:' .. worker)
   if was_away then redis.call('DEL', 'tek:holds:' .. worker) end  -- what is written anew lasts
   for at = 1, #holds, 2 do
     local hold = parse_hold(holds[at + 1])
-    if #hold.vector == 0 then hold.vector = slot_debit(total) end
-    if was_away then redis.call('HSET', 'tek:holds:' .. worker, holds[at], hold_text(hold)) end
+    if was_away then
+      if hold.vector[SLOTS] == 0 then hold.vector = slot_debit(total) end
+      if hold.payers ~= '' then hold.share = share_of(hold.vector, numbers(redis.call('GET', 'tek:sum'))) end
+      pay(hold.payers, hold.share)
+      redis.call('HSET', 'tek:holds:' .. worker, holds[at], hold_text(hold))
+    end
     left = moved(left, hold.vector, -1)
   end
   return left

@@ -540,7 +540,6 @@ end
 -- of a run, whose ledger has them; a run that has nothing to do ends with this call.
 local function begin(starts)
   put_meta('status', 'running', 'started_us', stamp)
-  kept_runs[meta('run')] = nil
   local ends = deadline()
   if ends then put_meta('deadline_us', text(ends)) end
   local head = meta('head')

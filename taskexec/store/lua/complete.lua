@@ -11,7 +11,7 @@
 -- Returns, for each member, 1 accepted or 0 refused (another attempt owns the task, or it was cancelled).
 local worker, agent, spent = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local FIRST, WIDTH = 7, 9
-read_meta('run', 'status', 'retention_s', 'finished_us', 'trial', 'has_asks', 'has_backlog', 'has_gangs', 'has_tried',
+read_meta('run', 'status', 'retention_s', 'started_us', 'finished_us', 'trial', 'has_asks', 'has_backlog', 'has_gangs', 'has_tried',
   'ewma:' .. agent)
 local status_now = meta('status')
 local has_log = status_now and status_now ~= 'pending'  -- a log begins with the head, also that of a further life

@@ -9,10 +9,10 @@ if is_new then redis.call('ZADD', 'tek:joined', redis.call('INCR', 'tek:joins'),
 is_news = is_new or was ~= traits or redis.call('HGET', 'tek:total', worker) ~= total
 redis.call('HSET', 'tek:traits', worker, traits)
 redis.call('HSET', 'tek:total', worker, total)
-redis.call('HSET', 'tek:free', worker, table.concat(recall(worker, numbers(total), is_new), ' '))
 if is_news then
   roomy[worker] = true
   sum_up()
 end
+redis.call('HSET', 'tek:free', worker, table.concat(recall(worker, numbers(total), is_new), ' '))
 finish('')
 return is_new and 1 or 0

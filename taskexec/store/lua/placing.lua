@@ -11,13 +11,13 @@ local fleet = {}
 local function load_fleet(sum)
   if sum and fleet.sum == sum and numbers(sum)[4] then return fleet end
   local order = redis.call('ZRANGE', 'tek:joined', 0, -1)
-  fleet = {sum = sum, order = order, ready = {}, total = {}, traits = {}}
-  local totals = fetch('tek:total', order)
+  local read, totals = {sum = sum, order = order, ready = {}, total = {}, traits = {}}, fetch('tek:total', order)
   for at, traits in ipairs(fetch('tek:traits', order)) do
     local worker = order[at]
-    fleet.traits[worker], fleet.total[worker] = traits, numbers(totals[at])
-    if string.find(traits, ' s:ready ', 1, true) then fleet.ready[#fleet.ready + 1] = worker end
+    read.traits[worker], read.total[worker] = traits, numbers(totals[at])
+    if string.find(traits, ' s:ready ', 1, true) then read.ready[#read.ready + 1] = worker end
   end
+  fleet = read  -- as a whole, or not at all
   return fleet
 end
 
@@ -196,17 +196,17 @@ local function head_of(run, cluster, hopeless)
 end
 
 -- What never changes in the life of a run, kept from call to call: rounds look at the same runs and tasks again and again.
--- `begin` has a run begin with nothing kept.
+-- Lives differ in when they started.
 local kept_runs, kept_runs_count = {}, 0
 local function kept_of(run)
-  local kept = kept_runs[run]
-  if kept then return kept end
+  local kept, started = kept_runs[run], meta_of(run, 'started_us')
+  if kept and started and kept.started == started then return kept end
   kept_runs_count = kept_runs_count + 1
   if kept_runs_count > KEPT then kept_runs, kept_runs_count = {}, 1 end
   local keys = keys_of('tek:{' .. run .. '}')
   local payers, weight, template = unpack(redis.call('HMGET', keys.meta, 'payers', 'weight', 'template'))
   kept = {keys = keys, asks = {}, payers = 'r:' .. run .. (payers and ' ' .. payers or ''),
-    weight = tonumber(weight or '1'), template = template}
+    weight = tonumber(weight or '1'), template = template, started = started}
   kept_runs[run] = kept
   return kept
 end
