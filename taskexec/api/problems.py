@@ -9,6 +9,7 @@
 | `EvidenceForeign` | 409 |
 | `ConnectionLost` and other `ClusterError`, `KeyUnusable` | 503, with `Retry-After` where trying again helps |
 | `EvidenceUnwritable` | 507 |
+| `SettingsRejected`: those of the API itself | 500; what is wrong where is in the log only |
 | a request that does not fit the specification | 400 (no JSON, no such query), 422 |
 | anything else | 500, code `internal`; the traceback is in the log only |
 
@@ -44,6 +45,7 @@ from taskexec.errors import (
     TekError,
     UsageError,
 )
+from taskexec.settings import SettingsRejected
 
 __all__ = [
     "FAULTS_MAX",
@@ -164,6 +166,9 @@ def told_problem(error: TekError) -> Problem:
     """Return how an error of ours is answered; what is not for callers goes to the log."""
     if isinstance(error, ConnectionLost):
         _log.warning("%s", error.message)
+    elif isinstance(error, SettingsRejected):
+        for fault in error.faults():
+            _log.error("%s", fault.render())
     return problem_of(error)
 
 
@@ -173,6 +178,9 @@ def problem_of(error: TekError) -> Problem:
         headers = {"Retry-After": str(_RETRY_AFTER_S)}
         hint = "try again in a moment; the log of the API says more"
         return Problem(503, error.code, "the server of the cluster does not answer", hint=hint, headers=headers)
+    if isinstance(error, SettingsRejected):  # no plan is to blame, and where files of the server lie is not for callers
+        hint = "tell whoever runs the API; its log says what is wrong"
+        return Problem(500, error.code, "the settings of the API name a file that cannot be used", hint=hint)
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     faults = error.faults()
     only = faults[0] if len(faults) == 1 else None

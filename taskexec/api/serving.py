@@ -21,6 +21,7 @@ from taskexec.api.guard import TokenGuard
 from taskexec.api.services import Services
 from taskexec.api.wire import protocol
 from taskexec.cluster import Cluster
+from taskexec.cluster.expected import expected_cluster
 from taskexec.cluster.keeper_process import keeper_process
 from taskexec.errors import ClusterError, UsageError
 from taskexec.settings import ApiSettings, Settings
@@ -38,7 +39,12 @@ _FILES_WANTED = 65_536
 
 
 def make_services(cluster: Cluster, settings: Settings) -> Services:
-    """Return what the application for a cluster works with."""
+    """Return what the application for a cluster works with.
+
+    Raises:
+        UsageError, SettingsRejected: A file that the settings name cannot be used.
+    """
+    expected_cluster(settings)  # read again where it is needed; its faults belong to the beginning
     return Services(cluster, settings, TokenGuard(TokenStore(cluster.connection), settings.api))
 
 

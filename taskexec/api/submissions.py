@@ -86,7 +86,7 @@ def submit_plan(services: Services, caller: Caller, plan: Plan, wishes: Wishes, 
     """Make a run of a plan; return what is said of it.
 
     Raises:
-        NeedsUnmet, PlanRejected, ProtocolUnknown: As `Cluster.admit`; nothing was submitted.
+        NeedsUnmet, PlanRejected, ProtocolUnknown, SettingsRejected: As `Cluster.admit`; nothing was submitted.
         Refused, KeyUnusable, EvidenceUnwritable, ConnectionLost: As `Cluster.submit`.
     """
     cluster = services.cluster

@@ -59,6 +59,7 @@ def api(
 
     from taskexec.api.serving import bind, make_services, serve
 
+    services = make_services(cluster, settings)  # before the token, which is shown once
     bound = bind(settings.api)
     token = None if no_token else _first_token(cluster.connection)
     url = settings.api.public_url or bound.url
@@ -76,7 +77,7 @@ def api(
                 say("the token is for an admin and is not shown again; `tek token new` makes others")
             say("Ctrl-C ends it")
 
-    serve(make_services(cluster, settings), bound, show)
+    serve(services, bound, show)
 
 
 def require_packages() -> None:

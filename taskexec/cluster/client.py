@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from taskexec.cluster.spools import MIB, local_spool
 from taskexec.domain.resources import Capacity, Route
-from taskexec.errors import ConnectionLost, Fault, NeedsUnmet
+from taskexec.errors import ConnectionLost, Fault, NeedsUnmet, PlanRejected
 from taskexec.store.connection import Connection
 from taskexec.store.runs import RedisRunStore
 from taskexec.store.workers import WorkerRegistry
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from taskexec.observability.why import Present, Story
     from taskexec.plan import Plan
     from taskexec.settings import RunSettings, Settings
-    from taskexec.submission import Collector, FormerRun, Here, Submission, Submitter, Takeover
+    from taskexec.submission import Collector, FormerRun, Here, KnownWorker, Submission, Submitter, Takeover
 
 __all__ = ["Cluster", "admit_locally", "is_traced", "takeover_of"]
 
@@ -57,9 +57,9 @@ class Cluster:
         Raises:
             ProtocolUnknown: No worker understands what would be submitted.
             NeedsUnmet: Some tasks could never run.
-            PlanRejected: An agent is missing everywhere, or refuses its instructions; or `cluster.expected` has faults.
+            PlanRejected: An agent is missing everywhere, or refuses its instructions.
+            SettingsRejected: `cluster.expected` has faults, and what is there is not enough for the plan.
         """
-        from taskexec.agents import AgentRegistry, check_agents
         from taskexec.cluster.expected import expected_workers
         from taskexec.submission import KnownWorker, unmet
         from taskexec.submission.versions import understanding
@@ -74,12 +74,12 @@ class Cluster:
             )
             for worker in workers
         ]
-        expected = expected_workers(self.settings, plan)
-        elsewhere = {name for worker in (*known, *expected) for name in worker.agents or ()}
-        check_agents(plan, AgentRegistry(), elsewhere=elsewhere)
+        find_expected = cache(lambda: expected_workers(self.settings, plan))  # read only where something is missing
+        _check_agents(plan, known, find_expected)
         waiting = unmet(plan, known)
         if wait_for_workers or not waiting:
             return waiting
+        expected = find_expected()
         faults = unmet(plan, [*known, *expected]) if expected else waiting
         if faults:
             wait = "`tek submit --wait-for-workers` accepts the plan as it is"
@@ -201,6 +201,21 @@ class Cluster:
             self.workers.remove(name)  # first, so that nothing is placed on it again
             for run_id in self.runs.active():
                 self.runs.lose(run_id, [], worker=name, record=record)
+
+
+def _check_agents(plan: Plan, known: Sequence[KnownWorker], find_expected: Callable[[], Sequence[KnownWorker]]) -> None:
+    """Check that the agents of a plan are here, on workers that are known, or else on those that are expected."""
+    from taskexec.agents import AgentRegistry, check_agents
+
+    def agents_of(workers: Sequence[KnownWorker]) -> set[str]:
+        return {name for worker in workers for name in worker.agents or ()}
+
+    try:
+        check_agents(plan, AgentRegistry(), elsewhere=agents_of(known))
+    except PlanRejected as error:
+        if all(fault.code != "agent.missing" for fault in error.faults()) or not (expected := find_expected()):
+            raise
+        check_agents(plan, AgentRegistry(), elsewhere=agents_of([*known, *expected]))
 
 
 def is_traced(settings: Settings) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from taskexec.domain.counts import OTHER
 from taskexec.domain.events import LogEntry, parse_entry
@@ -19,8 +20,10 @@ from taskexec.store.logs import RunLogs
 
 __all__ = ["DurationCounter"]
 
-_RUNS_MOST = 1000
-"""Runs whose logs are looked at besides those that go on: the newest."""
+_NEWEST = 1000
+"""Runs whose logs are looked at each time, besides those that go on and those of which nothing is counted yet."""
+_IN_TURN = 200
+"""Others whose logs are looked at each time: tasks of an old run may be run again, and end between two looks."""
 _RUNS_AT_ONCE = 25
 _ENTRIES = 50
 """Entries of one run that are read at a time: they hold the output of short tasks as well."""
@@ -44,6 +47,7 @@ class DurationCounter:
         self._kept = RedisDurations(connection)
         self._clock = clock
         self._runs: dict[str, _Followed] = {}
+        self._rota = _Rota()
         self._odd: set[str] = set()
         """Runs that are not understood, as those of a later version are not."""
 
@@ -61,8 +65,12 @@ class DurationCounter:
         if before is None:
             return {}
         found = _Found(before)
+        self._odd &= before.runs.keys() | before.active
+        runs = self._rota.runs(before, [run_id for run_id in self._runs if run_id in before.runs], but=self._odd)
+        for run_id in self._runs.keys() - set(runs):
+            del self._runs[run_id]
         try:
-            while self._take(found, until):
+            while self._take(runs, found, until):
                 pass
             lengths = _few(found.lengths, before.lengths)
             counts = not found.reached or self._kept.add(lengths, found.reached, before)
@@ -77,18 +85,17 @@ class DurationCounter:
             del self._runs[run_id]
         return _histograms(before.lengths, lengths)
 
-    def _take(self, found: _Found, until: float) -> bool:
-        """Take in the next entries of all runs; return whether there may be more, and time for them."""
-        known, is_news = self._logs.known(_RUNS_MOST), False
-        for run_id in self._runs.keys() - set(known):
-            del self._runs[run_id]
-        self._odd &= set(known)
-        known = [run_id for run_id in known if run_id not in self._odd]
-        for at in range(0, len(known), _RUNS_AT_ONCE):
-            after = {run_id: self._read_to(run_id, found) for run_id in known[at : at + _RUNS_AT_ONCE]}
-            for run_id, entries in self._logs.read(after, most=_ENTRIES).items():
+    def _take(self, runs: Sequence[str], found: _Found, until: float) -> bool:
+        """Take in the next entries of some runs; return whether there may be more, and time for them."""
+        is_news, clear = False, [run_id for run_id in runs if run_id not in self._odd]
+        for at in range(0, len(clear), _RUNS_AT_ONCE):
+            after = {run_id: self._read_to(run_id, found) for run_id in clear[at : at + _RUNS_AT_ONCE]}
+            told = self._logs.read(after, most=_ENTRIES)
+            for run_id, entries in told.items():
                 is_news = True
                 self._take_of_run(run_id, entries, found)
+            for run_id in self._rota.rest(after.keys() - told.keys() - found.reached.keys()):
+                self._runs.pop(run_id, None)
             if self._clock() >= until:
                 return False
         return is_news
@@ -109,6 +116,48 @@ class DurationCounter:
         except (LookupError, ValueError):
             self._runs.pop(run_id, None)
             self._odd.add(run_id)
+
+
+class _Rota:
+    """Says which runs are worth a look: a server may know very many, in which nothing happens any more."""
+
+    def __init__(self) -> None:
+        self._near: set[str] = set()
+        """Runs that are looked at each time."""
+        self._silent: set[str] = set()
+        """Others that said nothing when they were looked at."""
+        self._seen: set[str] = set()
+        """Those of them that had their turn."""
+
+    def runs(self, before: Measured, followed: Sequence[str], *, but: Collection[str]) -> list[str]:
+        """Return the runs to look at now, by how much there is to expect of them.
+
+        Args:
+            before: What was counted, and the runs there are.
+            followed: Runs that were not read to their ends.
+            but: Runs that are not looked at.
+        """
+        near = [*islice(before.runs, _NEWEST), *sorted(before.active, reverse=True)]
+        self._near = set(near)
+        older = [run_id for run_id in before.runs if run_id not in self._near and run_id not in but]
+        self._silent.intersection_update(older)
+        self._seen.intersection_update(older)
+        new = [
+            run_id
+            for run_id in older
+            if before.runs[run_id] >= before.since_us and run_id not in before.reached and run_id not in self._silent
+        ]
+        if self._seen.issuperset(older):
+            self._seen.clear()
+        turn = islice((run_id for run_id in older if run_id not in self._seen), _IN_TURN)
+        return list(dict.fromkeys((*near, *followed, *new, *turn)))
+
+    def rest(self, silent: Iterable[str]) -> list[str]:
+        """Note the runs that said nothing when they were looked at; return those that only their turn comes back to."""
+        older = [run_id for run_id in silent if run_id not in self._near]
+        self._silent.update(older)
+        self._seen.update(older)
+        return older
 
 
 class _Followed:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from taskexec.errors import PlanRejected
 
 if TYPE_CHECKING:
     from taskexec.plan import Plan
@@ -10,7 +13,7 @@ if TYPE_CHECKING:
     from taskexec.simulation import ClusterSpec
     from taskexec.submission import KnownWorker
 
-__all__ = ["described_workers", "expected_workers"]
+__all__ = ["described_workers", "expected_cluster", "expected_workers"]
 
 
 def described_workers(cluster: ClusterSpec, plan: Plan, *, are_expected: bool = False) -> list[KnownWorker]:
@@ -33,10 +36,26 @@ def expected_workers(settings: Settings, plan: Plan) -> list[KnownWorker]:
     """Return the workers that `cluster.expected` names; none where nothing is said.
 
     Raises:
-        PlanRejected: The file cannot be read, or has faults; all of them are listed.
+        SettingsRejected: The file cannot be read, or has faults; all of them are listed.
+    """
+    cluster = expected_cluster(settings)
+    return [] if cluster is None else described_workers(cluster, plan, are_expected=True)
+
+
+def expected_cluster(settings: Settings) -> ClusterSpec | None:
+    """Return what the file says that `cluster.expected` names; None where nothing is said.
+
+    Raises:
+        SettingsRejected: It cannot be read, or has faults; all of them are listed.
     """
     if settings.cluster.expected is None:
-        return []
+        return None
+    from taskexec.settings import SettingsRejected
     from taskexec.simulation import read_cluster
 
-    return described_workers(read_cluster(settings.cluster.expected), plan, are_expected=True)
+    try:
+        return read_cluster(settings.cluster.expected)
+    except PlanRejected as error:  # it is no plan, and nobody's who sends one
+        raise SettingsRejected(
+            replace(fault, hint=fault.hint or "`cluster.expected` names this file") for fault in error.faults()
+        ) from error

@@ -39,8 +39,8 @@ class Measured:
     since: str
     """Id behind which entries count: what was there before counting began on this server does not."""
     runs: Mapping[str, float]
-    """All runs that the server knows, some of which may have expired, the newest first -> when they were submitted, in
-    microseconds by the clock of who did."""
+    """All runs that the server knows, some of which may have expired, the newest first -> when they were submitted,
+    in microseconds by its clock."""
     active: frozenset[str]
     """Those that go on."""
 

@@ -57,5 +57,10 @@ def test_plan_that_only_an_expected_worker_could_run_is_accepted(tek: Tek) -> No
 
         assert "warning[needs.unmet]: task `huge` waits for workers: it asks for 900 cpus of" in accepted.stderr
         assert "1,001 cpus of 1,000 on the nearest worker, `big`, which is expected" in refused.stderr
+
+        tek.write("cluster.yaml", "workers: none\n")
+        tek("submit", tek.write("plan.csv", "id,command\nsmall,true\n")).expect(0)
+        faulty = tek("submit", tek.write("plan.csv", "id,cpus,command\nhuge,900,true\n")).expect(2)
+        assert "cluster.yaml:1" in faulty.stderr
     finally:
         tek("down").expect(0)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from support.plays import Play
 from support.programs import Spec
 from support.stages import ServerStage
 
+from taskexec.cluster import durations
 from taskexec.cluster.durations import DurationCounter
+from taskexec.domain.events import LogEntry
 from taskexec.domain.program import RunOptions
 from taskexec.observability.metrics import Histogram
 from taskexec.store.connection import Connection
 from taskexec.store.durations import RedisDurations
 from taskexec.store.keys import DURATIONS, MEASURED, run_key
+from taskexec.store.logs import RunLogs
 
 Start = Callable[..., Play]
 
@@ -123,6 +127,28 @@ def test_what_there_was_no_time_for_is_counted_next(connection: Connection, star
     assert found[-1] == 300
 
 
+def test_older_run_that_there_was_no_time_for_is_read_to_its_end(
+    connection: Connection, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durations, "_NEWEST", 1)
+    monkeypatch.setattr(durations, "_IN_TURN", 0)
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    counter = DurationCounter(connection, clock=clock)
+    counter.count(limit_s=1.0)
+    start("older", *(Spec() for _ in range(200))).do(*((index, 1) for index in range(200)))
+    start("newest", Spec())
+
+    found = [amounts(counter.count(limit_s=1.0)).get(("wait", "noop"), 0) for _ in range(30)]
+
+    assert 0 < found[2] < 200
+    assert found[-1] == 200
+
+
 def test_run_that_is_run_again_counts_again(counter: DurationCounter, start: Start) -> None:
     run = start("one", Spec())
     run.do((0, 1), succeeded=False)
@@ -133,6 +159,75 @@ def test_run_that_is_run_again_counts_again(counter: DurationCounter, start: Sta
 
     assert before["wait", "noop"] == 1
     assert amounts(counter.count(limit_s=9.0))["wait", "noop"] == 2
+
+
+def test_claim_that_was_given_back_does_not_count(counter: DurationCounter, start: Start) -> None:
+    run = start("one", Spec())
+    run.claim((0, 1))
+    claimed = amounts(counter.count(limit_s=9.0))
+    run.release((0, 1))
+    back = amounts(counter.count(limit_s=9.0))
+    run.do((0, 1))
+
+    assert [claimed, back] == [{}, {}]
+    assert amounts(counter.count(limit_s=9.0)) == {("dispatch", "noop"): 1, ("wait", "noop"): 1}
+
+
+def test_runs_that_ended_between_two_looks_count_however_many_newer_ones_there_are(
+    counter: DurationCounter, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durations, "_NEWEST", 2)
+    monkeypatch.setattr(durations, "_IN_TURN", 0)
+
+    for number in range(40):
+        start(f"run-{number}", Spec()).do((0, 1))
+
+    assert amounts(counter.count(limit_s=9.0))["wait", "noop"] == 40
+
+
+def test_older_run_that_was_run_again_counts_when_its_turn_comes(
+    connection: Connection, counter: DurationCounter, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durations, "_NEWEST", 1)
+    monkeypatch.setattr(durations, "_IN_TURN", 2)
+    runs = [start(f"run-{number}", Spec()) for number in range(9)]
+    for run in runs:
+        run.do((0, 1), succeeded=False)
+    start("later", Spec()).do((0, 1))
+    connection.call("XADD", run_key("later", "log"), "*", "t", 1, "w", "w", "d", "? of a later version")
+    start("newest", Spec())
+    counter.count(limit_s=9.0)
+
+    found = []
+    for run in runs:
+        run.retry(0)
+        run.do((0, 2))
+        found.append([amounts(counter.count(limit_s=9.0))["wait", "noop"] for _ in range(5)][-1])
+
+    assert [count - found[0] for count in found] == [*range(9)]
+
+
+def test_runs_in_which_nothing_happens_any_more_are_asked_for_in_turn_alone(
+    connection: Connection, counter: DurationCounter, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durations, "_NEWEST", 1)
+    monkeypatch.setattr(durations, "_IN_TURN", 3)
+    for number in range(30):
+        start(f"run-{number}", Spec()).do((0, 1))
+        if number % 2:  # it has expired, and the list of runs was not trimmed since
+            connection.call("DEL", *(run_key(f"run-{number}", name) for name in ("meta", "log", "task", "successors")))
+    counter.count(limit_s=9.0)
+    asked = list[int]()
+    read = RunLogs.read
+
+    def noted(self: RunLogs, after: Mapping[str, str], **how: Any) -> dict[str, list[LogEntry]]:
+        asked.append(len(after))
+        return read(self, after, **how)
+
+    monkeypatch.setattr(RunLogs, "read", noted)
+    counter.count(limit_s=9.0)
+
+    assert asked == [4]
 
 
 def test_run_that_is_not_understood_keeps_nobody_from_counting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -51,6 +52,10 @@ class Played:
     """From the start of the run until workers are there."""
     fails: Mapping[str, int] = field(default_factory=dict)
     """How many attempts of a task fail before one succeeds."""
+    gives_back: Mapping[str, int] = field(default_factory=dict)
+    """How many times a task is claimed and given back unstarted before it is begun."""
+    given_back_s: float = 0.2
+    """From the claim until it is given back."""
     until_s: float = float("inf")
     """When it is left, with what runs then."""
 
@@ -72,6 +77,7 @@ class _Play:
         self.events: list[tuple[float, int]] = [(how.come_s, -1)]
         self.free = 0
         self.claimed_s: dict[int, float] = {}
+        self.given_back = Counter(how.gives_back)
 
     def run(self) -> RunTimeline:
         self.tell(TransitionKind.STARTED)
@@ -104,11 +110,19 @@ class _Play:
         self.free -= 1
         self.claimed_s[index] = self.now_s
         self.tell(TransitionKind.RUNNING, index, self.attempts[index])
+        if self.given_back[self.tasks[index]["id"]]:
+            heapq.heappush(self.events, (self.now_s + self.how.given_back_s, index))
+            return
         took_s = self.how.claim_s + self.tasks[index]["takes_s"] + self.how.tell_s
         heapq.heappush(self.events, (self.now_s + took_s, index))
 
     def end(self, index: int) -> None:
         self.free += 1
+        if self.given_back[self.tasks[index]["id"]]:
+            self.given_back[self.tasks[index]["id"]] -= 1
+            self.tell(TransitionKind.GIVEN_BACK, index, self.attempts[index])
+            self.queue(index)
+            return
         times = {
             "started_at": iso_time(START_US / 1e6 + self.claimed_s[index] + self.how.claim_s),
             "finished_at": iso_time(START_US / 1e6 + self.now_s - self.how.tell_s),

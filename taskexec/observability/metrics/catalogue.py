@@ -103,10 +103,15 @@ _API = (
     _durations(
         "taskexec_wait_seconds",
         Door.API,
-        "From a task's last dependency being done until its first attempt was claimed",
+        "From a task's last dependency being done until an attempt was claimed that was not given back",
         "kind",
     ),
-    _durations("taskexec_dispatch_seconds", Door.API, "From being queued or placed until it was claimed", "kind"),
+    _durations(
+        "taskexec_dispatch_seconds",
+        Door.API,
+        "From being queued or placed until it was claimed, unless it was given back",
+        "kind",
+    ),
     _durations("taskexec_work_seconds", Door.API, "From the start of an attempt to its end", "kind"),
     Metric(
         "taskexec_evidence_streamed_bytes_total",
@@ -200,14 +205,14 @@ _SUBMITTER = (
     _durations(
         "taskexec_run_wait_seconds",
         Door.SUBMITTER,
-        "From a task's last dependency being done to its start",
+        "From a task's last dependency being done to its start, without what was given back",
         "plan",
         "kind",
     ),
     _durations(
         "taskexec_run_dispatch_seconds",
         Door.SUBMITTER,
-        "From being queued or placed until it was claimed",
+        "From being queued or placed until it was claimed, unless it was given back",
         "plan",
         "kind",
     ),

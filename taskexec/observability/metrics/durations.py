@@ -19,7 +19,7 @@ __all__ = ["Lasted", "Phase", "RunDurations"]
 
 _NEVER = -1
 _PERFORMED = {TransitionKind.SUCCEEDED, TransitionKind.FAILED, TransitionKind.TRIED}
-_LEFT = {TransitionKind.LOST, TransitionKind.GIVEN_BACK, TransitionKind.CANCELLED, TransitionKind.SKIPPED}
+_LEFT = {TransitionKind.LOST, TransitionKind.CANCELLED, TransitionKind.SKIPPED}
 _DONE = {TransitionKind.SUCCEEDED, TransitionKind.SATISFIED}
 
 
@@ -27,9 +27,9 @@ class Phase(StrEnum):
     """What lasted."""
 
     WAIT = "wait"
-    """From a task's last dependency being done until its first attempt was claimed."""
+    """From a task's last dependency being done until its first attempt was claimed that was not given back."""
     DISPATCH = "dispatch"
-    """From being queued or placed until it was claimed, of each attempt that was."""
+    """From being queued or placed until it was claimed, of each attempt that was and was not given back."""
     WORK = "work"
     """From the start of an attempt to its end, of each that was performed."""
 
@@ -89,13 +89,16 @@ class RunDurations:
         if kind is TransitionKind.QUEUED:
             self._queued_us[index] = at_us
         elif kind is TransitionKind.RUNNING:
-            yield from self._claim(index, at_us)
+            self._claimed_us[index] = at_us
         elif kind in _PERFORMED:
-            if self._claimed_us[index] != _NEVER and (work_s := _work_s(transition.detail)) is not None:
+            is_claimed = self._claimed_us[index] != _NEVER
+            yield from self._leave(index)
+            if is_claimed and (work_s := _work_s(transition.detail)) is not None:
                 yield Lasted(Phase.WORK, index, work_s)
-            self._leave(index)
         elif kind in _LEFT:
-            self._leave(index)
+            yield from self._leave(index)
+        elif kind is TransitionKind.GIVEN_BACK:  # as if nobody had taken it: it waits for the next claim
+            self._forget(index)
         elif kind is TransitionKind.RETRIED:
             self._count(index, at_us, is_done=False)
             self._ready_us[index] = _NEVER if self._open[index] else at_us
@@ -103,17 +106,21 @@ class RunDurations:
         if kind in _DONE:
             self._count(index, at_us, is_done=True)
 
-    def _claim(self, index: int, at_us: int) -> Iterator[Lasted]:
-        queued_us = self._queued_us[index]
+    def _leave(self, index: int) -> Iterator[Lasted]:
+        """Note that an attempt is over; yield how long it was waited for, which is known only now that it is kept."""
+        claimed_us, queued_us = self._claimed_us[index], self._queued_us[index]
+        self._forget(index)
+        if claimed_us == _NEVER:
+            return
         # of a run that goes on after its server was lost, what was done before does not stand in the log
         ready_us = queued_us if self._ready_us[index] == _NEVER else self._ready_us[index]
         if queued_us != _NEVER:
-            yield Lasted(Phase.DISPATCH, index, (at_us - queued_us) / 1e6)
+            yield Lasted(Phase.DISPATCH, index, (claimed_us - queued_us) / 1e6)
         if ready_us != _NEVER and not self._has_waited[index]:
-            yield Lasted(Phase.WAIT, index, (at_us - ready_us) / 1e6)
-        self._has_waited[index], self._claimed_us[index] = True, at_us
+            yield Lasted(Phase.WAIT, index, (claimed_us - ready_us) / 1e6)
+        self._has_waited[index] = True
 
-    def _leave(self, index: int) -> None:
+    def _forget(self, index: int) -> None:
         self._queued_us[index] = self._claimed_us[index] = _NEVER
 
     def _count(self, index: int, at_us: int, *, is_done: bool) -> None:

@@ -68,18 +68,32 @@ def _kinds(timeline: RunTimeline) -> list[str]:
 def _tell_durations(sheet: Sheet, timeline: RunTimeline, plan: str, kinds: list[str]) -> None:
     found: dict[tuple[str, str], Histogram] = defaultdict(lambda: Histogram(DURATION_BOUNDS))
     for span, kind in zip(timeline.spans, kinds, strict=True):
-        if span.ready_us is not None and span.attempts and span.attempts[0].started_us is not None:
-            found["wait", kind].add((span.attempts[0].started_us - span.ready_us) / 1e6)
+        if (wait_s := _wait_s(span)) is not None:
+            found["wait", kind].add(wait_s)
         for name, seconds in _durations(span):
             found[name, kind].add(seconds)
     for (name, kind), histogram in found.items():
         sheet.set(f"taskexec_run_{name}_seconds", histogram, plan=plan, kind=kind)
 
 
+def _wait_s(span: TaskSpan) -> float | None:
+    """Return how long a task waited for its first attempt, since it was run again if it was."""
+    ready_us = span.ready_us
+    if ready_us is None:
+        return None
+    started = (one.started_us for one in _kept(span) if one.claimed_us is not None and one.claimed_us >= ready_us)
+    started_us = next(started, None)
+    return None if started_us is None else (started_us - ready_us) / 1e6
+
+
+def _kept(span: TaskSpan) -> Iterator[AttemptSpan]:
+    """Yield the attempts that were claimed, without those that were given back: as if nobody had taken them."""
+    return (one for one in span.attempts if one.claimed_us is not None and one.outcome != "given_back")
+
+
 def _durations(span: TaskSpan) -> Iterator[tuple[str, float]]:
-    for attempt in span.attempts:
-        if attempt.claimed_us is None:
-            continue
+    for attempt in _kept(span):
+        assert attempt.claimed_us is not None
         if attempt.queued_us is not None:
             yield "dispatch", (attempt.claimed_us - attempt.queued_us) / 1e6
         if _has_worked(attempt) and attempt.started_us is not None and attempt.finished_us is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from weakref import WeakValueDictionary
 import httpx2
 import pytest
 from fastapi import Request
+from support.hosts import EXECUTABLE
 from support.live import LiveCluster
 from support.serving import ServedApi, problem_of, served_api
 
@@ -144,6 +146,38 @@ def test_what_an_expected_worker_could_run_is_accepted(live: LiveCluster, tmp_pa
     assert (accepted.status_code, len(accepted.json()["warnings"])) == (201, 1)
     (fault,) = problem_of(refused, 409, "needs.unmet")["faults"]
     assert "`big`, which is expected" in fault["message"]
+
+
+def test_faults_of_the_file_of_expected_workers_are_the_servers_and_only_where_it_is_needed(
+    live: LiveCluster, tmp_path: Path
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text("workers:\n  - {name: big, cpus: 5000}\n")
+
+    expecting = served_api(live, f"--set=cluster.expected={path}", collect=False)
+    with expecting as served, served.client("submitter") as client:
+        path.write_text("workers: none\n")
+        fits = post(client, "id,command\na,true\n")
+        large = post(client, "id,command,cpus\na,true,5000\n")
+        foreign = post(client, "id,agent,payload\na,nobody,{}\n")
+        told = served.log.read_text()
+
+    assert fits.status_code == 201, fits.text
+    for answer in large, foreign:
+        assert problem_of(answer, 500, "settings")["faults"] == []
+        assert "cluster.yaml" not in answer.text
+    assert f"{path}:1" in told
+
+
+def test_api_does_not_start_with_a_file_of_expected_workers_that_cannot_be_used(live: LiveCluster) -> None:
+    path = live.project / "none.yaml"
+    command = [EXECUTABLE, "api", "--set=api.port=0", f"--set=cluster.expected={path}"]
+    environ = live.place.environ() | {"TEK_REDIS_URL": live.server.url}
+
+    done = subprocess.run(command, cwd=live.project, env=environ, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(path) in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from taskexec.api.problems import FAULTS_MAX, Problem, problem_body, problem_of
+from taskexec.api.problems import FAULTS_MAX, Problem, problem_body, problem_of, told_problem
 from taskexec.errors import (
     ClusterError,
     ConnectionLost,
@@ -27,6 +27,7 @@ from taskexec.errors import (
     TekError,
     UsageError,
 )
+from taskexec.settings import SettingsRejected
 
 FAULT = Fault("plan.cycle", "they wait for each other", (Place("a.csv", 3, 4),), "break it")
 
@@ -49,6 +50,7 @@ FAULT = Fault("plan.cycle", "they wait for each other", (Place("a.csv", 3, 4),),
         (ServerFailed("x"), 503),
         (ConnectionLost("x"), 503),
         (EvidenceUnwritable("x"), 507),
+        (SettingsRejected([FAULT]), 500),
         (TekError("x"), 500),
     ],
 )
@@ -58,6 +60,13 @@ def test_error_has_its_status_and_the_code_of_tek(error: TekError, status: int) 
     assert problem.status_code == status
     if not isinstance(error, NeedsUnmet):
         assert problem.code == error.code
+
+
+def test_faults_of_the_settings_are_told_to_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    problem = told_problem(SettingsRejected([FAULT]))
+
+    assert "a.csv" not in problem_body(problem).decode()
+    assert "a.csv:3:4" in caplog.text
 
 
 def test_only_what_may_pass_by_itself_says_when_to_come_back() -> None:

@@ -9,9 +9,9 @@ import pytest
 from taskexec.cluster.expected import described_workers, expected_workers
 from taskexec.domain.resources import Needs, Route
 from taskexec.domain.task import Task
-from taskexec.errors import Place, PlanRejected
+from taskexec.errors import Place
 from taskexec.plan import Graph, Plan
-from taskexec.settings import load_settings
+from taskexec.settings import SettingsRejected, load_settings
 from taskexec.simulation import read_cluster
 from taskexec.submission import unmet
 
@@ -79,7 +79,18 @@ def test_faults_of_the_file_are_told_with_their_places(described: Path, tmp_path
     described.write_text("workers:\n  - {name: big}\n")
     settings = load_settings({"cluster.expected": str(described)}, cwd=tmp_path, environ={})
 
-    with pytest.raises(PlanRejected) as rejected:
+    with pytest.raises(SettingsRejected) as rejected:
         expected_workers(settings, plan_of(Needs()))
 
-    assert [fault.places[0].line for fault in rejected.value.faults()] == [2]
+    assert [fault.places[0] for fault in rejected.value.faults()] == [Place(str(described), 2, 5)]
+
+
+def test_file_that_is_missing_is_told_with_the_setting_that_names_it(tmp_path: Path) -> None:
+    settings = load_settings({"cluster.expected": str(tmp_path / "none.yaml")}, cwd=tmp_path, environ={})
+
+    with pytest.raises(SettingsRejected) as rejected:
+        expected_workers(settings, plan_of(Needs()))
+
+    (fault,) = rejected.value.faults()
+    assert (fault.code, fault.places) == ("cluster_spec.missing", (Place(str(tmp_path / "none.yaml")),))
+    assert "`cluster.expected`" in (fault.hint or "")
