@@ -1,9 +1,9 @@
 """A worker without fence, leases, log and signatures: what the real one is measured beside. Started by `fence.py`.
 
 It is the product with parts taken out of its scripts: a claim gives whatever is asked for, a completion is believed, no
-state, lease or log line is kept, nothing is signed or checked, nothing is given back. What is left is what any queue of
-a graph has to do: take messages, look up what to do, hand results on, count down latches, publish what became ready,
-keep Celery's results.
+state, lease or log line is kept, nothing is signed or checked. What is left is what any queue of a graph has to do:
+take messages and a slot, look up what to do, hand results on, count down latches, publish what became ready as far as
+the window of the run goes, keep Celery's results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import taskexec.runtime.authority as authority
 import taskexec.runtime.carrier as carrier
 import taskexec.store.connection as connection
 
-__all__ = ["leave_out_the_fence"]
+__all__ = ["cut_sources", "leave_out_the_fence"]
 
 _CUTS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "reap": (("local worker, lease, record = ", "if true then return {0, 0, -1} end\nlocal worker, lease, record = "),),
@@ -24,19 +24,20 @@ _CUTS: Mapping[str, tuple[tuple[str, str], ...]] = {
             "local function line(letter, index, attempt, rest)\n",
             "local function line() end\nlocal function _(letter, index, attempt, rest)\n",
         ),
-        ("local function set_states(pairs_list)\n", "local function set_states() end\nlocal function _(pairs_list)\n"),
-        ("  sliced(times, function(slice) redis.call('ZADD', K.queued, unpack(slice)) end)\n", ""),
     ),
+    "attempts": (("  set_states(states)\n  for route, list in pairs(times)", "  for route, list in pairs(times)"),),
     "claim": (
         ("  local fresh = state == 'Q' .. attempt\n", "  local fresh = true\n"),
-        ("redis.call('ZREM', K.queued, unpack(claimed))\nredis.call('ZADD', K.lease, unpack(leases))\n", ""),
+        ("set_states(states)\nlocal removed = ", "local removed = "),
+        ("redis.call('ZADD', K.lease, unpack(leases))\n", ""),
     ),
     "complete": (
+        ("local current, following = fetch(K.state, indexes), ", "local current, following = {}, "),
         (
             "  elseif current[at] ~= 'R' .. attempt or redis.call('ZREM', K.lease, member .. '|' .. token) == 0 then\n",
             "  elseif false then\n",
         ),
-        ("      line('S', index, attempt, record)\n", ""),
+        ("set_states(states)\nsliced(results, ", "sliced(results, "),
     ),
 }
 
@@ -48,16 +49,22 @@ def _cut(name: str, text: str) -> str:
     return text
 
 
+def cut_sources() -> tuple[str, Mapping[str, str]]:
+    """Return what stands in front of the scripts, and each of them by name, without the fence.
+
+    Raises:
+        AssertionError: The scripts have changed, and what is taken out of them has to.
+    """
+    folder = connection.resources.files("taskexec.store").joinpath("lua")
+    texts = {path.name.removesuffix(".lua"): path.read_text() for path in folder.iterdir() if path.name.endswith("lua")}
+    cut = {name: _cut(name, text) for name, text in texts.items()}
+    return "\n".join(cut.pop(name) for name in connection._SHARED), cut
+
+
 def leave_out_the_fence() -> None:
     """Have this process use scripts without fence and log, and sign and check nothing."""
-    folder = connection.resources.files("taskexec.store").joinpath("lua")
-    prelude = _cut("prelude", folder.joinpath("prelude.lua").read_text())
-
-    def source(name: str) -> str:
-        return f"{prelude}\n{_cut(name, folder.joinpath(name + '.lua').read_text())}"
-
     # replaced in this process only, on purpose and behind the types: the product has no switch that leaves these out
-    connection._source = source  # type: ignore[assignment]
+    connection._sources = cut_sources  # type: ignore[assignment]
     authority.Authority.seal = lambda self, run_id, records: None  # type: ignore[method-assign]
     carrier.Carrier.renew = lambda self: None  # type: ignore[method-assign]
     carrier.Carrier.tend = lambda self, encode: self.complete_done(encode)  # type: ignore[method-assign]

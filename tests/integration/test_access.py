@@ -186,7 +186,7 @@ def test_flower_sees_workers_and_tasks_as_monitor(roles: Roles) -> None:
         stdout, _ = flower.communicate(timeout=20)
 
     assert len(workers) == 1
-    assert "only-here" not in stdout.decode() + roles.seen()
+    assert "only-here" not in stdout + roles.seen()
     # a worker sends scripts where nobody has loaded the library yet, as in the test above
     assert set(roles.server.denials()) <= {"worker command function|load"}
 
