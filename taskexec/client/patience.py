@@ -75,7 +75,7 @@ class Patience:
         """Wait for the next step, and for `wait_s` at least; no longer than until the instant."""
         pause_s = max(self._pause_s, wait_s)
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
-        time.sleep(self.left_s(pause_s))
+        time.sleep(self.left_s(pause_s))  # whoever is asked again needs the time
 
     def bear(self, away: Away) -> None:
         """Wait for it to come back.

@@ -54,8 +54,8 @@ are those of the table `K` in `lua/prelude.lua` (a test holds the two against ea
 | `tek:joins` | string | the last such number | for ever |
 | `tek:traits` | hash | worker -> its traits (`fit.traits_of`), between blanks | while it is there |
 | `tek:total`, `tek:free` | hash | worker -> all that it has, and what is left (`domain/fit.py`) | while it is there |
-| `tek:sum` | string | cores, memory and GPUs of all workers | for ever |
-| `tek:holds:<worker>` | hash | `run:index:attempt:rank`, or token of a delivery -> what it takes | while it is there |
+| `tek:sum` | string | cores, memory and GPUs of all workers, and since when (µs) | for ever |
+| `tek:holds:<worker>` | hash | `run:index:attempt:rank`, or token of a delivery -> what it takes | a day when away |
 | `tek:earmarks` | hash | worker -> the task it is kept for, and what that will take | until that is placed |
 | `tek:wanting` | zset | runs with tasks that wait to be placed -> since (µs) | while there are some |
 | `tek:used` | hash | run, user and tag -> share of the cluster it holds, in millionths | while it holds some |

@@ -72,12 +72,8 @@ class WorkerRegistry:
         After a gap in which nobody could register (the server was stopped), nobody leaves for one lifetime: others get
         the time to renew that they did not have.
         """
-        commands = [
-            ("GET", LAPSED_AT),
-            ("SET", LAPSED_AT, now),
-            ("EXISTS", CALM),
-        ]  # `SET … GET` is answered `False` here
-        last, _, calm = self._connection.pipeline(commands)
+        # not `SET … GET`, of which a pipeline tells no more than whether it was done
+        last, _, calm = self._connection.pipeline([("GET", LAPSED_AT), ("SET", LAPSED_AT, now), ("EXISTS", CALM)])
         if last is None or now - int(last) > max(lifetime_s / 2, 1):  # both are whole seconds
             self._connection.call("SET", CALM, 1, "PX", int(lifetime_s * 1000))
             calm = 1

@@ -147,7 +147,7 @@ class Notifier:
             except DeliveryFailed as error:
                 if error.is_final or attempt == self._attempts:
                     return str(error)
-                time.sleep(pause_s)
+                time.sleep(pause_s)  # longer from try to try
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
                 self._note(claim)
@@ -161,7 +161,7 @@ class Notifier:
                 standing = self._claims.claim(claim, lease_s)
                 if standing is not Claim.OTHERS:
                     return standing is Claim.OURS
-                time.sleep(_LOOK_S)
+                time.sleep(_LOOK_S)  # until the other one has told it, or its claim lapses
         except ConnectionLost as error:  # it may be told twice, which is better than never
             log.warning("told without a claim", extra={"what": claim, "error": str(error)})
         return True
@@ -175,7 +175,7 @@ class Notifier:
                 self._claims.told(claim)
                 return
             except ConnectionLost:
-                time.sleep(_LOOK_S)
+                time.sleep(_LOOK_S)  # the server is asked again then
 
     def wait(self, wait_s: float) -> int:
         """Wait until all is told, for so many seconds at most; return how much is not."""

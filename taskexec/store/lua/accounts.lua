@@ -13,16 +13,13 @@ local AWAY_S = 86400      -- so long what deliveries hold of a worker that is aw
 local UNKNOWN = {0, 0, 0, 0}  -- what a slot takes of a worker that is away: it is known when that one comes
 
 -- The numbers of a text; lists are shared by all who read the same text, and are not to be changed.
-local lists, lists_count = {}, 0
+local lists = cache_of(MANY)
 local function numbers(list)
-  local found = lists[list]
+  local found = lists.kept[list]
   if found then return found end
-  lists_count = lists_count + 1
-  if lists_count > MANY then lists, lists_count = {}, 1 end
   found = {}
   for number in string.gmatch(list, '%-?%d+') do found[#found + 1] = tonumber(number) end
-  lists[list] = found
-  return found
+  return remember(lists, list, found)
 end
 
 local function key_of(run, name) return keys_of('tek:{' .. run .. '}')[name] end

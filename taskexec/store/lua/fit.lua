@@ -3,12 +3,10 @@
 
 -- Asks, parsed once: numbers of the first line, and its options, which note whom they suit. Counted together, so that
 -- there are never too many of either.
-local parsed, parsed_count = {}, 0
+local parsed = cache_of(20 * MANY)
 local function parse_ask(ask, ratio)
   local name = ratio == '1' and ask or ask .. '\n' .. ratio
-  if parsed[name] then return parsed[name] end
-  parsed_count = parsed_count + 1
-  if parsed_count > 20 * MANY then parsed, parsed_count = {}, 1 end
+  if parsed.kept[name] then return parsed.kept[name] end
   local result, options = nil, {}
   for row in string.gmatch(ask, '[^\n]+') do
     if not result then
@@ -29,9 +27,8 @@ local function parse_ask(ask, ratio)
       options[#options + 1] = option
     end
   end
-  parsed[name] = {priority = result[1], deadline = result[2] > 0 and result[2] or math.huge, duration = result[3],
-    ranks = result[4], packed = result[5] == 1, options = options}
-  return parsed[name]
+  return remember(parsed, name, {priority = result[1], deadline = result[2] > 0 and result[2] or math.huge, duration = result[3],
+    ranks = result[4], packed = result[5] == 1, options = options})
 end
 
 -- How wide a task is: thousandths of a core, over all ranks; see `placing.size_of`.
@@ -55,7 +52,7 @@ local function suits(option, traits)
   local known = option.suits[traits]
   if known == nil then
     known = has_traits(option, traits)
-    option.suits[traits], parsed_count = known, parsed_count + 1
+    option.suits[traits], parsed.count = known, parsed.count + 1
   end
   return known
 end

@@ -197,18 +197,14 @@ end
 
 -- What never changes in the life of a run, kept from call to call: rounds look at the same runs and tasks again and again.
 -- Lives differ in when they started.
-local kept_runs, kept_runs_count = {}, 0
+local runs_kept = cache_of(KEPT)
 local function kept_of(run)
-  local kept, started = kept_runs[run], meta_of(run, 'started_us')
+  local kept, started = runs_kept.kept[run], meta_of(run, 'started_us')
   if kept and started and kept.started == started then return kept end
-  kept_runs_count = kept_runs_count + 1
-  if kept_runs_count > KEPT then kept_runs, kept_runs_count = {}, 1 end
   local keys = keys_of('tek:{' .. run .. '}')
   local payers, weight, template = unpack(redis.call('HMGET', keys.meta, 'payers', 'weight', 'template'))
-  kept = {keys = keys, asks = {}, payers = 'r:' .. run .. (payers and ' ' .. payers or ''),
-    weight = tonumber(weight or '1'), template = template, started = started}
-  kept_runs[run] = kept
-  return kept
+  return remember(runs_kept, run, {keys = keys, asks = {}, payers = 'r:' .. run .. (payers and ' ' .. payers or ''),
+    weight = tonumber(weight or '1'), template = template, started = started})
 end
 
 local function weight_of(payer) return tonumber(redis.call('HGET', 'tek:weights', payer) or '1') end

@@ -36,21 +36,24 @@ local NAMES = {
   'wanted', 'placed', 'assigned', 'where', 'gang', 'queued:cpu', 'queued:gpu', 'queued:distributed', 'backlog:cpu',
   'backlog:gpu', 'backlog:distributed', 'leaves', 'blocks',
 }
--- Keys of a run by name, made when they are asked for and kept for further calls: a script needs few of them.
-local KEPT = 200          -- runs of which something is kept from call to call
-local made, made_count = {}, 0
+-- What is made once and kept from call to call, by name in `kept`; when there is too much, all of it is made anew.
+local KEPT = 200          -- runs of which something is kept
+local function cache_of(most) return {most = most, count = 0, kept = {}} end
+local function remember(cache, name, value)
+  cache.count = cache.count + 1
+  if cache.count > cache.most then cache.kept, cache.count = {}, 1 end
+  cache.kept[name] = value
+  return value
+end
+
+-- Keys of a run by name, made when they are asked for: a script needs few of them.
+local made = cache_of(KEPT)
 local function keys_of(prefix)
-  local found = made[prefix]
-  if found then return found end
-  made_count = made_count + 1
-  if made_count > KEPT then made, made_count = {}, 1 end
-  found = setmetatable({}, {__index = function(keys, name)
+  return made.kept[prefix] or remember(made, prefix, setmetatable({}, {__index = function(keys, name)
     local key = prefix .. ':' .. name
     keys[name] = key
     return key
-  end})
-  made[prefix] = found
-  return found
+  end}))
 end
 
 local function text(number) return string.format('%d', number) end  -- a whole number; three times as fast as %.0f
@@ -162,7 +165,7 @@ local function parse(record)
 end
 
 -- Templates of messages, cut at their markers once: pieces of text, and numbers of markers between them.
-local cuts, cuts_count = {}, 0
+local cuts = cache_of(KEPT)
 local function cut(template)
   local pieces, rest = {}, 1
   for piece, marker, after in string.gmatch(template, '([^\1-\7]*)([\1-\7])()') do
@@ -171,10 +174,7 @@ local function cut(template)
     rest = after
   end
   pieces[#pieces + 1] = string.sub(template, rest)
-  cuts_count = cuts_count + 1
-  if cuts_count > KEPT then cuts, cuts_count = {}, 1 end
-  cuts[template] = pieces
-  return pieces
+  return remember(cuts, template, pieces)
 end
 
 -- Publishes one message for members (a list of {index, attempt}) that share a queue and an agent; `rank` above 0 is that
@@ -192,6 +192,6 @@ local function publish(members, record, settings, rank, at_us)
   local values = {id, record.kind, label, table.concat(ids, ','), at_us or stamp, record.route,
     (rank or 0) > 0 and 'tek.rank' or #members == 1 and 'tek.attempt' or 'tek.batch'}
   local message = {}
-  for at, piece in ipairs(cuts[settings.template] or cut(settings.template)) do message[at] = values[piece] or piece end
+  for at, piece in ipairs(cuts.kept[settings.template] or cut(settings.template)) do message[at] = values[piece] or piece end
   redis.call(at_us and 'RPUSH' or 'LPUSH', record.list, table.concat(message))
 end
